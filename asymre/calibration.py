@@ -1,0 +1,34 @@
+"""The rule that chooses learning rates. It sees one delta_v, so it cannot look at the ordering over delta_v."""
+
+import numpy as np
+import pandas as pd
+
+
+def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
+    """Mean over runs of the accuracy at the base policy and at the end of each cycle of N steps.
+
+    evaluations: accuracy by gradient step, one a seed. A last cycle that is shorter counts.
+    """
+    mean = pd.concat(evaluations, axis=1).mean(axis=1)
+    last = mean.index.max()
+    ends = sorted({*range(0, last + 1, N), last})
+    missing = set(ends) - set(mean.index)
+    if missing:
+        raise ValueError(f"no evaluation at the end of a cycle, steps {sorted(missing)}")
+    return mean.loc[ends]
+
+
+def still_improves(ends: pd.Series, tolerance: float) -> bool:
+    """Whether no cycle ends more than `tolerance` below the one before, and the last above the base policy."""
+    values = ends.to_numpy()
+    return bool((np.diff(values) >= -tolerance).all() and values[-1] > values[0])
+
+
+def choose(improves: dict[float, bool]) -> float | None:
+    """The largest learning rate up to which every candidate still improves; None if the smallest does not."""
+    chosen = None
+    for rate in sorted(improves):
+        if not improves[rate]:
+            break
+        chosen = rate
+    return chosen

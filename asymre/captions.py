@@ -1,0 +1,134 @@
+"""Captions: what was run, on which stand-in, with which settings, and what is not the paper's."""
+
+from asymre.architecture import Architecture
+from asymre.schema import Configuration, Figure, LeaveOut, Sweep, Task
+from asymre.tokenizer import VOCABULARY_SIZE
+
+
+def training_caption(c: Configuration, name: str, figure: Figure) -> str:
+    """Caption of a figure of training curves."""
+    sweeps = [s for p in figure.panels for s in p.runs or figure.runs]
+    left_out = c.leave_out.get(name, LeaveOut())
+    models = _unique(m for s in sweeps for m in s.model)
+    datasets = _unique(d for s in sweeps for d in s.dataset)
+    seeds = _unique(i for s in sweeps for i in s.seeds if i not in left_out.seeds)
+    draws = {panel.draw for panel in figure.panels}
+    rewards = c.algorithm.rewards
+    band = "Lines: mean over seeds, bands: minimum to maximum. " if "mean" in draws else ""
+    if "runs" in draws:
+        band += "Where so titled, each line is one run. "
+    parts = [
+        f"{figure.title}. ",
+        "; ".join(f"{c.models[m]}: stand-in {stand_in_text(c, m)}" for m in models) + ". ",
+        "; ".join(f"{c.datasets[d]}: stand-in {_task_text(c.tasks[d])}" for d in datasets) + ". ",
+        f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (delta_v is in these units), "
+        f"G = {c.algorithm.group_size}, {c.algorithm.prompts_per_step} prompts a step, "
+        f"N = {_N_text(c, sweeps)}, {c.training.steps} gradient steps, "
+        f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. ",
+        f"Seeds: {', '.join(map(str, seeds))}. {band}",
+        f"Moving average over {c.smoothing_window} evaluation points. ",
+        _measures_text(c, figure),
+        _left_out_text(left_out),
+        "Thin dashed lines: on-policy controls, N = "
+        + ", ".join(map(str, _unique(N for s in figure.controls for N in s.N)))
+        + ". "
+        if figure.controls
+        else "",
+        "Cross: step of collapse (test accuracy below half of its running maximum and below the base "
+        "policy's, at two evaluation points in a row). "
+        if any(p.measure.startswith("test_accuracy") for p in figure.panels)
+        else "",
+        figure.known,
+    ]
+    return "".join(parts).strip()
+
+
+def bandit_caption(c: Configuration, figure: Figure) -> str:
+    """Caption of a bandit figure."""
+    b = c.bandit
+    demo = (
+        f"{b.arms} arms, rewards uniform on [0, 1], mu = softmax(y/10), pi_0 = mu, "
+        f"learning rate {b.learning_rate:g}. Demo instance: numpy RandomState({b.reward_seed}), "
+        "not known to be the paper's. "
+    )
+    own = {
+        "limit": f"Expected gradient, {b.steps} steps; sampled: batches of {b.sampled_batch}, "
+        f"{len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. {len(b.baselines)} values of V from "
+        f"{min(b.baselines):g} to {max(b.baselines):g}. Support of a simulated policy: arms with "
+        f"probability above {b.support_threshold:g}. Grey: {b.instances} random instances. ",
+        "entropy": f"Entropy in nats after {b.steps} steps of the expected gradient; sampled: batches "
+        f"of {b.sampled_batch}, {len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. ",
+        "improvement": f"{b.iterations} improvement iterations of {b.improvement_steps} steps of the "
+        f"expected gradient; red: V close to V_mu. {b.instances} random instances beside the demo. ",
+        "threshold": f"{b.threshold_instances} random instances; Theorem 4.3 in closed form. ",
+    }
+    return f"{figure.title}. {demo}{own[figure.experiment]}{figure.known}"
+
+
+def calibration_caption(c: Configuration) -> str:
+    """Caption of the calibration figure."""
+    k = c.calibration
+    return (
+        f"Calibration of the learning rates on {c.models[k.model]} (stand-in "
+        f"{stand_in_text(c, k.model)}), {c.datasets[k.dataset]} (stand-in "
+        f"{_task_text(c.tasks[k.dataset])}), N = {c.training.N.get(k.N, k.N)}, seeds "
+        f"{', '.join(map(str, k.seeds))}, which no figure of the paper uses. asymre at delta_v = "
+        f"{k.delta_v:g}. Test accuracy at temperature 1. The rule takes the largest learning rate up to "
+        f"which the accuracy at the end of no cycle falls by more than {k.tolerance:g} below the cycle "
+        "before, mean over seeds, and the last cycle ends above the base policy. It never sees another "
+        "delta_v."
+    )
+
+
+def stand_in_text(c: Configuration, model: str) -> str:
+    """`Llama decoder of 88,256 parameters` and the like."""
+    stand_in = c.stand_ins[model]
+    family = {"llama": "Llama", "qwen2": "Qwen2"}[stand_in.family]
+    architecture = Architecture(**stand_in.model_dump(), vocabulary_size=VOCABULARY_SIZE)
+    return f"{family} decoder of {architecture.parameter_count():,} parameters"
+
+
+def _task_text(task: Task) -> str:
+    kind = "sums" if task.operators == "+" else "sums and differences"
+    return f"{kind} of {task.terms} two-digit numbers"
+
+
+def _N_text(c: Configuration, sweeps: list[Sweep]) -> str:
+    texts = []
+    for N in _unique(N for s in sweeps for N in s.N):
+        own = c.training.N.get(N, N)
+        texts.append(f"{own}" if own == N else f"{own} (the paper: {N})")
+    return ", ".join(texts)
+
+
+def _rates_text(c: Configuration, sweeps: list[Sweep]) -> str:
+    names = _unique(o for s in sweeps for o in s.objective)
+    rates = [f"{getattr(c.training.learning_rate, name):g} ({name})" for name in names]
+    return ", ".join(rates)
+
+
+def _measures_text(c: Configuration, figure: Figure) -> str:
+    e, sampling = c.evaluation, c.algorithm.test_sampling
+    texts = {
+        "test_accuracy": f"Test accuracy: {e.test_problems} problems at temperature "
+        f"{sampling.temperature:g}, top-p {sampling.top_p:g}. ",
+        "test_accuracy_temperature_1": f"Test accuracy at temperature 1: {e.test_problems} problems x "
+        f"{e.samples} samples. ",
+        "train_accuracy": f"Training accuracy: {e.train_problems} fixed training problems x "
+        f"{e.samples} samples at temperature 1; step line: share of right answers among the rollouts. ",
+        "entropy": "Entropy in nats a token: mean over the tokens sampled at temperature 1 for "
+        f"{e.train_problems} fixed training problems. ",
+    }
+    return "".join(texts[m] for m in _unique(panel.measure for panel in figure.panels))
+
+
+def _left_out_text(left_out: LeaveOut) -> str:
+    values = ", ".join(f"{v:g}" for v in left_out.delta_v)
+    seeds = ", ".join(map(str, left_out.seeds))
+    texts = [f"delta_v {values}"] if values else []
+    texts += [f"seeds {seeds}"] if seeds else []
+    return f"Not run at this scale: {' and '.join(texts)}. " if texts else ""
+
+
+def _unique(values) -> list:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,43 @@
+"""From evaluations of runs to the curves of a figure: smoothing, the band over seeds, the step of collapse."""
+
+import numpy as np
+import pandas as pd
+
+# What each measure reads from an evaluation: split, column, temperature (None: the paper's test sampling).
+MEASURES = {
+    "train_accuracy": ("train", "accuracy", 1.0),
+    "test_accuracy": ("test", "accuracy", None),
+    "test_accuracy_temperature_1": ("test", "accuracy", 1.0),
+    "entropy": ("train", "entropy", 1.0),
+}
+
+
+def curve(evaluation: pd.DataFrame, measure: str) -> pd.Series:
+    """The measure by gradient step. ValueError if the evaluation does not have it."""
+    split, column, temperature = MEASURES[measure]
+    rows = evaluation[evaluation["split"] == split]
+    rows = rows[(rows["temperature"] == 1.0) == (temperature == 1.0)]
+    if rows.empty or column not in rows:
+        raise ValueError(f"holds no {measure}")
+    return rows.set_index("step")[column].sort_index()
+
+
+def smooth(values: pd.Series, window: int) -> pd.Series:
+    """Moving average over `window` evaluation points, centred, shorter at the ends."""
+    return values.rolling(window, center=True, min_periods=1).mean()
+
+
+def step_of_collapse(test_accuracy: pd.Series) -> float:
+    """First of two evaluation points in a row below half of the running maximum and below the base policy.
+
+    test_accuracy: by gradient step, step 0 being the base policy. NaN if there is no such point.
+    """
+    values = test_accuracy.to_numpy()
+    low = (values < np.maximum.accumulate(values) / 2) & (values < values[0])
+    twice = low[:-1] & low[1:]
+    return float(test_accuracy.index[np.argmax(twice)]) if twice.any() else float("nan")
+
+
+def band(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, minimum and maximum over seeds by step, from rows with step, seed and smoothed."""
+    return table.groupby("step")["smoothed"].agg(["mean", "min", "max"])

@@ -1,0 +1,124 @@
+"""What all figures share: rcParams, colours of a baseline sweep, captions, reproducible files."""
+
+import os
+import textwrap
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.5,
+    "figure.titlesize": 10.5,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+}
+CRITICAL_COLOUR = "#000000"
+CAPTION_SIZE = 7.5
+CAPTION_MARGIN = 0.1
+# Mean width of a letter over the font size, for DejaVu Sans; 0.53 measured, the rest is a margin.
+LETTER_WIDTH = 0.58
+LINE_HEIGHT = 1.25
+POINTS_PER_INCH = 72
+
+
+def styled():
+    """Context in which figures are to be made: `with styled(): ...`."""
+    return matplotlib.rc_context(STYLE)
+
+
+def new_figure(width, height, title):
+    """Empty figure of `width` x `height` inches with constrained layout, and its title."""
+    fig = Figure(figsize=(width, height), layout="constrained")
+    fig.suptitle(title)
+    return fig
+
+
+def sweep_colours(values, critical=0.0):
+    """Colour of each of `values` (delta_v or V): blue below `critical`, black at it, red above.
+
+    On each side the colour is darker the farther the value is, in equal steps.
+    """
+    colours = {}
+    for side, name in ((-1, "Blues"), (1, "Reds")):
+        ranked = sorted(
+            {v for v in values if side * (v - critical) > 0}, key=lambda v: side * (v - critical)
+        )
+        for rank, v in enumerate(ranked):
+            depth = 0.4 + 0.6 * rank / max(len(ranked) - 1, 1)
+            colours[v] = to_hex(matplotlib.colormaps[name](depth))
+    return {v: colours.get(v, CRITICAL_COLOUR) for v in values}
+
+
+def add_caption(fig, text):
+    """Write `text`, wrapped, under everything else in `fig`, which grows by the height of the text.
+
+    Call it last: it settles the layout, also of legends "outside", and moves all of it up.
+    """
+    width, height = fig.get_size_inches()
+    letters = (width - 2 * CAPTION_MARGIN) * POINTS_PER_INCH / (CAPTION_SIZE * LETTER_WIDTH)
+    lines = textwrap.wrap(text, int(letters))
+    extra = len(lines) * CAPTION_SIZE * LINE_HEIGHT / POINTS_PER_INCH + 2 * CAPTION_MARGIN
+    total = height + extra
+    with styled():
+        fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    fig.set_size_inches(width, total)
+    for ax in fig.axes:
+        box = ax.get_position()
+        ax.set_position(
+            (box.x0, (extra + box.y0 * height) / total, box.width, box.height * height / total)
+        )
+    for written in fig.texts:
+        written.set_y((extra + written.get_position()[1] * height) / total)
+    for legend in fig.legends:
+        legend.set_bbox_to_anchor((0, extra / total, 1, height / total), fig.transFigure)
+    fig.text(
+        CAPTION_MARGIN / width,
+        (extra - CAPTION_MARGIN) / total,
+        "\n".join(lines),
+        fontsize=CAPTION_SIZE,
+        linespacing=LINE_HEIGHT - 0.1,
+        va="top",
+        color="0.25",
+    )
+
+
+def save(fig, folder, stem):
+    """Write `fig` to `folder`/`stem`.pdf and .png, each whole or not at all; return both paths.
+
+    The same figure gives the same bytes with the same matplotlib: no date and no version is stored.
+    """
+    FigureCanvasAgg(fig)
+    metadata = {
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+    paths = []
+    for kind, stored in metadata.items():
+        path = Path(folder) / f"{stem}.{kind}"
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with styled():
+                fig.savefig(unfinished, format=kind, metadata=stored)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        paths.append(path)
+    return paths

@@ -1,0 +1,89 @@
+"""What code and which packages make a result: the part of an artefact's id that a configuration does not state.
+
+The code of a script is the syntax trees, without comments, docstrings and formatting, of the script and of
+every project module that it imports, directly or not. Not seen: dynamic imports (a caller names those as
+`also`) and files that are read without being an input.
+"""
+
+import ast
+import hashlib
+import re
+from functools import lru_cache
+from pathlib import Path
+
+# They carry arguments, files and progress lines, and no numbers: an edit makes no result stale.
+CARRIERS = frozenset({"asymre/job.py", "asymre/__init__.py"})
+# The packages whose version can change a number or a drawing.
+NUMERICAL = ("matplotlib", "numpy", "pandas", "scipy", "torch")
+
+
+def code_of(root: Path, script: str, also: tuple[str, ...] = ()) -> dict[str, str]:
+    """Path and hash of each file that makes up `script`. Paths are relative to `root`."""
+    todo, done = [script, *also], {}
+    while todo:
+        path = todo.pop()
+        if path in done or path in CARRIERS:
+            continue
+        done[path] = _tree_hash(root / path)
+        todo.extend(_project_imports(root, path))
+    return dict(sorted(done.items()))
+
+
+def packages_of(root: Path, files: tuple[str, ...]) -> dict[str, str]:
+    """Name and pinned version of each numerical package that the files import."""
+    imported = {name.split(".")[0] for file in files for name in _imports(root / file)}
+    pins = _pins(root / "requirements.txt")
+    return {name: pins[name] for name in NUMERICAL if name in imported}
+
+
+@lru_cache(maxsize=None)
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+@lru_cache(maxsize=None)
+def _tree_hash(path: Path) -> str:
+    tree = ast.parse(path.read_text(), filename=str(path))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            body[0].value.value = ""
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=None)
+def _imports(path: Path) -> frozenset[str]:
+    """Dotted names that a file imports; `from a import b` gives `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(_parse(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}: relative imports are not followed; import from asymre")
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+def _project_imports(root: Path, path: str) -> list[str]:
+    found = []
+    for name in _imports(root / path):
+        parts = name.split(".")
+        if parts[0] != "asymre":
+            continue
+        for end in range(1, len(parts) + 1):
+            base = "/".join(parts[:end])
+            found += [f for f in (f"{base}.py", f"{base}/__init__.py") if (root / f).is_file()]
+    return found
+
+
+@lru_cache(maxsize=None)
+def _pins(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", path.read_text(), flags=re.M))

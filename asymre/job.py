@@ -1,0 +1,113 @@
+"""The edge of every script: its two arguments, its checked inputs, its output written whole or not at all.
+
+    python scripts/train_policy.py SPEC OUTPUT [PART ...]
+
+SPEC is the JSON text of the artefact's specification (or the path of a `spec.json`), OUTPUT the folder
+to make, `results/<name>/<kind>/<id>`. The inputs are the folders that SPEC names, beside OUTPUT; PARTs
+are folders that already hold the result in pieces.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from asymre.artefact import identify
+
+
+class InputError(Exception):
+    """An input that cannot be used; the message names the file and says what to do."""
+
+
+def run(make: Callable[[dict[str, Any], dict[str, Path], Path], None]) -> None:
+    """Call `make(params, inputs, folder)` for the artefact on the command line.
+
+    inputs: folder of each input by its name, and the list "parts" if there are any. folder: empty and temporary; it takes the place of OUTPUT
+    when `make` returns. Exits with a message, and no traceback, on an `InputError`.
+    """
+    if len(sys.argv) < 3:
+        sys.exit(f"usage: {sys.argv[0]} SPEC OUTPUT [PART ...]\n{__doc__}")
+    try:
+        _run(make, sys.argv[1], Path(sys.argv[2]), [Path(part) for part in sys.argv[3:]])
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _run(make, spec_argument: str, output: Path, parts: list[Path]) -> None:
+    if "torch" in sys.modules:
+        # Two threads on small tensors are many times slower, and the order of sums would depend on it.
+        sys.modules["torch"].set_num_threads(1)
+    text = spec_argument if spec_argument.lstrip().startswith("{") else _read(Path(spec_argument))
+    spec = json.loads(text)
+    if identify(spec) != output.name:
+        raise InputError(f"{output}: the specification belongs to {identify(spec)}; use that name")
+    results = output.parent.parent
+    if parts:
+        inputs = {"parts": [_checked_input(part) for part in parts]}
+    else:
+        inputs = {name: _checked_input(results / path) for name, path in spec["inputs"].items()}
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    started = time.monotonic()
+    try:
+        make(spec["params"], inputs, partial)
+        (partial / "spec.json").write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
+        if output.exists():
+            shutil.rmtree(output)
+        os.replace(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    print(f"done in {time.monotonic() - started:.1f} s: {output}", flush=True)
+
+
+def _checked_input(folder: Path) -> Path:
+    """The folder, if its spec.json says that it is what its name says."""
+    try:
+        spec = json.loads(_read(folder / "spec.json"))
+        found = identify(spec)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{folder / 'spec.json'}: damaged; {_remedy(folder)}") from None
+    if found != folder.name:
+        raise InputError(f"{folder}: its spec.json belongs to {found}; {_remedy(folder)}")
+    return folder
+
+
+def _remedy(folder: Path) -> str:
+    return f"delete the folder {folder.name} and run again: it will be made anew"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def reading(path: Path, read: Callable[[Path], Any]) -> Any:
+    """`read(path)`, with any failure turned into an InputError that names the file and the remedy."""
+    try:
+        return read(path)
+    except Exception as error:
+        artefact = next((p for p in path.parents if (p / "spec.json").is_file()), path.parent)
+        raise InputError(f"{path}: cannot be read ({error}); {_remedy(artefact)}") from error
+
+
+class Progress:
+    """Prints a line of progress every few seconds: count, text, estimate of the time left."""
+
+    def __init__(self, total: int, what: str, every: float = 5.0):
+        self._total, self._what, self._every = total, what, every
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, done: int, text: str = "") -> None:
+        now = time.monotonic()
+        if done < self._total and now - self._last < self._every:
+            return
+        self._last = now
+        left = (now - self._started) / max(done, 1) * (self._total - done)
+        print(f"{self._what} {done}/{self._total} {text} {left:.0f} s left", flush=True)

@@ -1,0 +1,71 @@
+"""A policy folder in Hugging Face layout: config.json, model.safetensors and the tokenizer's files."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from asymre import tokenizer
+from asymre.architecture import Architecture
+from asymre.decoder import Weights
+
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+_KEYS = {  # transformers' name of each field
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "key_value_heads": "num_key_value_heads",
+    "vocabulary_size": "vocab_size",
+    "tie_embeddings": "tie_word_embeddings",
+    "norm_epsilon": "rms_norm_eps",
+    "rope_theta": "rope_theta",
+}
+
+
+def save_policy(folder: Path, architecture: Architecture, weights: Weights) -> None:
+    """Write a policy that `load_policy` and `transformers.AutoModelForCausalLM` read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = {
+        "model_type": architecture.family,
+        "architectures": [_CLASSES[architecture.family]],
+        **{theirs: getattr(architecture, ours) for ours, theirs in _KEYS.items()},
+        "hidden_act": "silu",
+        "max_position_embeddings": 1024,
+        "attention_bias": False,
+        "eos_token_id": tokenizer.END_ID,
+        "pad_token_id": tokenizer.END_ID,
+        "bos_token_id": None,
+        "dtype": "float32",
+    }
+    (folder / "config.json").write_text(json.dumps(configuration, indent=1) + "\n")
+    for name, text in tokenizer.files().items():
+        (folder / name).write_text(text + "\n")
+    save_weights(folder, weights)
+
+
+def save_weights(folder: Path, weights: Weights) -> None:
+    """Write model.safetensors alone: a snapshot shares its run's config.json and tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(dict(weights), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def load_policy(folder: Path) -> tuple[Architecture, Weights]:
+    """Architecture and float32 weights. ValueError if the weights are not those of the architecture."""
+    configuration = json.loads((folder / "config.json").read_text())
+    architecture = Architecture(
+        family=configuration["model_type"],
+        **{ours: configuration[theirs] for ours, theirs in _KEYS.items()},
+    )
+    return architecture, load_weights(folder, architecture)
+
+
+def load_weights(folder: Path, architecture: Architecture) -> Weights:
+    """The weights of a policy folder or of a snapshot, checked against the architecture."""
+    weights = load_file(folder / "model.safetensors")
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if found != architecture.shapes():
+        raise ValueError("the weights do not have the names and shapes of the architecture")
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise ValueError("the weights are not finite")
+    return weights

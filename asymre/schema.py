@@ -1,0 +1,294 @@
+"""The keys of the configuration, their types and meaning. Unknown keys are refused.
+
+`config/schema.json` and `config/reference.yaml` are generated from this module.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Objective = Literal["asymre", "grpo"]
+Normalisation = Literal["token_sum", "token_mean", "sequence_mean"]
+Measure = Literal[
+    "train_accuracy", "test_accuracy", "test_accuracy_temperature_1", "entropy"
+]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+
+
+class Sampling(Section):
+    """How completions are drawn."""
+
+    temperature: Positive = Field(description="softmax temperature")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="nucleus: the smallest set of likeliest tokens that holds this probability"
+    )
+
+
+class Rewards(Section):
+    """Rewards of a completion. delta_v is in these units."""
+
+    correct: Finite = Field(description="reward of a right answer")
+    wrong: Finite = Field(description="reward of a wrong answer")
+
+
+class Grpo(Section):
+    """GRPO's own settings."""
+
+    clip: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="clip of the probability ratio, both sides"
+    )
+
+
+class Algorithm(Section):
+    """The off-policy cycle, common to all runs."""
+
+    group_size: Annotated[int, Field(gt=1)] = Field(description="G, samples a prompt")
+    prompts_per_step: Count = Field(description="prompts in the batch of one gradient step")
+    rewards: Rewards = Field(description="rewards of the verifier")
+    normalisation: Normalisation = Field(
+        description="loss of a batch: token_sum (the paper's Eq. 4), token_mean or sequence_mean"
+    )
+    train_sampling: Sampling = Field(description="sampling of rollouts from the behaviour policy")
+    test_sampling: Sampling = Field(description="sampling of the test accuracy")
+    grpo: Grpo = Field(description="GRPO's own settings")
+
+
+class Sweep(Section):
+    """Runs: every combination of the listed values. A single value may stand without brackets."""
+
+    model: list[str] = Field(description="models, by their key in `models`")
+    dataset: list[str] = Field(description="data sets, by their key in `datasets`")
+    objective: list[Objective] = Field(description="asymre or grpo")
+    delta_v: list[Finite] = Field(
+        default=[], description="for asymre alone: the baseline is the group mean plus delta_v"
+    )
+    N: list[Count] = Field(description="gradient steps between refreshes of the behaviour policy")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(description="one run a seed")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
+
+    @field_validator("*")
+    @classmethod
+    def _no_repeats(cls, value: list, info: Any) -> list:
+        repeated = sorted({str(v) for v in value if value.count(v) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} given twice; give each value once")
+        if not value and info.field_name != "delta_v":
+            raise ValueError("an empty list makes an empty sweep; give at least one value")
+        return value
+
+    @model_validator(mode="after")
+    def _delta_v_belongs_to_asymre(self) -> "Sweep":
+        if "asymre" in self.objective and not self.delta_v:
+            raise ValueError("objective asymre needs at least one delta_v, for example [-0.1]")
+        if self.delta_v and "asymre" not in self.objective:
+            raise ValueError("delta_v is a setting of asymre; remove it or add asymre")
+        return self
+
+
+class LeaveOut(Section):
+    """Values of a figure's sweeps that this scale does not run; the caption says so."""
+
+    delta_v: list[Finite] = Field(default=[], description="values of delta_v")
+    seeds: list[int] = Field(default=[], description="seeds")
+
+
+class Panel(Section):
+    """One pair of axes of a training figure."""
+
+    title: str = Field(description="title above the axes")
+    measure: Measure = Field(description="what is drawn against the gradient step")
+    draw: Literal["mean", "runs"] = Field(
+        default="mean", description="mean and range over seeds, or every run by itself"
+    )
+    runs: list[Sweep] = Field(default=[], description="the runs, if not the figure's")
+
+
+class Figure(Section):
+    """A figure. Bandit figures name an `experiment`, training figures `panels` and `runs`."""
+
+    title: str = Field(description="title, also the first words of the caption")
+    known: str = Field(description="how the content is known, and what is our choice")
+    width: Positive = Field(default=9.0, description="inches")
+    height: Positive = Field(default=4.2, description="inches, without the caption")
+    experiment: Literal["limit", "improvement", "entropy", "threshold"] | None = Field(
+        default=None, description="bandit figures: what is drawn"
+    )
+    panels: list[Panel] = Field(default=[], description="training figures: the axes")
+    runs: list[Sweep] = Field(default=[], description="training figures: the runs of all panels")
+    controls: list[Sweep] = Field(
+        default=[], description="runs drawn as thin lines, not the paper's"
+    )
+
+    @model_validator(mode="after")
+    def _bandit_or_training(self) -> "Figure":
+        if (self.experiment is None) == (not self.panels):
+            raise ValueError("give either experiment (bandit) or panels (training)")
+        for index, panel in enumerate(self.panels):
+            if not (panel.runs or self.runs):
+                raise ValueError(f"panels.{index} has no runs, and the figure has none either")
+        return self
+
+
+class StandIn(Section):
+    """The decoder that stands for a model of the paper, with the same architecture."""
+
+    family: Literal["llama", "qwen2"] = Field(description="architecture, as in transformers")
+    hidden_size: Count = Field(description="width")
+    intermediate_size: Count = Field(description="width of the feed-forward layers")
+    layers: Count = Field(description="number of layers")
+    heads: Count = Field(description="query heads")
+    key_value_heads: Count = Field(description="key and value heads")
+    tie_embeddings: bool = Field(description="one matrix for input and output embeddings")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "StandIn":
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError("hidden_size must be a multiple of 2 * heads (rotary embedding)")
+        if self.heads % self.key_value_heads:
+            raise ValueError("heads must be a multiple of key_value_heads")
+        return self
+
+
+class Task(Section):
+    """The arithmetic that stands for a data set of the paper."""
+
+    terms: Annotated[int, Field(ge=2, le=6)] = Field(description="two-digit numbers a problem")
+    operators: Literal["+", "+-"] = Field(description="between the numbers")
+    slip: Share = Field(
+        description="corpus: probability of forgetting a carry or of borrowing twice"
+    )
+    error: Share = Field(description="corpus: probability of a random result")
+    max_new_tokens: Count = Field(description="a completion is cut off after these tokens")
+
+
+class Problems(Section):
+    """Problems drawn of each task."""
+
+    train: Count = Field(description="training problems")
+    test: Count = Field(description="test problems")
+    seed: int = Field(description="seed of the problems")
+
+
+class Pretraining(Section):
+    """Training of the base policies on the corpora with slips."""
+
+    steps: Count = Field(description="gradient steps")
+    batch_size: Count = Field(description="worked solutions a step, all tasks together")
+    learning_rate: Positive = Field(description="peak learning rate of AdamW")
+    seed: int = Field(description="seed of weights and corpus")
+    accuracy: tuple[Share, Share] = Field(
+        description="sampled accuracy on held-out problems must end in this range"
+    )
+
+
+class LearningRate(Section):
+    """Constant learning rate of AdamW for each objective; see the target `calibration`."""
+
+    asymre: Positive = Field(description="for asymre")
+    grpo: Positive = Field(description="for grpo")
+
+
+class Training(Section):
+    """Size of a run."""
+
+    steps: Count = Field(description="gradient steps of a run")
+    N: dict[Count, Count] = Field(
+        description="what stands for the paper's N; any other N is taken as written"
+    )
+    learning_rate: LearningRate = Field(description="constant learning rates")
+    gradient_clip: Positive = Field(description="largest norm of the gradient")
+    snapshot_every: Count = Field(description="gradient steps between policy snapshots")
+    prompts_per_batch: Count = Field(description="prompts sampled at once (speed and memory)")
+    cycles_per_job: Count | Literal["all"] = Field(
+        description="cycles that one job runs; changes no result"
+    )
+
+
+class Evaluation(Section):
+    """What is measured on every snapshot."""
+
+    test_problems: Count = Field(description="test problems")
+    train_problems: Count = Field(description="fixed training problems")
+    samples: Count = Field(description="completions a problem at temperature 1")
+
+    @field_validator("samples")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"pass@k is reported for k = 1, 2, 4, ...: {value} is no power of 2")
+        return value
+
+
+class Bandit(Section):
+    """The bandit of section 5.1.
+
+    Baselines V are those of the demo instance; random instances use the same offsets from their V_mu.
+    """
+
+    arms: Annotated[int, Field(gt=1)] = Field(description="number of arms")
+    reward_seed: Annotated[int, Field(ge=0)] = Field(
+        description="numpy RandomState seed of the demo instance's rewards"
+    )
+    instances: Count = Field(description="random instances beside the demo instance")
+    threshold_instances: Count = Field(description="random instances of the threshold figure")
+    learning_rate: Positive = Field(description="of gradient ascent on the logits")
+    steps: Count = Field(description="gradient steps of figures 1 and 7")
+    baselines: list[Finite] = Field(min_length=1, description="V of figures 1 and 7")
+    sampled_batch: Count = Field(description="arms drawn a step by sampled AsymRE")
+    sampled_seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        min_length=1, description="seeds of sampled AsymRE"
+    )
+    support_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="an arm is in the support if its probability exceeds this"
+    )
+    improvement_baselines: list[Finite] = Field(min_length=1, description="V of figure 2")
+    iterations: Count = Field(description="policy improvement iterations of figure 2")
+    improvement_steps: Count = Field(description="gradient steps an iteration of figure 2")
+
+
+class Calibration(Section):
+    """Choice of the learning rates, on seeds that no figure uses (docs/calibration.md)."""
+
+    model: str = Field(description="model, by its key in `models`")
+    dataset: str = Field(description="data set, by its key in `datasets`")
+    learning_rates: list[Positive] = Field(min_length=2, description="candidates, increasing")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="seeds")
+    delta_v: Finite = Field(description="the delta_v at which asymre is calibrated")
+    N: Count = Field(description="N, as in a sweep")
+    tolerance: Share = Field(description="largest fall of the accuracy from cycle to cycle")
+
+
+class Configuration(Section):
+    """Everything a plan follows from."""
+
+    scale: str = Field(description="the file of config/scale/ that this rests on")
+    results: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
+        description="folder below results/ for everything that is generated"
+    )
+    models: dict[str, str] = Field(description="models of the paper: key and full name")
+    datasets: dict[str, str] = Field(description="data sets of the paper: key and full name")
+    algorithm: Algorithm = Field(description="the off-policy cycle")
+    smoothing_window: Count = Field(description="moving average over evaluation points")
+    figures: dict[str, Figure] = Field(description="the figures")
+    leave_out: dict[str, LeaveOut] = Field(
+        default={}, description="by figure: what this scale does not run"
+    )
+    stand_ins: dict[str, StandIn] = Field(description="by model: the decoder that stands for it")
+    tasks: dict[str, Task] = Field(description="by data set: the task that stands for it")
+    problems: Problems = Field(description="size of the data sets")
+    pretraining: Pretraining = Field(description="training of the base policies")
+    training: Training = Field(description="size of a run")
+    evaluation: Evaluation = Field(description="what is measured on every snapshot")
+    bandit: Bandit = Field(description="the bandit")
+    calibration: Calibration = Field(description="choice of the learning rates")

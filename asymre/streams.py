@@ -1,0 +1,21 @@
+"""Random streams that follow from what they are for, never from global state or scheduling."""
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def numpy_stream(*identity: str | int) -> np.random.Generator:
+    """A generator for this identity, for example `("rollout", seed, cycle)`."""
+    return np.random.default_rng(_entropy(identity))
+
+
+def torch_stream(*identity: str | int) -> torch.Generator:
+    """The same for torch, on the CPU."""
+    return torch.Generator().manual_seed(_entropy(identity))
+
+
+def _entropy(identity: tuple[str | int, ...]) -> int:
+    text = "/".join(f"{type(part).__name__}:{part}" for part in identity)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

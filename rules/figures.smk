@@ -1,0 +1,94 @@
+FIGURES = [name for name in PLAN.figures if name != "calibration"]
+BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
+
+
+rule all:
+    default_target: True
+    input:
+        [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in FIGURES],
+        f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+
+
+rule bandit:
+    input:
+        [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in BANDIT],
+
+
+rule training:
+    input:
+        [
+            f"{RESULTS}/figures/.current/{PLAN.figures[name].id}"
+            for name in FIGURES
+            if name not in BANDIT
+        ],
+
+
+rule plot_figure:
+    input:
+        inputs_of("figure"),
+    output:
+        directory(f"{RESULTS}/figure/{{id}}"),
+    log:
+        f"{RESULTS}/logs/figure/{{id}}.log",
+    params:
+        spec=spec_of("figure"),
+        script=lambda wildcards: PLAN.script(f"figure/{wildcards.id}"),
+    priority: 3
+    shell:
+        "{SCRIPT}/{params.script} {params.spec:q} {output} > {log} 2>&1"
+
+
+# A stable name such as figures/figure_03.pdf does not say what made it. The marker, named by the id,
+# does: publishing a figure removes the marker of the one that it replaces, so going back publishes again.
+for name, figure in PLAN.figures.items():
+
+    rule:
+        name:
+            name
+        input:
+            ancient(f"{RESULTS}/{figure.path}"),
+        output:
+            marker=f"{RESULTS}/figures/.current/{figure.id}",
+            png=report(
+                f"{RESULTS}/figures/{planning.stem(name)}.png",
+                caption="../docs/report/figure.rst",
+                category=(
+                    "Calibration"
+                    if name == "calibration"
+                    else "Bandit" if name in BANDIT else "Training"
+                ),
+                labels={"figure": name},
+            ),
+            pdf=f"{RESULTS}/figures/{planning.stem(name)}.pdf",
+            csv=f"{RESULTS}/figures/{planning.stem(name)}.csv",
+            txt=f"{RESULTS}/figures/{planning.stem(name)}.txt",
+        log:
+            f"{RESULTS}/logs/publish/{figure.id}.log",
+        params:
+            caption=figure.params["caption"],
+            stem=planning.stem(name),
+        priority: 3
+        shell:
+            "{SCRIPT}/publish_figure.py {input} {params.stem} {output.marker} > {log} 2>&1"
+
+
+rule save_configuration:
+    output:
+        marker=f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+        yaml=report(
+            f"{RESULTS}/configuration.yaml",
+            caption="../docs/report/configuration.rst",
+            category="Configuration",
+        ),
+        runs=report(
+            f"{RESULTS}/runs.csv",
+            caption="../docs/report/runs.rst",
+            category="Configuration",
+        ),
+    log:
+        f"{RESULTS}/logs/configuration.log",
+    params:
+        configuration=lambda wildcards: CONFIGURATION.model_dump_json(),
+        runs=lambda wildcards: planning.canonical(PLAN.runs()),
+    shell:
+        "{SCRIPT}/save_configuration.py {params.configuration:q} {params.runs:q} {output} > {log} 2>&1"

@@ -1,0 +1,68 @@
+rule sample_rollouts:
+    input:
+        inputs_of("rollouts"),
+    output:
+        directory(f"{RESULTS}/rollouts/{{id}}"),
+    log:
+        f"{RESULTS}/logs/rollouts/{{id}}.log",
+    params:
+        spec=spec_of("rollouts"),
+    shell:
+        "{SCRIPT}/sample_rollouts.py {params.spec:q} {output} > {log} 2>&1"
+
+
+rule train_cycles:
+    input:
+        inputs_of("cycles"),
+    output:
+        directory(f"{RESULTS}/cycles/{{id}}"),
+    log:
+        f"{RESULTS}/logs/cycles/{{id}}.log",
+    params:
+        spec=spec_of("cycles"),
+    shell:
+        "{SCRIPT}/train_policy.py {params.spec:q} {output} > {log} 2>&1"
+
+
+# The whole run in one job, or, with a smaller training.cycles_per_job, what train_cycles made, joined.
+rule train_policy:
+    input:
+        inputs_of("training"),
+    output:
+        directory(f"{RESULTS}/training/{{id}}"),
+    log:
+        f"{RESULTS}/logs/training/{{id}}.log",
+    params:
+        spec=spec_of("training"),
+        parts=lambda wildcards: [
+            f"{RESULTS}/{part.path}"
+            for part in PLAN.parts.get(f"training/{wildcards.id}", [])
+        ],
+    shell:
+        "{SCRIPT}/train_policy.py {params.spec:q} {output} {params.parts} > {log} 2>&1"
+
+
+rule evaluate_policy:
+    input:
+        inputs_of("evaluation"),
+    output:
+        directory(f"{RESULTS}/evaluation/{{id}}"),
+    log:
+        f"{RESULTS}/logs/evaluation/{{id}}.log",
+    params:
+        spec=spec_of("evaluation"),
+    shell:
+        "{SCRIPT}/evaluate_policy.py {params.spec:q} {output} > {log} 2>&1"
+
+
+rule choose_learning_rates:
+    input:
+        inputs_of("calibration"),
+    output:
+        directory(f"{RESULTS}/calibration/{{id}}"),
+    log:
+        f"{RESULTS}/logs/calibration/{{id}}.log",
+    params:
+        spec=spec_of("calibration"),
+    shell:
+        "{SCRIPT}/choose_learning_rates.py {params.spec:q} {output} > {log} 2>&1"

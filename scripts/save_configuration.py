@@ -1,0 +1,36 @@
+"""Save the resolved configuration and the table of runs beside the results.
+
+    python scripts/save_configuration.py CONFIGURATION_JSON RUNS_JSON MARKER CONFIGURATION_YAML RUNS_CSV
+"""
+
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+
+def write_whole(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def save(configuration: dict, runs: list[dict], marker: Path, yaml_path: Path, csv_path: Path):
+    for old in marker.parent.glob("configuration-*"):
+        old.unlink()
+    write_whole(yaml_path, yaml.safe_dump(configuration, sort_keys=False, width=100))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, runs[0] if runs else ["figure"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(runs)
+    write_whole(csv_path, table.getvalue())
+    marker.touch()
+
+
+if __name__ == "__main__":
+    configuration_json, runs_json, *paths = sys.argv[1:]
+    save(json.loads(configuration_json), json.loads(runs_json), *map(Path, paths))

@@ -1,0 +1,338 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asymre import bandit, bandit_experiments, theory
+from asymre.figures import bandit as figures
+from asymre.figures import style
+
+SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
+
+
+@pytest.fixture(scope="module")
+def limit_table():
+    return bandit_experiments.limit_sweep(
+        arms=20,
+        reward_seed=43,
+        instances=3,
+        steps=2_000,
+        learning_rate=1.0,
+        baselines=[-0.5, 0.0, 0.3, 0.9],
+        support_threshold=1e-3,
+        sampled_batch=32,
+        sampled_seeds=[0, 1],
+    )
+
+
+@pytest.fixture(scope="module")
+def improvement_table():
+    return bandit_experiments.improvement_sweep(
+        arms=100,
+        reward_seed=43,
+        instances=3,
+        baselines=[0.0, 0.4, 0.5, 0.525, 0.54],
+        iterations=40,
+        steps=500,
+        learning_rate=1.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def threshold_table():
+    return bandit_experiments.threshold_sweep(arms=30, reward_seed=43, instances=20)
+
+
+def sampled(baseline, *, mu, rewards, seeds, instance_ids, steps=20, batch=8):
+    return bandit.ascend_sampled(
+        np.log(mu),
+        mu,
+        rewards,
+        baseline,
+        learning_rate=1.0,
+        steps=steps,
+        batch=batch,
+        seeds=seeds,
+        instance_ids=instance_ids,
+    )
+
+
+def test_demonstration_instance():
+    mu, rewards = bandit.demo_instance(43, 100)
+    assert theory.value(mu, rewards) == pytest.approx(0.54041, abs=5e-6)
+    assert rewards.max() == pytest.approx(0.99870, abs=5e-6)
+    np.testing.assert_allclose(np.diff(np.log(mu)), 0.1)
+
+
+def test_instances_are_uniform_and_keep_their_rewards_when_more_are_asked_for():
+    mu, rewards = bandit.instances(3, 200, 100)
+    np.testing.assert_array_equal(bandit.instances(3, 7, 100)[1], rewards[:7])
+    assert not np.isin(bandit.instances(4, 2, 100)[1], rewards).any()
+    v_mu = theory.value(mu, rewards)
+    assert v_mu.mean() == pytest.approx(0.5, abs=0.02)
+    assert v_mu.std() == pytest.approx(0.064, abs=0.01)
+    assert [part.shape for part in bandit.instances(3, 0, 5)] == [(0, 5), (0, 5)]
+
+
+def test_one_expected_step_is_the_gradient_of_the_objective():
+    mu, rewards = bandit.instances(0, 1, 6)
+    mu, rewards, baseline = mu[0], rewards[0], 0.3
+    logits = np.linspace(-1, 1, 6)
+
+    def objective(x):
+        return (mu * (rewards - baseline) * np.log(bandit.softmax(x))).sum()
+
+    width = 1e-6
+    numeric = [
+        (objective(logits + width * arm) - objective(logits - width * arm)) / (2 * width)
+        for arm in np.eye(6)
+    ]
+    after = bandit.ascend_expected(logits, mu, rewards, baseline, learning_rate=0.7, steps=1)
+    np.testing.assert_allclose(after - logits, 0.7 * np.array(numeric), atol=1e-9)
+
+
+def test_sampled_steps_follow_the_definition():
+    mu, rewards = bandit.instances(0, 1, 5)
+    baseline, steps, batch = 0.4, 6, 8
+    draws = np.random.default_rng([11, bandit.BATCHES_STREAM, 9]).multinomial(
+        batch, mu[0], size=steps
+    )
+    logits = np.log(mu[0])
+    for counts in draws:
+        batch_arms = np.repeat(np.arange(5), counts)
+        scores = np.eye(5)[batch_arms] - bandit.softmax(logits)
+        logits = logits + ((rewards[0, batch_arms] - baseline)[:, None] * scores).mean(0)
+    result = sampled(
+        [[baseline]], mu=mu, rewards=rewards, seeds=[11], instance_ids=[9], steps=steps
+    )
+    np.testing.assert_allclose(result[0, 0, 0], logits, atol=1e-12)
+
+
+def test_sampled_gradient_is_unbiased():
+    mu, rewards = bandit.instances(0, 1, 4)
+    start = np.array([[0.5, -0.5, 0.0, 1.0]])
+    baseline = np.array([[-0.5], [0.4], [1.0]])
+    arguments = {"learning_rate": 1.0, "steps": 1}
+    result = bandit.ascend_sampled(
+        start, mu, rewards, baseline, batch=4, seeds=range(4000), instance_ids=[0], **arguments
+    )
+    expected = bandit.ascend_expected(start, mu, rewards, baseline, **arguments)
+    error = result.mean(2) - expected
+    deviation = result.std(2) / np.sqrt(4000)
+    assert (np.abs(error) < 4 * deviation).all()
+    assert (deviation < 0.02).all()
+
+
+def test_same_seed_same_bytes_and_another_seed_others():
+    mu, rewards = bandit.instances(0, 2, 6)
+    arguments = {"mu": mu, "rewards": rewards, "instance_ids": [0, 1]}
+    baseline = [[0.1, 0.2], [0.6, 0.7]]
+    first = sampled(baseline, seeds=[0, 1], **arguments)
+    assert first.tobytes() == sampled(baseline, seeds=[0, 1], **arguments).tobytes()
+    assert not np.isclose(first[:, :, 0], first[:, :, 1]).any()
+    assert not np.isclose(first[:, 0], first[:, 1]).any()
+
+
+def test_a_batch_of_runs_equals_its_runs_one_at_a_time(monkeypatch):
+    mu, rewards = bandit.instances(0, 3, 6)
+    baseline = theory.value(mu, rewards) + np.array([-0.3, 0.0, 0.3])[:, None]
+    seeds = [4, 7]
+    together = sampled(baseline, mu=mu, rewards=rewards, seeds=seeds, instance_ids=range(3))
+    expected = bandit.ascend_expected(
+        np.log(mu), mu, rewards, baseline, learning_rate=1.0, steps=20
+    )
+    monkeypatch.setattr(bandit, "DRAW_STEPS", 7)
+    for v in range(3):
+        for i in range(3):
+            alone = bandit.ascend_expected(
+                np.log(mu[i]), mu[i], rewards[i], baseline[v, i], learning_rate=1.0, steps=20
+            )
+            np.testing.assert_allclose(alone, expected[v, i], atol=1e-13)
+            for s, seed in enumerate(seeds):
+                alone = sampled(
+                    baseline[v : v + 1, i : i + 1],
+                    mu=mu[i : i + 1],
+                    rewards=rewards[i : i + 1],
+                    seeds=[seed],
+                    instance_ids=[i],
+                )
+                np.testing.assert_allclose(alone[0, 0, 0], together[v, i, s], atol=1e-13)
+
+
+def test_improvement_refreshes_mu_and_keeps_the_logits():
+    mu, rewards = bandit.instances(0, 2, 6)
+    baseline = np.array([[0.1], [0.4]])
+    arguments = {"learning_rate": 1.0, "steps": 30}
+    policies = bandit.improve_expected(mu, rewards, baseline, iterations=3, **arguments)
+    logits, behaviour = np.log(mu), mu
+    for k in range(3):
+        logits = bandit.ascend_expected(logits, behaviour, rewards, baseline, **arguments)
+        behaviour = bandit.softmax(logits)
+        np.testing.assert_allclose(policies[k + 1], behaviour, atol=1e-12)
+    np.testing.assert_array_equal(policies[0], np.broadcast_to(mu, (2, 2, 6)))
+
+
+def test_logits_do_not_change_in_place():
+    mu, rewards = bandit.instances(0, 1, 4)
+    logits = np.log(mu)
+    before = logits.copy()
+    bandit.ascend_expected(logits, mu, rewards, 0.2, learning_rate=1.0, steps=3)
+    np.testing.assert_array_equal(logits, before)
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=8))
+@SETTINGS
+def test_softmax_entropy_and_support_of_any_logits(logits):
+    policy = bandit.softmax(logits)
+    assert policy.sum() == pytest.approx(1)
+    assert policy[np.argmax(logits)] == policy.max()
+    assert -1e-12 <= bandit.entropy(policy) <= np.log(len(logits)) + 1e-12
+    assert 1 <= bandit.support(policy, 1e-3) <= len(logits)
+
+
+def test_entropy_and_support_by_hand():
+    policy = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]])
+    np.testing.assert_allclose(bandit.entropy(policy), np.log(2) * np.array([1, 0, 1.5]))
+    np.testing.assert_array_equal(bandit.support(policy, 0.3), [2, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": np.nan}, "learning_rate must be positive"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"instance_ids": [0]}, "one id an instance"),
+        ({"baseline": 0.1}, "baseline \\(baselines, instances\\)"),
+        ({"rewards": np.full((2, 3), np.nan)}, "rewards has NaN"),
+        ({"mu": np.full((2, 3), 0.5)}, "mu must sum to one"),
+    ],
+)
+def test_bad_calls_are_refused(change, message):
+    mu, rewards = bandit.instances(0, 2, 3)
+    call = {
+        "logits": np.zeros((2, 3)),
+        "mu": mu,
+        "rewards": rewards,
+        "baseline": [[0.1, 0.1]],
+        "learning_rate": 1.0,
+        "steps": 1,
+        "batch": 1,
+        "seeds": [0],
+        "instance_ids": [0, 1],
+    }
+    with pytest.raises(ValueError, match=message):
+        bandit.ascend_sampled(**(call | change))
+
+
+def test_limit_sweep(limit_table):
+    counts = limit_table.groupby("curve").size()
+    assert counts.to_dict() == {"limit": 16, "sampled": 32, "simulated": 16}
+    assert not limit_table.isna().any(axis=None)
+    demo = limit_table[limit_table.instance == 0]
+    np.testing.assert_allclose(np.unique(demo.baseline), [-0.5, 0.0, 0.3, 0.9])
+    assert limit_table.delta_v.round(9).nunique() == 4
+    limit = demo[demo.curve == "limit"].set_index("baseline")
+    assert limit.support.is_monotonic_decreasing
+    assert limit.support.loc[0.9] == 1
+    simulated = demo[demo.curve == "simulated"].set_index("baseline")
+    np.testing.assert_allclose(simulated.reward, limit.reward, atol=5e-3)
+    reached = demo[demo.curve == "sampled"].groupby("baseline").reward.mean()
+    np.testing.assert_allclose(reached, limit.reward, atol=5e-2)
+
+
+def test_demonstration_repeats_figure_2(improvement_table):
+    demo = improvement_table[improvement_table.instance == 0]
+    last = demo[demo.iteration == 40].set_index("baseline").reward
+    assert last[[0.525, 0.54]].max() < last[[0.0, 0.4, 0.5]].min()
+    assert (demo[demo.iteration == 0].reward == demo.v_mu.iloc[0]).all()
+    assert len(improvement_table) == 4 * 5 * 41
+
+
+def test_threshold_sweep(threshold_table):
+    limit = threshold_table[np.isinf(threshold_table.iteration)]
+    optimal = limit.reward == limit.best_reward
+    pd.testing.assert_series_equal(optimal, limit.from_threshold < 0, check_names=False)
+    assert {True, False} == set(optimal)
+    assert (threshold_table.baseline < threshold_table.v_mu).all()
+    by_iteration = threshold_table.pivot(
+        index=["instance", "from_threshold"], columns="iteration", values="reward"
+    )
+    assert (by_iteration.diff(axis=1).iloc[:, 1:] >= -1e-12).all(axis=None)
+
+
+def test_figures_save_the_same_bytes_twice(
+    limit_table, improvement_table, threshold_table, tmp_path
+):
+    plots = {
+        "limit": (figures.plot_limit, limit_table),
+        "entropy": (figures.plot_entropy, limit_table),
+        "improvement": (figures.plot_improvement, improvement_table),
+        "threshold": (figures.plot_threshold, threshold_table),
+    }
+    for stem, (plot, table) in plots.items():
+        saved = []
+        for folder in ("first", "second"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            fig = plot(table, title="A title")
+            style.add_caption(fig, "A caption of several words. " * 12)
+            saved.append([p.read_bytes() for p in style.save(fig, tmp_path / folder, stem)])
+        assert saved[0] == saved[1]
+        assert saved[0][0].startswith(b"%PDF")
+        assert saved[0][1].startswith(b"\x89PNG")
+    assert len(list((tmp_path / "first").iterdir())) == 2 * len(plots)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    with style.styled():
+        fig = style.new_figure(2, 2, "")
+    pdf, _ = style.save(fig, tmp_path, "x")
+    before = pdf.read_bytes()
+
+    def fail(path, **_):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(fig, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        style.save(fig, tmp_path, "x")
+    assert pdf.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.pdf", "x.png"]
+
+
+def test_a_new_figure_replaces_the_file_at_once(tmp_path):
+    with style.styled():
+        first, second = style.new_figure(2, 2, "first"), style.new_figure(2, 2, "second")
+    pdf, _ = style.save(first, tmp_path, "x")
+    before = pdf.read_bytes()
+    with pdf.open("rb") as reader:
+        style.save(second, tmp_path, "x")
+        assert reader.read() == before
+    assert pdf.read_bytes() != before
+
+
+def test_caption_is_below_all_axes_and_inside_the_figure():
+    with style.styled():
+        fig = style.new_figure(5, 3, "Title")
+        fig.subplots().set_xlabel("x")
+    text = "Wide words WWW everywhere and many of them, too. " * 8
+    style.add_caption(fig, text)
+    fig.draw_without_rendering()
+    caption = fig.texts[-1].get_window_extent()
+    width, height = fig.bbox.size
+    assert caption.x0 >= 0 and caption.x1 <= width and caption.y0 >= 0
+    assert caption.y1 < fig.axes[0].get_tightbbox().y0
+    assert height > 3 * fig.dpi
+    assert " ".join(fig.texts[-1].get_text().split()) == text.strip()
+
+
+def test_sweep_colours_are_blue_black_and_red():
+    colours = style.sweep_colours([-0.5, -0.1, 0, 0.1, 0.3])
+    rgb = {v: [int(c[i : i + 2], 16) for i in (1, 3, 5)] for v, c in colours.items()}
+    assert rgb[0] == [0, 0, 0]
+    assert all(rgb[v][2] > rgb[v][0] for v in (-0.5, -0.1))
+    assert all(rgb[v][0] > rgb[v][2] for v in (0.1, 0.3))
+    assert sum(rgb[-0.5]) < sum(rgb[-0.1]) and sum(rgb[0.3]) < sum(rgb[0.1])
+    assert style.sweep_colours([0.5, 0.6], critical=0.5)[0.5] == style.CRITICAL_COLOUR
