@@ -31,12 +31,38 @@ RESULTS = f"results/{CONFIGURATION.results}"
 SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
 
 
+FIGURES = [name for name in PLAN.figures if name != "calibration"]
+BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
+
+
+def published(names):
+    """Markers of the published figures; a target that names ids notices a changed figure."""
+    return [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in names]
+
+
 wildcard_constraints:
     id="[^/]+",
 
 
+# Further targets: one a figure (figure_1 ... figure_13) and calibration, in rules/figures.smk.
+rule all:
+    input:
+        published(FIGURES),
+        f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+
+
+rule bandit:
+    input:
+        published(BANDIT),
+
+
+rule training:
+    input:
+        published([name for name in FIGURES if name not in BANDIT]),
+
+
 include: "rules/common.smk"
-include: "rules/figures.smk"
 include: "rules/bandit.smk"
 include: "rules/policy.smk"
 include: "rules/training.smk"
+include: "rules/figures.smk"

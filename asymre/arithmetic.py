@@ -1,6 +1,6 @@
 """Arithmetic with written-out intermediate results: the tasks that stand in for MATH and NuminaMath.
 
-A problem is `37+48-12=`, its solution `085,073.`: the running results, the last one is the answer.
+A problem is `37+8-6=`, its solution `45,39.`: the running results, the last one is the answer.
 """
 
 import re
@@ -10,15 +10,20 @@ import numpy as np
 
 SYMBOLS = "0123456789+-=,."
 END = "."
-TERMS = range(10, 100)
-RESULT_DIGITS = 3
+FIRST = range(10, 60)  # so that every running result has at most two digits
+FURTHER = range(1, 10)
+RESULT_DIGITS = 2
+MAX_TERMS = 5
 _SOLUTION = re.compile(r"(?:[0-9]+,)*([0-9]+)\.")
 _TEST_SHARE = 10  # one problem in ten belongs to the test split
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """A distribution over problems: `terms` two-digit numbers joined by `operators` ("+" or "+-")."""
+    """A distribution over problems: a two-digit number, then one-digit numbers, `terms` in all.
+
+    `operators` is "+" or "+-" (each with probability 1/2).
+    """
 
     terms: int
     operators: str
@@ -26,7 +31,7 @@ class Arithmetic:
     @property
     def prompt_length(self) -> int:
         """Characters of a prompt; the same for every problem of the distribution."""
-        return 3 * self.terms
+        return 2 * self.terms + 1
 
     @property
     def solution_length(self) -> int:
@@ -44,14 +49,13 @@ def draw_problems(
     """
     terms, signs = (np.empty((0, task.terms), int), np.empty((0, task.terms - 1), int))
     while len(terms) < count:
-        new_terms = rng.integers(TERMS.start, TERMS.stop, size=(2 * count, task.terms))
+        new_terms = rng.integers(FURTHER.start, FURTHER.stop, size=(2 * count, task.terms))
+        new_terms[:, 0] = rng.integers(FIRST.start, FIRST.stop, size=2 * count)
         minus = rng.random((2 * count, task.terms - 1)) < 0.5
         new_signs = np.where(minus & ("-" in task.operators), -1, 1)
         running = new_terms[:, 0].copy()
         for step in range(task.terms - 1):
-            new_signs[:, step] = np.where(
-                running < new_terms[:, step + 1], 1, new_signs[:, step]
-            )
+            new_signs[:, step] = np.where(running < new_terms[:, step + 1], 1, new_signs[:, step])
             running += new_signs[:, step] * new_terms[:, step + 1]
         keep = _in_test_split(new_terms, new_signs) == (split == "test")
         terms = np.concatenate([terms, new_terms[keep]])
@@ -96,17 +100,15 @@ def slipped_results(
 
 
 def prompt_texts(terms: np.ndarray, signs: np.ndarray) -> list[str]:
-    """`37+48-12=` for each row."""
+    """`37+8-6=` for each row."""
     return [
-        str(row[0])
-        + "".join(f"{'+' if s > 0 else '-'}{t}" for s, t in zip(sign, row[1:], strict=True))
-        + "="
+        str(row[0]) + "".join(f"{'+' if s > 0 else '-'}{t}" for s, t in zip(sign, row[1:], strict=True)) + "="
         for row, sign in zip(terms.tolist(), signs.tolist(), strict=True)
     ]
 
 
 def solution_texts(results: np.ndarray) -> list[str]:
-    """`085,073.` for each row of running results."""
+    """`45,39.` for each row of running results."""
     return [",".join(f"{r:0{RESULT_DIGITS}d}" for r in row) + END for row in results.tolist()]
 
 
@@ -116,6 +118,4 @@ def is_correct(completion: str, answer: int) -> bool:
     Anything else (malformed, empty, cut off before the full stop, text after it) is wrong.
     """
     match = _SOLUTION.fullmatch(completion)
-    return (
-        match is not None and len(match[1]) <= RESULT_DIGITS and int(match[1]) == answer
-    )
+    return match is not None and len(match[1]) <= RESULT_DIGITS and int(match[1]) == answer

@@ -90,9 +90,7 @@ def _ascend(logits, mu, rewards, baseline, learning_rate, steps):
         logits -= policy
 
 
-def ascend_sampled(
-    logits, mu, rewards, baseline, *, learning_rate, steps, batch, seeds, instance_ids
-):
+def ascend_sampled(logits, mu, rewards, baseline, *, learning_rate, steps, batch, seeds, instance_ids):
     """Logits (baselines, instances, seeds, arms) after `steps` of AsymRE on batches from mu.
 
     `mu`, `rewards` (instances, arms); `baseline` (baselines, instances); `logits` (instances, arms)
@@ -110,9 +108,7 @@ def ascend_sampled(
             f"{np.shape(mu)}, {np.shape(baseline)} and {len(instance_ids)} ids"
         )
     mu, rewards, baseline = check_instance(mu, rewards, baseline)
-    streams = [
-        np.random.default_rng([seed, BATCHES_STREAM, i]) for i in instance_ids for seed in seeds
-    ]
+    streams = [np.random.default_rng([seed, BATCHES_STREAM, i]) for i in instance_ids for seed in seeds]
     n_baselines, n_instances, arms = mu.shape
     mu, rewards, baseline = mu[0], rewards[0, :, None], baseline[:, :, None, None]
     shape = (n_baselines, n_instances, len(seeds), arms)
@@ -121,9 +117,7 @@ def ascend_sampled(
     policy, pull = np.empty(shape), np.empty(shape)
     for start in range(0, steps, DRAW_STEPS):
         size = min(DRAW_STEPS, steps - start)
-        draws = [
-            rng.multinomial(batch, mu[k // len(seeds)], size=size) for k, rng in enumerate(streams)
-        ]
+        draws = [rng.multinomial(batch, mu[k // len(seeds)], size=size) for k, rng in enumerate(streams)]
         shares = np.stack(draws, axis=1).reshape(size, *shape[1:]) / batch
         means = value(shares, rewards)[..., None]
         for share, mean in zip(shares, means, strict=True):

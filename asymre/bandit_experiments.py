@@ -31,9 +31,7 @@ def _shifted(baselines, v_mu):
 
 def _table(columns, shape):
     """Tidy table with a row for each cell of `shape`; columns broadcast to it."""
-    return pd.DataFrame(
-        {name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()}
-    )
+    return pd.DataFrame({name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()})
 
 
 def limit_sweep(

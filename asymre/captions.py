@@ -90,7 +90,7 @@ def stand_in_text(c: Configuration, model: str) -> str:
 
 def _task_text(task: Task) -> str:
     kind = "sums" if task.operators == "+" else "sums and differences"
-    return f"{kind} of {task.terms} two-digit numbers"
+    return f"{kind} of {task.terms} numbers with written-out steps"
 
 
 def _N_text(c: Configuration, sweeps: list[Sweep]) -> str:

@@ -31,9 +31,7 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "") ->
         raise ConfigurationError(
             f"{source or '--config'}: scale: there is no scale {scale!r}{_nearest(scale, available)}"
         )
-    layers = {
-        name: _read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")
-    }
+    layers = {name: _read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")}
     base_results = layers[f"config/scale/{scale}.yaml"].get("results")
     if set(overlay) - {"scale", "results"} and overlay.get("results", base_results) == base_results:
         raise ConfigurationError(
@@ -117,6 +115,8 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = {}
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(

@@ -49,9 +49,7 @@ def forward(
     for layer in range(a.layers):
         w = _Layer(weights, f"model.layers.{layer}.")
         normed = _rms_norm(hidden_BTC, w["input_layernorm.weight"], a)
-        attended, keys_values = _attention(
-            w, a, normed, rotation, mask_TS, cache[layer] if cache else None
-        )
+        attended, keys_values = _attention(w, a, normed, rotation, mask_TS, cache[layer] if cache else None)
         new_cache.append(keys_values)
         hidden_BTC = hidden_BTC + attended
         normed = _rms_norm(hidden_BTC, w["post_attention_layernorm.weight"], a)
@@ -65,9 +63,7 @@ def forward(
 
 def repeat(cache: Cache, times: int) -> Cache:
     """The cache of each sequence, `times` over, in a row."""
-    return [
-        (k.repeat_interleave(times, dim=0), v.repeat_interleave(times, dim=0)) for k, v in cache
-    ]
+    return [(k.repeat_interleave(times, dim=0), v.repeat_interleave(times, dim=0)) for k, v in cache]
 
 
 class _Layer:

@@ -102,9 +102,7 @@ def evaluate_snapshot(
             prompts_per_batch=params["prompts_per_batch"],
             stream=(params["seed"], step, split, str(temperature)),
         )
-        rows.append(
-            {"step": step, "split": split, "temperature": temperature, "top_p": top_p} | measured
-        )
+        rows.append({"step": step, "split": split, "temperature": temperature, "top_p": top_p} | measured)
     return rows
 
 

@@ -8,7 +8,7 @@ every project module that it imports, directly or not. Not seen: dynamic imports
 import ast
 import hashlib
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 # They carry arguments, files and progress lines, and no numbers: an edit makes no result stale.
@@ -36,12 +36,12 @@ def packages_of(root: Path, files: tuple[str, ...]) -> dict[str, str]:
     return {name: pins[name] for name in NUMERICAL if name in imported}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree_hash(path: Path) -> str:
     tree = ast.parse(path.read_text(), filename=str(path))
     for node in ast.walk(tree):
@@ -57,7 +57,7 @@ def _tree_hash(path: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(path: Path) -> frozenset[str]:
     """Dotted names that a file imports; `from a import b` gives `a` and `a.b`."""
     names = set()
@@ -84,6 +84,6 @@ def _project_imports(root: Path, path: str) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pins(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", path.read_text(), flags=re.M))

@@ -127,9 +127,7 @@ class _Builder:
     def _make(self, kind, slug, params, inputs=None, *, script=None, also=()) -> Artefact:
         script = script or SCRIPTS[kind]
         code = self._remember(("code", script, also), lambda: code_of(self._root, script, also))
-        packages = self._remember(
-            ("packages", script, also), lambda: packages_of(self._root, tuple(code))
-        )
+        packages = self._remember(("packages", script, also), lambda: packages_of(self._root, tuple(code)))
         artefact = Artefact(kind, slug, params, code, packages, inputs or {})
         self._scripts[artefact.path] = script
         return self._artefacts.setdefault(artefact.path, artefact)
@@ -166,22 +164,17 @@ class _Builder:
     def _problems(self, dataset: str) -> Artefact:
         task, size = self._c.tasks[dataset], self._c.problems
         params = {"terms": task.terms, "operators": task.operators, **size.model_dump()}
-        return self._remember(
-            ("problems", dataset), lambda: self._make("problems", dataset, params)
-        )
+        return self._remember(("problems", dataset), lambda: self._make("problems", dataset, params))
 
     def _base_policy(self, model: str) -> Artefact:
         params = {
             "stand_in": self._c.stand_ins[model].model_dump(),
             "tasks": {
-                name: task.model_dump(exclude={"max_new_tokens"})
-                for name, task in self._c.tasks.items()
+                name: task.model_dump(exclude={"max_new_tokens"}) for name, task in self._c.tasks.items()
             },
             "pretraining": self._c.pretraining.model_dump(mode="json"),
         }
-        return self._remember(
-            ("base_policy", model), lambda: self._make("base_policy", model, params)
-        )
+        return self._remember(("base_policy", model), lambda: self._make("base_policy", model, params))
 
     def _rollout_params(self, run: Run) -> dict[str, Any]:
         a = self._c.algorithm
@@ -263,17 +256,13 @@ class _Builder:
         bandit = self._c.bandit
         experiment = {"entropy": "limit"}.get(figure.experiment, figure.experiment)
         settings = {name: getattr(bandit, name) for name in BANDIT_SETTINGS[experiment]}
-        data = self._make(
-            "bandit", experiment, {"experiment": experiment, "settings": settings}
-        )
+        data = self._make("bandit", experiment, {"experiment": experiment, "settings": settings})
         params = _frame(figure) | {
             "experiment": figure.experiment,
             "caption": bandit_caption(self._c, figure),
         }
         name = next(n for n, f in self._c.figures.items() if f is figure)
-        return self._make(
-            "figure", name, params, {"data": data}, script=SCRIPTS["bandit_figure"]
-        )
+        return self._make("figure", name, params, {"data": data}, script=SCRIPTS["bandit_figure"])
 
     def _training_figure(self, name: str, figure: Figure) -> Artefact:
         controls = [run for sweep in figure.controls for run in self._runs(name, sweep)]
@@ -282,7 +271,10 @@ class _Builder:
         def curve(run: Run, control: bool) -> dict[str, Any]:
             inputs[run.slug] = self._evaluation(run)
             inputs[f"{run.slug}/training"] = self._training(run)
-            described = {"model": self._c.models[run.model], "dataset": self._c.datasets[run.dataset]}
+            described = {
+                "model": self._c.models[run.model],
+                "dataset": self._c.datasets[run.dataset],
+            }
             return {
                 "input": run.slug,
                 "control": control,

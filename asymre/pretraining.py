@@ -6,8 +6,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from asymre.arithmetic import Arithmetic, draw_problems, prompt_texts, slipped_results, solution_texts
 from asymre.architecture import Architecture
+from asymre.arithmetic import (
+    Arithmetic,
+    draw_problems,
+    prompt_texts,
+    slipped_results,
+    solution_texts,
+)
 from asymre.decoder import Weights, forward, initial_weights
 from asymre.problems import generate_problems
 from asymre.rollouts import problem_arrays, verify
@@ -95,6 +101,4 @@ def _solution_loss(weights, architecture, corpus, rows, rng):
     tokens_BT = torch.from_numpy(corpus_batch(corpus, rows, rng))
     logits_BTV, _ = forward(weights, architecture, tokens_BT[:, :-1])
     start = corpus.task.prompt_length
-    return functional.cross_entropy(
-        logits_BTV[:, start - 1 :].flatten(0, 1), tokens_BT[:, start:].flatten()
-    )
+    return functional.cross_entropy(logits_BTV[:, start - 1 :].flatten(0, 1), tokens_BT[:, start:].flatten())

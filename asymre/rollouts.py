@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from asymre.arithmetic import is_correct
 from asymre.architecture import Architecture
+from asymre.arithmetic import is_correct
 from asymre.decoder import Weights
 from asymre.sampling import sample
 from asymre.streams import numpy_stream, torch_stream

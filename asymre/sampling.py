@@ -50,9 +50,7 @@ def sample(
         len(prompts_PL), group_size, max_new_tokens, generator=generator, dtype=torch.float64
     )
     batches = [
-        _sample_batch(
-            weights, architecture, prompts, noise.flatten(0, 1), group_size, temperature, top_p
-        )
+        _sample_batch(weights, architecture, prompts, noise.flatten(0, 1), group_size, temperature, top_p)
         for prompts, noise in zip(
             prompts_PL.split(prompts_per_batch), noise_PGT.split(prompts_per_batch), strict=True
         )

@@ -13,9 +13,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Objective = Literal["asymre", "grpo"]
 Normalisation = Literal["token_sum", "token_mean", "sequence_mean"]
-Measure = Literal[
-    "train_accuracy", "test_accuracy", "test_accuracy_temperature_1", "entropy"
-]
+Measure = Literal["train_accuracy", "test_accuracy", "test_accuracy_temperature_1", "entropy"]
 
 
 class Section(BaseModel):
@@ -41,9 +39,7 @@ class Rewards(Section):
 class Grpo(Section):
     """GRPO's own settings."""
 
-    clip: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="clip of the probability ratio, both sides"
-    )
+    clip: Annotated[float, Field(gt=0, lt=1)] = Field(description="clip of the probability ratio, both sides")
 
 
 class Algorithm(Section):
@@ -126,9 +122,7 @@ class Figure(Section):
     )
     panels: list[Panel] = Field(default=[], description="training figures: the axes")
     runs: list[Sweep] = Field(default=[], description="training figures: the runs of all panels")
-    controls: list[Sweep] = Field(
-        default=[], description="runs drawn as thin lines, not the paper's"
-    )
+    controls: list[Sweep] = Field(default=[], description="runs drawn as thin lines, not the paper's")
 
     @model_validator(mode="after")
     def _bandit_or_training(self) -> "Figure":
@@ -163,11 +157,11 @@ class StandIn(Section):
 class Task(Section):
     """The arithmetic that stands for a data set of the paper."""
 
-    terms: Annotated[int, Field(ge=2, le=6)] = Field(description="two-digit numbers a problem")
-    operators: Literal["+", "+-"] = Field(description="between the numbers")
-    slip: Share = Field(
-        description="corpus: probability of forgetting a carry or of borrowing twice"
+    terms: Annotated[int, Field(ge=2, le=5)] = Field(
+        description="numbers a problem: one of two digits, then one-digit numbers"
     )
+    operators: Literal["+", "+-"] = Field(description="between the numbers")
+    slip: Share = Field(description="corpus: probability of forgetting a carry or of borrowing twice")
     error: Share = Field(description="corpus: probability of a random result")
     max_new_tokens: Count = Field(description="a completion is cut off after these tokens")
 
@@ -210,9 +204,7 @@ class Training(Section):
     gradient_clip: Positive = Field(description="largest norm of the gradient")
     snapshot_every: Count = Field(description="gradient steps between policy snapshots")
     prompts_per_batch: Count = Field(description="prompts sampled at once (speed and memory)")
-    cycles_per_job: Count | Literal["all"] = Field(
-        description="cycles that one job runs; changes no result"
-    )
+    cycles_per_job: Count | Literal["all"] = Field(description="cycles that one job runs; changes no result")
 
 
 class Evaluation(Section):
@@ -281,9 +273,7 @@ class Configuration(Section):
     algorithm: Algorithm = Field(description="the off-policy cycle")
     smoothing_window: Count = Field(description="moving average over evaluation points")
     figures: dict[str, Figure] = Field(description="the figures")
-    leave_out: dict[str, LeaveOut] = Field(
-        default={}, description="by figure: what this scale does not run"
-    )
+    leave_out: dict[str, LeaveOut] = Field(default={}, description="by figure: what this scale does not run")
     stand_ins: dict[str, StandIn] = Field(description="by model: the decoder that stands for it")
     tasks: dict[str, Task] = Field(description="by data set: the task that stands for it")
     problems: Problems = Field(description="size of the data sets")

@@ -24,9 +24,7 @@ def check_instance(mu, rewards, baseline):
     """
     mu, rewards, baseline = (np.asarray(x, dtype=np.float64) for x in (mu, rewards, baseline))
     if mu.ndim == 0 or rewards.ndim == 0 or mu.shape[-1] != rewards.shape[-1]:
-        raise ValueError(
-            f"mu and rewards need the same last axis (arms): got {mu.shape} and {rewards.shape}"
-        )
+        raise ValueError(f"mu and rewards need the same last axis (arms): got {mu.shape} and {rewards.shape}")
     for name, array in (("mu", mu), ("rewards", rewards), ("baseline", baseline)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} has NaN or infinite values")
@@ -159,9 +157,7 @@ def _winner_above(advantage, excess, logits):
         x = np.where(error <= FLOW_TOLERANCE, following, x)
         growth = 0.9 * (FLOW_TOLERANCE / np.maximum(error, 1e-300)) ** (1 / 3)
         step = np.minimum(step * np.clip(growth, 0.2, 5), LONGEST_STEP / scale[rows][:, None])
-    raise ValueError(
-        "V > V_mu and the flow from pi_0 reaches no single arm: pi_0 is between two basins"
-    )
+    raise ValueError("V > V_mu and the flow from pi_0 reaches no single arm: pi_0 is between two basins")
 
 
 def _softmax(logits):

@@ -56,8 +56,7 @@ def load_optimiser(state: State, path: Path) -> None:
         raise ValueError("the optimiser state does not belong to these weights")
     content = state.optimiser.state_dict()
     content["state"] = {
-        index: {key: tensors[f"{name}.{key}"] for key in keys}
-        for index, name in enumerate(state.weights)
+        index: {key: tensors[f"{name}.{key}"] for key in keys} for index, name in enumerate(state.weights)
     }
     state.optimiser.load_state_dict(content)
 
@@ -116,9 +115,7 @@ def train_cycle(
             state.weights, architecture, prompts[rollouts.problem_id[rows][::group]], tokens_BT
         )
         behaviour_BT = rollouts.log_probs[rows]
-        token_loss_BT = objective.token_loss(
-            log_probs_BT, behaviour_BT, advantages_B, params["settings"]
-        )
+        token_loss_BT = objective.token_loss(log_probs_BT, behaviour_BT, advantages_B, params["settings"])
         loss = normalise(
             token_loss_BT,
             mask_BT,
@@ -128,9 +125,7 @@ def train_cycle(
         )
         state.optimiser.zero_grad()
         loss.backward()
-        gradient_norm = torch.nn.utils.clip_grad_norm_(
-            state.weights.values(), params["gradient_clip"]
-        )
+        gradient_norm = torch.nn.utils.clip_grad_norm_(state.weights.values(), params["gradient_clip"])
         state.optimiser.step()
         state.step += 1
         yield {

@@ -43,9 +43,7 @@ def main():
         )
     )
     expected = fastest(
-        lambda: bandit.ascend_expected(
-            logits, mu, rewards, baseline, learning_rate=1.0, steps=STEPS
-        )
+        lambda: bandit.ascend_expected(logits, mu, rewards, baseline, learning_rate=1.0, steps=STEPS)
     )
     matrix = np.ones((MATRIX, MATRIX), dtype=np.float32)
     product = fastest(lambda: matrix @ matrix)

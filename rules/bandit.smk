@@ -3,8 +3,8 @@ rule simulate_bandit:
         directory(f"{RESULTS}/bandit/{{id}}"),
     log:
         f"{RESULTS}/logs/bandit/{{id}}.log",
+    priority: 2
     params:
         spec=spec_of("bandit"),
-    priority: 2
     shell:
         "{SCRIPT}/simulate_bandit.py {params.spec:q} {output} > {log} 2>&1"

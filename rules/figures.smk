@@ -1,28 +1,3 @@
-FIGURES = [name for name in PLAN.figures if name != "calibration"]
-BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
-
-
-rule all:
-    default_target: True
-    input:
-        [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in FIGURES],
-        f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
-
-
-rule bandit:
-    input:
-        [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in BANDIT],
-
-
-rule training:
-    input:
-        [
-            f"{RESULTS}/figures/.current/{PLAN.figures[name].id}"
-            for name in FIGURES
-            if name not in BANDIT
-        ],
-
-
 rule plot_figure:
     input:
         inputs_of("figure"),
@@ -30,10 +5,10 @@ rule plot_figure:
         directory(f"{RESULTS}/figure/{{id}}"),
     log:
         f"{RESULTS}/logs/figure/{{id}}.log",
+    priority: 3
     params:
         spec=spec_of("figure"),
         script=lambda wildcards: PLAN.script(f"figure/{wildcards.id}"),
-    priority: 3
     shell:
         "{SCRIPT}/{params.script} {params.spec:q} {output} > {log} 2>&1"
 
@@ -53,9 +28,7 @@ for name, figure in PLAN.figures.items():
                 f"{RESULTS}/figures/{planning.stem(name)}.png",
                 caption="../docs/report/figure.rst",
                 category=(
-                    "Calibration"
-                    if name == "calibration"
-                    else "Bandit" if name in BANDIT else "Training"
+                    "Calibration" if name == "calibration" else "Bandit" if name in BANDIT else "Training"
                 ),
                 labels={"figure": name},
             ),
@@ -64,10 +37,10 @@ for name, figure in PLAN.figures.items():
             txt=f"{RESULTS}/figures/{planning.stem(name)}.txt",
         log:
             f"{RESULTS}/logs/publish/{figure.id}.log",
+        priority: 3
         params:
             caption=figure.params["caption"],
             stem=planning.stem(name),
-        priority: 3
         shell:
             "{SCRIPT}/publish_figure.py {input} {params.stem} {output.marker} > {log} 2>&1"
 

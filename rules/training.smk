@@ -35,8 +35,7 @@ rule train_policy:
     params:
         spec=spec_of("training"),
         parts=lambda wildcards: [
-            f"{RESULTS}/{part.path}"
-            for part in PLAN.parts.get(f"training/{wildcards.id}", [])
+            f"{RESULTS}/{part.path}" for part in PLAN.parts.get(f"training/{wildcards.id}", [])
         ],
     shell:
         "{SCRIPT}/train_policy.py {params.spec:q} {output} {params.parts} > {log} 2>&1"

@@ -14,8 +14,7 @@ def make(params, inputs, folder):
         ends = {}
         for rate, seeds in candidates.groupby("learning_rate"):
             evaluations = [
-                job.reading(inputs[name] / "evaluation.parquet", pd.read_parquet)
-                for name in seeds["input"]
+                job.reading(inputs[name] / "evaluation.parquet", pd.read_parquet) for name in seeds["input"]
             ]
             accuracies = [curve(e, "test_accuracy_temperature_1") for e in evaluations]
             ends[rate] = cycle_ends(accuracies, params["N"])

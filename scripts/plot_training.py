@@ -35,21 +35,15 @@ def make(params, inputs, folder):
                 )
             )
             if panel["measure"] == "train_accuracy":
-                metrics = job.reading(
-                    inputs[f"{name}/training"] / "metrics.parquet", pd.read_parquet
-                )
+                metrics = job.reading(inputs[f"{name}/training"] / "metrics.parquet", pd.read_parquet)
                 mean = metrics.groupby("cycle")["rollout_reward"].mean()
                 accuracy = (mean - rewards["wrong"]) / (rewards["correct"] - rewards["wrong"])
                 ends = [*(mean.index * run["N"]), metrics["step"].max()]
-                steps = pd.DataFrame(
-                    {"step": ends, "rollout_accuracy": [*accuracy, accuracy.iloc[-1]]}
-                )
+                steps = pd.DataFrame({"step": ends, "rollout_accuracy": [*accuracy, accuracy.iloc[-1]]})
                 rollouts.append(steps.assign(**described))
     data = pd.concat(data, ignore_index=True)
     columns = ["panel", "step", "control", "objective", "delta_v", "N", "seed", "rollout_accuracy"]
-    rollouts = (
-        pd.concat(rollouts, ignore_index=True) if rollouts else pd.DataFrame(columns=columns)
-    )
+    rollouts = pd.concat(rollouts, ignore_index=True) if rollouts else pd.DataFrame(columns=columns)
     for table in (data, rollouts):
         table["delta_v"] = table["delta_v"].astype(float)
         table["control"] = table["control"].astype(bool)

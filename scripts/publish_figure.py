@@ -1,6 +1,6 @@
 """Copy a figure under its stable name, and leave a marker that says which id it shows.
 
-    python scripts/publish_figure.py FIGURE_FOLDER STEM MARKER
+python scripts/publish_figure.py FIGURE_FOLDER STEM MARKER
 """
 
 import os

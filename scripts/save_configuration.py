@@ -1,6 +1,6 @@
 """Save the resolved configuration and the table of runs beside the results.
 
-    python scripts/save_configuration.py CONFIGURATION_JSON RUNS_JSON MARKER CONFIGURATION_YAML RUNS_CSV
+python scripts/save_configuration.py CONFIGURATION_JSON RUNS_JSON MARKER CONFIGURATION_YAML RUNS_CSV
 """
 
 import csv

@@ -31,9 +31,7 @@ def make(params, inputs, folder):
         seed=settings["seed"],
         log=lambda step, loss: progress(step, f"loss {loss:.3f}"),
     )
-    accuracy = {
-        name: base_accuracy(weights, architecture, corpus.task) for name, corpus in corpora.items()
-    }
+    accuracy = {name: base_accuracy(weights, architecture, corpus.task) for name, corpus in corpora.items()}
     print(json.dumps(accuracy, indent=1))
     low, high = settings["accuracy"]
     for name, measured in accuracy.items():

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymre import job
-from asymre.policy import load_policy, load_weights, save_policy, save_weights
+from asymre.policy import load_policy, save_policy, save_weights
 from asymre.problems import read_problems
 from asymre.rollouts import read_rollouts
 from asymre.training import initial_state, load_optimiser, policy_folder, save_optimiser, train
@@ -28,9 +28,7 @@ def make(params, inputs, folder):
     sampling = params["rollouts"]
     steps = min(params["N"], until - first)
     rows = steps * sampling["prompts_per_step"] * sampling["group_size"]
-    rollouts = job.reading(
-        inputs["rollouts"] / "rollouts.parquet", lambda path: read_rollouts(path, rows)
-    )
+    rollouts = job.reading(inputs["rollouts"] / "rollouts.parquet", lambda path: read_rollouts(path, rows))
     state = initial_state(weights, params["learning_rate"])
     if first:
         job.reading(source / "optimiser.safetensors", lambda path: load_optimiser(state, path))
@@ -43,9 +41,7 @@ def make(params, inputs, folder):
 
     if first == 0:
         snapshot()
-    for row in train(
-        state, architecture, problems, params, until=until, first_rollouts=rollouts
-    ):
+    for row in train(state, architecture, problems, params, until=until, first_rollouts=rollouts):
         metrics.append(row)
         progress(state.step - first, f"reward {row['rollout_reward']:.3f}")
         if state.step % every == 0:

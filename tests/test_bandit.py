@@ -85,8 +85,7 @@ def test_one_expected_step_is_the_gradient_of_the_objective():
 
     width = 1e-6
     numeric = [
-        (objective(logits + width * arm) - objective(logits - width * arm)) / (2 * width)
-        for arm in np.eye(6)
+        (objective(logits + width * arm) - objective(logits - width * arm)) / (2 * width) for arm in np.eye(6)
     ]
     after = bandit.ascend_expected(logits, mu, rewards, baseline, learning_rate=0.7, steps=1)
     np.testing.assert_allclose(after - logits, 0.7 * np.array(numeric), atol=1e-9)
@@ -95,17 +94,13 @@ def test_one_expected_step_is_the_gradient_of_the_objective():
 def test_sampled_steps_follow_the_definition():
     mu, rewards = bandit.instances(0, 1, 5)
     baseline, steps, batch = 0.4, 6, 8
-    draws = np.random.default_rng([11, bandit.BATCHES_STREAM, 9]).multinomial(
-        batch, mu[0], size=steps
-    )
+    draws = np.random.default_rng([11, bandit.BATCHES_STREAM, 9]).multinomial(batch, mu[0], size=steps)
     logits = np.log(mu[0])
     for counts in draws:
         batch_arms = np.repeat(np.arange(5), counts)
         scores = np.eye(5)[batch_arms] - bandit.softmax(logits)
         logits = logits + ((rewards[0, batch_arms] - baseline)[:, None] * scores).mean(0)
-    result = sampled(
-        [[baseline]], mu=mu, rewards=rewards, seeds=[11], instance_ids=[9], steps=steps
-    )
+    result = sampled([[baseline]], mu=mu, rewards=rewards, seeds=[11], instance_ids=[9], steps=steps)
     np.testing.assert_allclose(result[0, 0, 0], logits, atol=1e-12)
 
 
@@ -139,9 +134,7 @@ def test_a_batch_of_runs_equals_its_runs_one_at_a_time(monkeypatch):
     baseline = theory.value(mu, rewards) + np.array([-0.3, 0.0, 0.3])[:, None]
     seeds = [4, 7]
     together = sampled(baseline, mu=mu, rewards=rewards, seeds=seeds, instance_ids=range(3))
-    expected = bandit.ascend_expected(
-        np.log(mu), mu, rewards, baseline, learning_rate=1.0, steps=20
-    )
+    expected = bandit.ascend_expected(np.log(mu), mu, rewards, baseline, learning_rate=1.0, steps=20)
     monkeypatch.setattr(bandit, "DRAW_STEPS", 7)
     for v in range(3):
         for i in range(3):
@@ -263,9 +256,7 @@ def test_threshold_sweep(threshold_table):
     assert (by_iteration.diff(axis=1).iloc[:, 1:] >= -1e-12).all(axis=None)
 
 
-def test_figures_save_the_same_bytes_twice(
-    limit_table, improvement_table, threshold_table, tmp_path
-):
+def test_figures_save_the_same_bytes_twice(limit_table, improvement_table, threshold_table, tmp_path):
     plots = {
         "limit": (figures.plot_limit, limit_table),
         "entropy": (figures.plot_entropy, limit_table),

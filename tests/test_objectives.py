@@ -153,9 +153,7 @@ def test_asymre_gradient_identity(rewards, delta_v, seed):
     def ascent(delta):
         advantages_B = asymre.advantages(rewards_PG, {"delta_v": delta}).flatten()
         loss_BT = asymre.token_loss(log_probs(), torch.zeros(()), advantages_B, {})
-        loss = normalise(
-            loss_BT, mask_BT, "token_sum", sequences=sequences, tokens=int(mask_BT.sum())
-        )
+        loss = normalise(loss_BT, mask_BT, "token_sum", sequences=sequences, tokens=int(mask_BT.sum()))
         return -torch.autograd.grad(loss, logits_TV)[0]
 
     mean_log_prob = (log_probs() * mask_BT).sum(dim=1).mean()
@@ -170,9 +168,7 @@ def test_grpo_advantages_by_hand():
     rewards_PG = double([[1, -1, 1, -1], [1, 1, 1, 1], [0, 0, 0, 1]])
     # Unbiased variances 4/3, 0 and 1/4.
     first, last = 1 / ((4 / 3) ** 0.5 + 1e-4), 1 / (0.5 + 1e-4)
-    expected_PG = double(
-        [[first, -first, first, -first], [0, 0, 0, 0], [-last / 4] * 3 + [last * 3 / 4]]
-    )
+    expected_PG = double([[first, -first, first, -first], [0, 0, 0, 0], [-last / 4] * 3 + [last * 3 / 4]])
     assert_close(grpo.advantages(rewards_PG, {}), expected_PG)
 
 
@@ -244,9 +240,7 @@ def test_a_batch_without_tokens_has_no_loss_and_no_gradient(how):
 
 def test_an_unknown_normalisation_is_refused():
     with pytest.raises(ValueError, match="'mean'"):
-        normalise(
-            torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), "mean", sequences=1, tokens=1
-        )
+        normalise(torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), "mean", sequences=1, tokens=1)
 
 
 @pytest.mark.parametrize("objective", [asymre, grpo])
@@ -266,9 +260,7 @@ def test_micro_batches_add_up_to_the_batch(objective, how, lengths, micro_batch)
 @derandomised
 def test_padding_changes_nothing(objective, how, lengths, seed):
     log_probs_BT, behaviour_BT, advantages_B, mask_BT = random_batch(lengths, 6)
-    loss, gradient_BT = loss_and_gradient(
-        objective, how, (log_probs_BT, behaviour_BT, advantages_B, mask_BT)
-    )
+    loss, gradient_BT = loss_and_gradient(objective, how, (log_probs_BT, behaviour_BT, advantages_B, mask_BT))
     # Other values on padding, and three more columns of it.
     other_log_probs_BT, other_behaviour_BT, _, wide_mask_BT = random_batch(lengths, 9, seed + 1)
     other_log_probs_BT[wide_mask_BT] = log_probs_BT[mask_BT]

@@ -59,9 +59,7 @@ def test_projection_of_far_points_keeps_digits():
     ],
 )
 def test_hand_case(baseline, policy, end):
-    np.testing.assert_allclose(
-        theory.limit_policy(HAND_MU, HAND_REWARDS, baseline), policy, atol=5e-5
-    )
+    np.testing.assert_allclose(theory.limit_policy(HAND_MU, HAND_REWARDS, baseline), policy, atol=5e-5)
     _, rewards = theory.improvement_iterates(HAND_MU, HAND_REWARDS, baseline, 400)
     assert rewards[-1] == pytest.approx(end, abs=1e-9)
     assert theory.improvement_limit(HAND_MU, HAND_REWARDS, baseline) == end
@@ -96,9 +94,7 @@ def test_limit_at_v_mu_is_where_ascent_ends():
     mu, rewards, generator = random_instances(2, 50, 4)
     start = generator.dirichlet(np.ones(4), size=50)
     baseline = theory.value(mu, rewards)
-    ascended = bandit.ascend_expected(
-        np.log(start), mu, rewards, baseline, learning_rate=10.0, steps=20_000
-    )
+    ascended = bandit.ascend_expected(np.log(start), mu, rewards, baseline, learning_rate=10.0, steps=20_000)
     limit = theory.limit_policy(mu, rewards, baseline, start)
     np.testing.assert_allclose(bandit.softmax(ascended), limit, atol=1e-6)
 
@@ -107,9 +103,7 @@ def test_ties_at_v_mu_keep_the_ratios_of_the_start():
     mu, rewards, start = [0.25, 0.25, 0.5], [1, 1, 0], [0.1, 0.3, 0.6]
     limit = theory.limit_policy(mu, rewards, 0.5, start)
     np.testing.assert_allclose(limit, [0.25, 0.75, 0], atol=1e-12)
-    ascended = bandit.ascend_expected(
-        np.log(start), mu, rewards, 0.5, learning_rate=1.0, steps=1000
-    )
+    ascended = bandit.ascend_expected(np.log(start), mu, rewards, 0.5, learning_rate=1.0, steps=1000)
     np.testing.assert_allclose(bandit.softmax(ascended), limit, atol=1e-9)
 
 
@@ -123,9 +117,7 @@ def test_limit_above_v_mu_is_where_ascent_with_small_steps_ends():
     start = generator.dirichlet(np.ones(6), size=100)
     baseline = theory.value(mu, rewards) + generator.uniform(0.05, 1, 100)
     limit = theory.limit_policy(mu, rewards, baseline, start)
-    ascended = bandit.ascend_expected(
-        np.log(start), mu, rewards, baseline, learning_rate=0.05, steps=20_000
-    )
+    ascended = bandit.ascend_expected(np.log(start), mu, rewards, baseline, learning_rate=0.05, steps=20_000)
     np.testing.assert_array_equal(bandit.softmax(ascended).argmax(-1), limit.argmax(-1))
     assert (limit.argmax(-1) != (mu * (rewards - baseline[:, None])).argmax(-1)).any()
     np.testing.assert_array_equal(np.sort(limit)[:, -1], np.ones(100))

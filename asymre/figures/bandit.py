@@ -85,12 +85,8 @@ def _instance_bands(ax, others, column):
     simulated = _quantiles(others[others.curve == "simulated"], "delta_v", column)
     limit = _quantiles(others[others.curve == "limit"], "delta_v", column)
     colour = CURVES["simulated"][1]
-    ax.fill_between(
-        simulated.index, simulated[0.05], simulated[0.95], color=colour, alpha=0.15, lw=0
-    )
-    ax.fill_between(
-        simulated.index, simulated[0.25], simulated[0.75], color=colour, alpha=0.25, lw=0
-    )
+    ax.fill_between(simulated.index, simulated[0.05], simulated[0.95], color=colour, alpha=0.15, lw=0)
+    ax.fill_between(simulated.index, simulated[0.25], simulated[0.75], color=colour, alpha=0.25, lw=0)
     ax.plot(limit.index, limit[0.5], color=CURVES["limit"][1], lw=4, label="limit, median")
     ax.plot(
         simulated.index,
@@ -154,9 +150,7 @@ def plot_threshold(data, *, title, width, height):
                 left.plot(side.index, side[0.5], color=colour, label=label)
                 label = None
                 if np.isinf(iteration):
-                    left.fill_between(
-                        side.index, side[0.25], side[0.75], color=colour, alpha=0.12, lw=0
-                    )
+                    left.fill_between(side.index, side[0.25], side[0.75], color=colour, alpha=0.12, lw=0)
         left.axvline(0, color=CRITICAL_COLOUR, ls="--", lw=1)
         left.set_xlabel("$V - V_0$")
         left.set_ylabel("best reward $-$ reward (median)")

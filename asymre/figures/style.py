@@ -57,9 +57,7 @@ def sweep_colours(values, critical=0.0):
     """
     colours = {}
     for side, name in ((-1, "Blues"), (1, "Reds")):
-        ranked = sorted(
-            {v for v in values if side * (v - critical) > 0}, key=lambda v: side * (v - critical)
-        )
+        ranked = sorted({v for v in values if side * (v - critical) > 0}, key=lambda v: side * (v - critical))
         for rank, v in enumerate(ranked):
             depth = 0.4 + 0.6 * rank / max(len(ranked) - 1, 1)
             colours[v] = to_hex(matplotlib.colormaps[name](depth))
@@ -82,9 +80,7 @@ def add_caption(fig, text):
     fig.set_size_inches(width, total)
     for ax in fig.axes:
         box = ax.get_position()
-        ax.set_position(
-            (box.x0, (extra + box.y0 * height) / total, box.width, box.height * height / total)
-        )
+        ax.set_position((box.x0, (extra + box.y0 * height) / total, box.width, box.height * height / total))
     for written in fig.texts:
         written.set_y((extra + written.get_position()[1] * height) / total)
     for legend in fig.legends:

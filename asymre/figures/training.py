@@ -37,7 +37,10 @@ def plot_training(
             found, labels = axis.get_legend_handles_labels()
             handles |= {label: h for label, h in zip(labels, found, strict=True)}
         fig.legend(
-            handles.values(), handles.keys(), loc="outside right center", title="objective, $\\delta_v$"
+            handles.values(),
+            handles.keys(),
+            loc="outside right center",
+            title="objective, $\\delta_v$",
         )
     return fig
 

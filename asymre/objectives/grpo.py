@@ -22,9 +22,7 @@ def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
     settings: unused. Returns [P, G], 0 in groups of one reward only. Raises ValueError for G = 1.
     """
     if rewards_PG.shape[1] == 1:
-        raise ValueError(
-            "GRPO needs at least 2 samples a prompt: a group of 1 has no standard deviation"
-        )
+        raise ValueError("GRPO needs at least 2 samples a prompt: a group of 1 has no standard deviation")
     std_P1, mean_P1 = torch.std_mean(rewards_PG, dim=1, keepdim=True)
     return (rewards_PG - mean_P1) / (std_P1 + 1e-4)
 

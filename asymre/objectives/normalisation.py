@@ -3,9 +3,7 @@
 from torch import Tensor
 
 
-def normalise(
-    token_loss_BT: Tensor, mask_BT: Tensor, how: str, *, sequences: int, tokens: int
-) -> Tensor:
+def normalise(token_loss_BT: Tensor, mask_BT: Tensor, how: str, *, sequences: int, tokens: int) -> Tensor:
     """Reduces the token losses of a micro-batch to its share of the loss of the whole batch.
 
     token_loss_BT: [B, T]. mask_BT: [B, T] bool, true on generated tokens; a row may have none.

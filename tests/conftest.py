@@ -1,0 +1,79 @@
+"""Tiny architectures, policies and problems that several test files use."""
+
+import pytest
+import torch
+
+from asymre.architecture import Architecture
+from asymre.arithmetic import Arithmetic
+from asymre.decoder import initial_weights
+from asymre.problems import generate_problems
+from asymre.tokenizer import VOCABULARY_SIZE
+
+# One thread: bits of sums depend on the number of threads, and so does the speed of the tests.
+torch.set_num_threads(1)
+
+
+def tiny(family="llama", key_value_heads=2, tie_embeddings=True):
+    """An architecture of about 4,000 parameters, with no field at its default."""
+    return Architecture(
+        family=family,
+        hidden_size=16,
+        intermediate_size=24,
+        layers=2,
+        heads=4,
+        key_value_heads=key_value_heads,
+        vocabulary_size=VOCABULARY_SIZE,
+        tie_embeddings=tie_embeddings,
+        rope_theta=500.0,
+        norm_epsilon=1e-3,
+    )
+
+
+@pytest.fixture(
+    params=[("llama", 4, True), ("llama", 2, False), ("qwen2", 4, False), ("qwen2", 1, True)],
+    ids=["llama-tied", "llama-gqa", "qwen2", "qwen2-mqa-tied"],
+)
+def any_architecture(request):
+    """Both families, full, grouped and single key-value heads, tied and untied embeddings."""
+    return tiny(*request.param)
+
+
+@pytest.fixture
+def architecture():
+    """The one architecture of the tests that do not depend on it."""
+    return tiny()
+
+
+@pytest.fixture
+def make_weights():
+    """Weights of an architecture, in which norms and biases are not trivial either."""
+
+    def make(architecture, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        weights = initial_weights(architecture, generator)
+        return {
+            name: weight + 0.1 * torch.randn(weight.shape, generator=generator)
+            for name, weight in weights.items()
+        }
+
+    return make
+
+
+@pytest.fixture
+def weights(architecture, make_weights):
+    """A random policy of `architecture`."""
+    return make_weights(architecture)
+
+
+@pytest.fixture
+def problems():
+    """Ten training problems of three terms."""
+    return generate_problems(Arithmetic(3, "+-"), count=10, split="train", seed=0)
+
+
+@pytest.fixture
+def prompts(problems):
+    """Prompt tokens [10, 9] of `problems`."""
+    from asymre.rollouts import problem_arrays
+
+    return problem_arrays(problems)[0]
