@@ -10,12 +10,10 @@ import numpy as np
 
 SYMBOLS = "0123456789+-=,."
 END = "."
-FIRST = range(10, 60)  # so that every running result has at most two digits
 FURTHER = range(1, 10)
 RESULT_DIGITS = 2
-MAX_TERMS = 5
 _SOLUTION = re.compile(r"(?:[0-9]+,)*([0-9]+)\.")
-_TEST_SHARE = 10  # one problem in ten belongs to the test split
+TEST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,16 @@ class Arithmetic:
 
     terms: int
     operators: str
+
+    @property
+    def first(self) -> range:
+        """The first number: such that no running result has more than two digits."""
+        return range(10, 10**RESULT_DIGITS - FURTHER[-1] * (self.terms - 1))
+
+    @property
+    def problem_count(self) -> int:
+        """Different problems, signs apart."""
+        return len(self.first) * len(FURTHER) ** (self.terms - 1)
 
     @property
     def prompt_length(self) -> int:
@@ -50,7 +58,7 @@ def draw_problems(
     terms, signs = (np.empty((0, task.terms), int), np.empty((0, task.terms - 1), int))
     while len(terms) < count:
         new_terms = rng.integers(FURTHER.start, FURTHER.stop, size=(2 * count, task.terms))
-        new_terms[:, 0] = rng.integers(FIRST.start, FIRST.stop, size=2 * count)
+        new_terms[:, 0] = rng.integers(task.first.start, task.first.stop, size=2 * count)
         minus = rng.random((2 * count, task.terms - 1)) < 0.5
         new_signs = np.where(minus & ("-" in task.operators), -1, 1)
         running = new_terms[:, 0].copy()
@@ -68,7 +76,7 @@ def _in_test_split(terms: np.ndarray, signs: np.ndarray) -> np.ndarray:
     for column in (*terms.T, *(signs.T + 1)):
         key = key * np.uint64(6364136223846793005) + column.astype(np.uint64) + np.uint64(1)
         key ^= key >> np.uint64(29)
-    return (key >> np.uint64(17)) % np.uint64(_TEST_SHARE) == 0
+    return (key >> np.uint64(17)) % np.uint64(round(1 / TEST_SHARE)) == 0
 
 
 def running_results(terms: np.ndarray, signs: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The rule that chooses learning rates. It sees one delta_v, so it cannot look at the ordering over delta_v."""
+"""The rule that chooses learning rates. It sees one delta_v: it cannot look at their ordering."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
 
 
 def still_improves(ends: pd.Series, tolerance: float) -> bool:
-    """Whether no cycle ends more than `tolerance` below the one before, and the last above the base policy."""
+    """Whether no cycle ends more than `tolerance` below the one before, and the last above step 0."""
     values = ends.to_numpy()
     return bool((np.diff(values) >= -tolerance).all() and values[-1] > values[0])
 

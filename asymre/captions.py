@@ -55,12 +55,17 @@ def bandit_caption(c: Configuration, figure: Figure) -> str:
         "limit": f"Expected gradient, {b.steps} steps; sampled: batches of {b.sampled_batch}, "
         f"{len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. {len(b.baselines)} values of V from "
         f"{min(b.baselines):g} to {max(b.baselines):g}. Support of a simulated policy: arms with "
-        f"probability above {b.support_threshold:g}. Grey: {b.instances} random instances. ",
+        f"probability above {b.support_threshold:g}. Right: median, 25 to 75 % and 5 to 95 % of "
+        f"{b.instances} random instances, V shifted to the same distance from V_mu. ",
         "entropy": f"Entropy in nats after {b.steps} steps of the expected gradient; sampled: batches "
-        f"of {b.sampled_batch}, {len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. ",
+        f"of {b.sampled_batch}, {len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. Right: median, 25 to 75 % and "
+        f"5 to 95 % of {b.instances} random instances. ",
         "improvement": f"{b.iterations} improvement iterations of {b.improvement_steps} steps of the "
-        f"expected gradient; red: V close to V_mu. {b.instances} random instances beside the demo. ",
-        "threshold": f"{b.threshold_instances} random instances; Theorem 4.3 in closed form. ",
+        f"expected gradient; red: V within 0.03 of V_mu. Right: median of {b.instances} random "
+        "instances, V shifted to the same distance from V_mu. ",
+        "threshold": f"{b.threshold_instances} random instances and the demo; Theorem 4.3 in closed form. "
+        "Lines: medians, band: 25 to 75 % of the limit; above V_0 only instances count whose V is below "
+        "their V_mu. ",
     }
     return f"{figure.title}. {demo}{own[figure.experiment]}{figure.known}"
 

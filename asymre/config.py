@@ -5,20 +5,25 @@ starts. An error names the file, the key's path, what is wrong and the nearest v
 """
 
 import difflib
+import re
+import textwrap
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from asymre.schema import Configuration, LeaveOut, Section
+from asymre.arithmetic import TEST_SHARE, Arithmetic
+from asymre.schema import Configuration, LeaveOut
+
+NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
 
 
 class ConfigurationError(Exception):
     """A configuration that no job should start from; the message is for the user."""
 
 
-def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "") -> Configuration:
+def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--config") -> Configuration:
     """Merge paper, scale and overlay below `root`/config and check the whole.
 
     overlay: keys of `Configuration`; `scale` selects the scale file (cpu if absent). source: what to
@@ -28,25 +33,22 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "") ->
     scale = overlay.get("scale", "cpu")
     available = sorted(path.stem for path in (root / "config/scale").glob("*.yaml"))
     if scale not in available:
-        raise ConfigurationError(
-            f"{source or '--config'}: scale: there is no scale {scale!r}{_nearest(scale, available)}"
-        )
-    layers = {name: _read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")}
+        raise ConfigurationError(f"{source}: scale: there is no scale {scale!r}{_nearest(scale, available)}")
+    layers = {name: read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")}
     base_results = layers[f"config/scale/{scale}.yaml"].get("results")
     if set(overlay) - {"scale", "results"} and overlay.get("results", base_results) == base_results:
         raise ConfigurationError(
             f"{source}: results: name a results folder of your own (results: my_trial), so that the "
             f"figures in results/{base_results} keep showing the configuration of the repository"
         )
-    layers[source or "--config"] = {"scale": scale, **overlay}
+    layers[source] = {"scale": scale, **overlay}
     merged: dict[str, Any] = {}
     for layer in layers.values():
         merged = _merge(merged, layer)
     try:
         configuration = Configuration.model_validate(merged)
     except ValidationError as error:
-        messages = [_explain(e, layers) for e in error.errors()]
-        raise ConfigurationError("\n".join(messages)) from None
+        raise ConfigurationError("\n".join(_explain(error, merged, layers))) from None
     problems = list(_cross_checks(configuration))
     if problems:
         raise ConfigurationError(
@@ -57,6 +59,19 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "") ->
 
 def _cross_checks(c: Configuration):
     """What one section says of another, as (path, message)."""
+    for section, names in (("models", c.models), ("datasets", c.datasets), ("figures", c.figures)):
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+                yield (section, name), f"becomes part of file names: {NAME_RULE}"
+    if "calibration" in c.figures:
+        yield ("figures", "calibration"), "this name is taken by the target calibration"
+    for section, names, known_section, known in (
+        ("stand_ins", c.stand_ins, "models", c.models),
+        ("tasks", c.tasks, "datasets", c.datasets),
+    ):
+        for name in names:
+            if name not in known:
+                yield (section, name), f"there is no such name in {known_section}{_nearest(name, known)}"
     for key, figure in c.figures.items():
         sweeps = [(("runs", i), s) for i, s in enumerate(figure.runs)]
         sweeps += [(("controls", i), s) for i, s in enumerate(figure.controls)]
@@ -100,6 +115,13 @@ def _cross_checks(c: Configuration):
     ):
         if getattr(c.evaluation, field) > available:
             yield ("evaluation", field), f"there are {available} such problems (problems)"
+    for name, task in c.tasks.items():
+        problems = Arithmetic(task.terms, task.operators).problem_count
+        for split, share in (("train", 1 - TEST_SHARE), ("test", TEST_SHARE)):
+            # Drawing different problems takes long when few are left.
+            limit = int(0.8 * share * problems)
+            if getattr(c.problems, split) > limit:
+                yield ("problems", split), f"task {name!r} has enough problems for at most {limit}"
     if c.training.snapshot_every > c.training.steps:
         yield (
             ("training", "snapshot_every"),
@@ -113,24 +135,26 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML in which no key may stand twice; PyYAML alone lets the last one win in silence."""
 
     def construct_mapping(self, node, deep=False):
-        seen = {}
+        seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            key = self.construct_object(key_node, deep=True)
+            key = repr(self.construct_object(key_node, deep=True))
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                    None, None, f"key {key} stands twice", key_node.start_mark
                 )
-            seen[key] = True
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The content of a YAML file. Raises ConfigurationError."""
     try:
-        content = yaml.load(path.read_text(), Loader=_UniqueKeys)
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: there is no such file") from None
+        with path.open() as stream:
+            content = yaml.load(stream, Loader=_UniqueKeys)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -144,42 +168,75 @@ def _merge(lower: Any, upper: Any) -> Any:
     return lower | {key: _merge(lower.get(key), value) for key, value in upper.items()}
 
 
-def _explain(error: dict[str, Any], layers: dict[str, dict]) -> str:
-    path = tuple(error["loc"])
-    text = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        text = f"unknown key{_nearest(str(path[-1]), _fields_at(path[:-1]))}"
-    elif error["type"] == "missing":
-        text = "this key is missing"
-    elif error["type"] != "value_error":
-        text += f", not {error['input']!r}"
-        if error["type"] == "literal_error":
-            text += _nearest(str(error["input"]), _literals(error["ctx"]["expected"]), listing=False)
-    return f"{_file_of(path, layers)}: {_dotted(path)}: {text}"
+def _explain(error: ValidationError, merged: dict, layers: dict[str, dict]) -> list[str]:
+    """One message a path; a misspelt key comes before the key that is missing for it."""
+    messages: dict[tuple, str] = {}
+    for e in sorted(error.errors(), key=lambda e: e["type"] == "missing"):
+        missing = e["type"] == "missing"
+        path = _path(e["loc"], merged, missing)
+        text = _text(e, path, merged)
+        if path in messages:
+            # A value that may be of two types: pydantic reports each.
+            text = f"{messages[path].rpartition(', not ')[0]} or {text}"
+        else:
+            text = f"{_file_of(path, layers, missing)}: {_dotted(path)}: {text}"
+        messages[path] = text
+    return list(messages.values())
+
+
+def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key{_nearest(str(path[-1]), _annotation(path[:-1]).model_fields)}"
+    if kind == "missing":
+        return f"this key is missing{_meant(path[:-1], merged)}"
+    if kind == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    given = textwrap.shorten(repr(error["input"]), 60)
+    if kind in ("model_type", "dict_type"):
+        return f"must be a mapping of keys to values, not {given}"
+    if kind == "string_pattern_mismatch":
+        return f"must be {NAME_RULE}, not {given}"
+    # The reasons that pydantic adds, such as "unable to parse string", say nothing to a reader of YAML.
+    text = f"{error['msg'].partition(', ')[0].replace('Input should be', 'must be')}, not {given}"
+    if kind == "literal_error":
+        text += _nearest(str(error["input"]), _literals(error["ctx"]["expected"]), listing=False)
+    return text
+
+
+def _meant(path: tuple, merged: Any) -> str:
+    """The name that a misspelt one among named things (models, figures, ...) may stand for."""
+    if not path or get_origin(_annotation(path[:-1])) is not dict:
+        return ""
+    for part in path[:-1]:
+        merged = merged[part]
+    return _nearest(path[-1], [name for name in merged if name != path[-1]], listing=False)
+
+
+def _path(loc: tuple, merged: Any, missing: bool) -> tuple:
+    """The part of pydantic's location that stands in the configuration, without the names of types."""
+    node, path = merged, ()
+    for part in loc:
+        keys = node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
+        if part not in keys:
+            return (*path, part) if missing else path
+        node, path = node[part], (*path, part)
+    return path
 
 
 def _literals(expected: str) -> list[str]:
     return [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
 
 
-def _fields_at(path: tuple) -> list[str]:
-    """Names that are valid below a path of the configuration."""
-    model: Any = Configuration
+def _annotation(path: tuple) -> Any:
+    """Type of what stands at a path of the configuration."""
+    annotation: Any = Configuration
     for part in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            annotation = model.model_fields[part].annotation
+        if get_origin(annotation) in (dict, list):
+            annotation = get_args(annotation)[-1]
         else:
-            annotation = model
-        model = _section_of(annotation)
-        if model is None:
-            return []
-    return list(model.model_fields)
-
-
-def _section_of(annotation: Any) -> type[Section] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((s for arg in get_args(annotation) if (s := _section_of(arg))), None)
+            annotation = annotation.model_fields[part].annotation
+    return annotation
 
 
 def _nearest(name: Any, valid: Any, listing: bool = True) -> str:
@@ -194,19 +251,21 @@ def _dotted(path: tuple) -> str:
     return ".".join(str(part) for part in path) or "(top level)"
 
 
-def _file_of(path: tuple, layers: dict[str, dict]) -> str:
-    """The layer that decides the value at a path: the last that holds the longest part of it."""
-    best, best_depth = next(iter(layers)), -1
-    for name, layer in layers.items():
-        depth, node = 0, layer
-        for part in path:
-            if isinstance(node, dict) and part in node:
-                node = node[part]
-            elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-                node = node[part]
-            else:
-                break
-            depth += 1
-        if depth >= best_depth:
-            best, best_depth = name, depth
-    return best
+def _file_of(path: tuple, layers: dict[str, dict], missing: bool = False) -> str:
+    """The layer that decides the value at a path.
+
+    That is the last that replaces a part of it whole, or else the last that holds most of it; for a key
+    that is missing the first, as the later ones need not repeat it.
+    """
+    depths = {}
+    for name, layer in reversed(layers.items()):
+        node, depth = layer, 0
+        while isinstance(node, dict) and depth < len(path) and path[depth] in node:
+            node, depth = node[path[depth]], depth + 1
+        if depth and not isinstance(node, dict):
+            return name
+        depths[name] = depth
+    holding = [name for name in layers if depths[name] == max(depths.values())]
+    if not any(depths.values()):
+        return ", ".join(holding)
+    return holding[0] if missing else holding[-1]

@@ -1,4 +1,4 @@
-"""From evaluations of runs to the curves of a figure: smoothing, the band over seeds, the step of collapse."""
+"""From evaluations to the curves of a figure: smoothing, band over seeds, step of collapse."""
 
 import numpy as np
 import pandas as pd

@@ -81,7 +81,7 @@ def evaluate_snapshot(
     params: dict[str, Any],
     step: int,
 ) -> list[dict[str, Any]]:
-    """One row for the test problems as the paper samples them, one at temperature 1, one of training problems."""
+    """Rows: test problems as the paper samples them, test and training problems at temperature 1."""
     test = test_problems.slice(0, params["test_problems"])
     train = train_problems.slice(0, params["train_problems"])
     paper = params["test_sampling"]

@@ -1,4 +1,4 @@
-"""What code and which packages make a result: the part of an artefact's id that a configuration does not state.
+"""What code and packages make a result: the part of an artefact's id that a configuration does not state.
 
 The code of a script is the syntax trees, without comments, docstrings and formatting, of the script and of
 every project module that it imports, directly or not. Not seen: dynamic imports (a caller names those as
@@ -10,6 +10,7 @@ import hashlib
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 # They carry arguments, files and progress lines, and no numbers: an edit makes no result stale.
 CARRIERS = frozenset({"asymre/job.py", "asymre/__init__.py"})
@@ -53,8 +54,18 @@ def _tree_hash(path: Path) -> str:
             and isinstance(body[0].value, ast.Constant)
             and isinstance(body[0].value.value, str)
         ):
-            body[0].value.value = ""
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+            del body[0]
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as nested lists without empty fields: `ast.dump` is not the same in every Python."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return [type(node).__name__, *([name, _plain(value)] for name, value in fields)]
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return repr(node)
 
 
 @cache

@@ -26,8 +26,9 @@ class InputError(Exception):
 def run(make: Callable[[dict[str, Any], dict[str, Path], Path], None]) -> None:
     """Call `make(params, inputs, folder)` for the artefact on the command line.
 
-    inputs: folder of each input by its name, and the list "parts" if there are any. folder: empty and temporary; it takes the place of OUTPUT
-    when `make` returns. Exits with a message, and no traceback, on an `InputError`.
+    inputs: folder of each input by its name, and the list "parts" if there are any. folder: empty
+    and temporary; it takes the place of OUTPUT when `make` returns. Exits with a message, and no
+    traceback, on an `InputError`.
     """
     if len(sys.argv) < 3:
         sys.exit(f"usage: {sys.argv[0]} SPEC OUTPUT [PART ...]\n{__doc__}")

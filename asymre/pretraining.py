@@ -1,4 +1,4 @@
-"""A base policy trained from scratch on a corpus with slips, so that it knows the task and often gets it wrong."""
+"""A base policy from scratch, on a corpus with slips: it knows the task and often gets it wrong."""
 
 from dataclasses import dataclass
 

@@ -13,7 +13,10 @@ _SCHEMA = pa.schema([("problem_id", pa.int64()), ("prompt", pa.string()), ("answ
 
 
 def generate_problems(task: Arithmetic, *, count: int, split: str, seed: int) -> pa.Table:
-    """`count` different problems of a split ("train" or "test")."""
+    """`count` different problems of a split ("train" or "test").
+
+    The configuration refuses a count that comes near to all problems there are: this would not end.
+    """
     rng = numpy_stream("problems", seed, split)
     problems: dict[str, int] = {}
     while len(problems) < count:

@@ -1,4 +1,4 @@
-"""Evaluate every snapshot of a training run: evaluation.parquet, one row a snapshot, split and temperature."""
+"""Evaluate every snapshot of a run: evaluation.parquet, one row a snapshot, split and temperature."""
 
 import pyarrow.parquet as pq
 

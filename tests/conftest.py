@@ -7,6 +7,7 @@ from asymre.architecture import Architecture
 from asymre.arithmetic import Arithmetic
 from asymre.decoder import initial_weights
 from asymre.problems import generate_problems
+from asymre.rollouts import problem_arrays
 from asymre.tokenizer import VOCABULARY_SIZE
 
 # One thread: bits of sums depend on the number of threads, and so does the speed of the tests.
@@ -66,6 +67,25 @@ def weights(architecture, make_weights):
 
 
 @pytest.fixture
+def constant_policy():
+    """An architecture and weights whose next-token logits are the given ones after any tokens."""
+
+    def make(logits_V):
+        architecture = tiny(tie_embeddings=False)
+        c = architecture.hidden_size
+        weights = initial_weights(architecture, torch.Generator().manual_seed(0))
+        for name, weight in weights.items():
+            if "o_proj" in name or "down_proj" in name:
+                weight.zero_()
+        weights["model.embed_tokens.weight"].fill_(1.0)
+        scale = (1 + architecture.norm_epsilon) ** 0.5 / c
+        weights["lm_head.weight"] = (logits_V.float() * scale)[:, None].repeat(1, c)
+        return architecture, weights
+
+    return make
+
+
+@pytest.fixture
 def problems():
     """Ten training problems of three terms."""
     return generate_problems(Arithmetic(3, "+-"), count=10, split="train", seed=0)
@@ -73,7 +93,5 @@ def problems():
 
 @pytest.fixture
 def prompts(problems):
-    """Prompt tokens [10, 9] of `problems`."""
-    from asymre.rollouts import problem_arrays
-
+    """Prompt tokens [10, L] of `problems`."""
     return problem_arrays(problems)[0]

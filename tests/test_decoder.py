@@ -1,4 +1,4 @@
-"""The decoder against transformers' Llama and Qwen2, its cache against itself, the policy folder."""
+"""The decoder against transformers' Llama and Qwen2, its cache against itself, policy folders."""
 
 import json
 

@@ -1,13 +1,20 @@
-"""Sampling: stored log-probabilities and entropies against forward passes, frequencies, determinism."""
+"""Sampling against forward passes: log-probabilities, frequencies, determinism; rollouts on disk."""
+
+import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy.stats import chisquare
 
+from asymre import rollouts as rollouts_module
 from asymre.decoder import forward
-from asymre.sampling import entropy, generated_mask, sample
-from asymre.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.rollouts import Rollouts, problem_order, read_rollouts, sample_rollouts, write_rollouts
+from asymre.sampling import Completions, entropy, generated_mask, sample
+from asymre.streams import numpy_stream, torch_stream
+from asymre.tokenizer import END_ID, VOCABULARY_SIZE, encode
 
 DEFAULTS = {
     "group_size": 6,
@@ -83,14 +90,189 @@ def test_finished_rows_stay_finished(weights, architecture, prompts):
     assert len(set(lengths)) > 4 and 0 < ended < len(lengths)
 
 
-def test_all_rows_may_finish_early(weights, architecture, prompts):
-    """A policy that always ends at once: one token a row, the width stays."""
-    weights["lm_head.weight"] = torch.zeros(VOCABULARY_SIZE, architecture.hidden_size)
-    architecture = type(architecture)(**vars(architecture) | {"tie_embeddings": False})
-    weights["model.norm.weight"] = torch.zeros(architecture.hidden_size)
-    drawn = draw(weights, architecture, prompts, top_p=0.01)  # the nucleus is token 0 alone
-    assert (drawn.tokens_RT == 0).all()
-    head = torch.nn.functional.one_hot(torch.tensor(END_ID), VOCABULARY_SIZE) * 1e3
-    weights["lm_head.weight"] = head[:, None].float().repeat(1, architecture.hidden_size)
-    weights["model.norm.weight"] = torch.ones(architecture.hidden_size)
-    weights["model.embed_tokens.weight"] = torch.ones(VOCABULARY_SIZE, architecture.hidden_size)
+def test_all_rows_may_finish_early(constant_policy, prompts):
+    """A policy that always ends at once: one generated token a row, and the width stays."""
+    logits_V = torch.zeros(VOCABULARY_SIZE)
+    logits_V[END_ID] = 50.0
+    architecture, weights = constant_policy(logits_V)
+    drawn = draw(weights, architecture, prompts)
+    assert drawn.tokens_RT.shape == (60, 12) and (drawn.tokens_RT == END_ID).all()
+    assert generated_mask(drawn.tokens_RT).sum(1).tolist() == [1] * 60
+
+
+def test_generated_mask_by_hand():
+    e = END_ID
+    tokens_RT = torch.tensor([[e, e, e], [1, e, e], [1, 2, e], [1, 2, 3]])
+    expected = [[True, False, False], [True, True, False], [True, True, True], [True, True, True]]
+    assert generated_mask(tokens_RT).tolist() == expected
+
+
+def test_same_seed_same_bytes(weights, architecture, prompts):
+    first, again = draw(weights, architecture, prompts), draw(weights, architecture, prompts)
+    for name in ("tokens_RT", "log_probs_RT", "entropy_RT"):
+        assert getattr(first, name).numpy().tobytes() == getattr(again, name).numpy().tobytes()
+    other = draw(weights, architecture, prompts, seed=1)
+    assert not torch.equal(first.tokens_RT, other.tokens_RT)
+
+
+@pytest.mark.parametrize("prompts_per_batch", [1, 3, 10, 1000])
+def test_batching_changes_no_random_number(weights, architecture, prompts, prompts_per_batch):
+    expected = draw(weights, architecture, prompts)
+    drawn = draw(weights, architecture, prompts, prompts_per_batch=prompts_per_batch)
+    assert torch.equal(drawn.tokens_RT, expected.tokens_RT)
+    for name in ("log_probs_RT", "entropy_RT"):
+        actual = getattr(drawn, name)
+        torch.testing.assert_close(actual, getattr(expected, name), rtol=0, atol=1e-5)
+
+
+def test_rows_of_a_prompt_differ_and_stand_together(weights, architecture, prompts):
+    """Rows 0 to G - 1 are of the first prompt; one prompt twice gets different random numbers."""
+    twice = prompts[[0, 0, 1]]
+    drawn = draw(weights, architecture, twice, group_size=20)
+    groups = drawn.tokens_RT.view(3, 20, -1)
+    assert not torch.equal(groups[0], groups[1])
+    assert len({tuple(row) for row in groups[0].tolist()}) > 15
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_first_token_frequencies(weights, architecture, prompts, temperature):
+    probs_V = first_token_probs(weights, architecture, prompts[:1], temperature)
+    settings = {"samples": 100_000, "temperature": temperature}
+    counts = first_token_counts(weights, architecture, prompts[:1], **settings)
+    assert 100_000 * probs_V.min() > 5  # so that chi-square holds
+    assert chisquare(counts, 100_000 * probs_V).pvalue > 0.01
+
+
+def test_second_token_depends_on_the_first(weights, architecture, prompts):
+    """Frequencies of pairs of tokens: the cache belongs to the row that it is used for."""
+    drawn = draw(weights, architecture, prompts[:1], group_size=50_000, max_new_tokens=2)
+    pairs = drawn.tokens_RT[drawn.tokens_RT[:, 0] != END_ID]
+    firsts = torch.arange(VOCABULARY_SIZE)[:, None]
+    log_probs = full_log_probs(weights, architecture, prompts[:1], firsts.repeat(1, 2)).double()
+    joint = (log_probs[0, 0][:, None] + log_probs[:, 1]).exp()
+    joint[END_ID] = 0
+    counts = np.bincount((pairs[:, 0] * VOCABULARY_SIZE + pairs[:, 1]).numpy(), minlength=15**2)
+    expected = (joint / joint.sum()).flatten().numpy() * len(pairs)
+    used = expected > 5
+    assert used.sum() > 100
+    statistic = ((counts - expected)[used] ** 2 / expected[used]).sum()
+    assert statistic < used.sum() + 4 * np.sqrt(2 * used.sum())
+
+
+@pytest.mark.parametrize("temperature,top_p", [(1.0, 0.6), (0.5, 0.9), (0.3, 0.95)])
+def test_only_the_nucleus_is_sampled(weights, architecture, prompts, temperature, top_p):
+    """Tokens outside of it never appear; those inside keep their relative frequencies."""
+    probs_V = first_token_probs(weights, architecture, prompts[:1], temperature)
+    kept = nucleus(probs_V, top_p)
+    assert 1 < len(kept) < VOCABULARY_SIZE
+    counts = first_token_counts(
+        weights, architecture, prompts[:1], 50_000, temperature=temperature, top_p=top_p
+    )
+    assert set(np.flatnonzero(counts)) == kept
+    inside = sorted(kept)
+    expected = probs_V[inside] / probs_V[inside].sum() * 50_000
+    assert chisquare(counts[inside], expected).pvalue > 0.01
+
+
+def test_nucleus_by_hand(constant_policy, prompts):
+    """Probabilities .4, .3, .2, then twelve of .1 / 12: the smallest set that holds top_p."""
+    probs_V = torch.tensor([0.4, 0.3, 0.2] + [0.1 / 12] * 12)
+    architecture, weights = constant_policy(probs_V.log())
+    for top_p, size in (
+        (0.05, 1),
+        (0.39, 1),
+        (0.41, 2),
+        (0.69, 2),
+        (0.71, 3),
+        (0.89, 3),
+        (0.9041, 4),
+    ):
+        counts = first_token_counts(weights, architecture, prompts[:1], 10_000, top_p=top_p)
+        assert set(np.flatnonzero(counts)) == set(range(size)), top_p
+
+
+def test_temperature_of_the_paper_is_nearly_greedy(constant_policy, prompts):
+    """At 0.1 log-odds of 0.5 become 5; with top-p 0.95 the second token is never drawn."""
+    logits_V = torch.full((VOCABULARY_SIZE,), -20.0)
+    logits_V[3], logits_V[7] = 0.5, 0.0
+    architecture, weights = constant_policy(logits_V)
+    counts = first_token_counts(weights, architecture, prompts[:1], 50_000, temperature=0.1)
+    assert counts[7] / 50_000 == pytest.approx(1 / (1 + np.exp(5)), rel=0.2)
+    settings = {"temperature": 0.1, "top_p": 0.95}
+    counts = first_token_counts(weights, architecture, prompts[:1], 50_000, **settings)
+    assert counts[3] == 50_000
+
+
+def test_entropy_by_hand():
+    probs = torch.tensor([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]])
+    expected = torch.tensor([1.5 * np.log(2), np.log(3)], dtype=torch.float32)
+    torch.testing.assert_close(entropy(probs.log()), expected)
+
+
+@pytest.fixture
+def sampled(weights, architecture, problems, monkeypatch):
+    """Rollouts of one step of two prompts, rewarded for an even first token."""
+    monkeypatch.setattr(rollouts_module, "verify", lambda tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
+    params = DEFAULTS | {"prompts_per_step": 2, "rewards": {"correct": 0.25, "wrong": -2}}
+    return sample_rollouts(weights, architecture, problems, params, seed=0, first_step=0, steps=1)
+
+
+def test_rewards_are_those_of_the_configuration(sampled):
+    expected = [0.25 if row[0] % 2 == 0 else -2 for row in sampled.tokens.tolist()]
+    assert sampled.reward.tolist() == expected and len(set(expected)) == 2
+
+
+def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, monkeypatch):
+    """Each completion is held against its own problem's answer, with the real verifier."""
+    architecture, weights = constant_policy(torch.zeros(VOCABULARY_SIZE))
+    params = DEFAULTS | {"prompts_per_step": 5, "rewards": {"correct": 1, "wrong": 0}}
+    answers = problems["answer"].to_pylist()
+    order = problem_order(seed=0, first=0, count=10, problems=10).repeat(6)
+    texts = [f"{answers[p] + (row % 3 == 0)}." for row, p in enumerate(order)]
+    tokens_RT = torch.from_numpy(encode(texts, 12))
+    known = Completions(tokens_RT, torch.zeros(60, 12), torch.zeros(60, 12))
+    monkeypatch.setattr(rollouts_module, "sample", lambda *_, **__: known)
+    part = {"seed": 0, "first_step": 0, "steps": 2}
+    rollouts = sample_rollouts(weights, architecture, problems, params, **part)
+    assert rollouts.problem_id.tolist() == order.tolist()
+    assert rollouts.reward.tolist() == [float(row % 3 != 0) for row in range(60)]
+
+
+def test_damaged_rollouts_are_refused(sampled, tmp_path):
+    path, rows = tmp_path / "rollouts.parquet", 12
+    write_rollouts(path, sampled, group_size=6)
+    table = pq.read_table(path)
+    assert table["sample"].to_pylist() == [0, 1, 2, 3, 4, 5] * 2
+    for name, tensor in vars(read_rollouts(path, rows)).items():
+        assert torch.equal(tensor, getattr(sampled, name)), name
+
+    content = path.read_bytes()
+    for length in (0, 50, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises((ValueError, OSError)):
+            read_rollouts(path, rows)
+    for column in ("problem_id", "tokens", "log_probs", "reward"):
+        pq.write_table(table.drop_columns(column), path)
+        with pytest.raises(ValueError, match=column):
+            read_rollouts(path, rows)
+    for other in (table.slice(1), pa.concat_tables([table, table]), table.slice(0, 0)):
+        pq.write_table(other, path)
+        with pytest.raises(ValueError, match="rows"):
+            read_rollouts(path, rows)
+    for name in ("log_probs", "reward"):
+        for value in (math.nan, math.inf):
+            tensors = {key: tensor.clone() for key, tensor in vars(sampled).items()}
+            tensors[name][2] = value
+            write_rollouts(path, Rollouts(**tensors), group_size=6)
+            with pytest.raises(ValueError, match="finite"):
+                read_rollouts(path, rows)
+
+
+def test_streams_follow_from_their_identity():
+    def draws(*identity):
+        torch_draws = torch.rand(2, generator=torch_stream(*identity))
+        return [*numpy_stream(*identity).random(2).tolist(), *torch_draws.tolist()]
+
+    assert draws("rollouts", 0, 3) == draws("rollouts", 0, 3)
+    identities = [("a", 0, 3), ("a", 3, 0), ("a", "0", 3), ("b", 0, 3), ("a", 0), ("a", 0, 3, 0)]
+    assert len({draw for identity in identities for draw in draws(*identity)}) == 4 * 6

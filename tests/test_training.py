@@ -1,0 +1,313 @@
+"""The off-policy loop: fused and split runs, the behaviour policy, what a step does."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from asymre import rollouts as rollouts_module
+from asymre import training
+from asymre.decoder import forward
+from asymre.policy import load_policy, save_policy
+from asymre.rollouts import Rollouts, problem_order, read_rollouts, sample_rollouts, write_rollouts
+from asymre.sampling import generated_mask
+from asymre.tokenizer import END_ID
+from asymre.training import (
+    initial_state,
+    load_optimiser,
+    save_optimiser,
+    token_log_probs,
+    train,
+    train_cycle,
+)
+
+GROUP, PROMPTS_PER_STEP = 4, 2
+BATCH = GROUP * PROMPTS_PER_STEP
+ROLLOUTS = {
+    "prompts_per_step": PROMPTS_PER_STEP,
+    "group_size": GROUP,
+    "max_new_tokens": 6,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "rewards": {"correct": 1, "wrong": -1},
+    "prompts_per_batch": 4,
+}
+
+
+def parameters(N=3, objective="asymre", **settings):
+    return {
+        "N": N,
+        "seed": 0,
+        "objective": objective,
+        "settings": {"delta_v": -0.1, "clip": 0.2} | settings,
+        "normalisation": "token_sum",
+        "gradient_clip": 1.0,
+        "rollouts": ROLLOUTS,
+    }
+
+
+@pytest.fixture(autouse=True)
+def easy_verifier(monkeypatch):
+    """Call about half of the completions right: a random policy never solves a problem."""
+    monkeypatch.setattr(rollouts_module, "verify", lambda tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """What `train` samples, with a copy of the policy that it was sampled from."""
+    recorded = []
+
+    def recording(weights, *arguments, **keywords):
+        rollouts = sample_rollouts(weights, *arguments, **keywords)
+        policy = {name: weight.detach().clone() for name, weight in weights.items()}
+        recorded.append((policy, rollouts))
+        return rollouts
+
+    monkeypatch.setattr(training, "sample_rollouts", recording)
+    return recorded
+
+
+def run(weights, architecture, problems, params, until, learning_rate=0.01):
+    state = initial_state(weights, learning_rate)
+    metrics = list(train(state, architecture, problems, params, until=until, first_rollouts=None))
+    return state, metrics
+
+
+def assert_same(tensors, others):
+    """Equal to the last bit, types included."""
+    assert set(tensors) == set(others)
+    for name, tensor in tensors.items():
+        assert tensor.dtype == others[name].dtype and torch.equal(tensor, others[name]), name
+
+
+def bits(rows):
+    """Metrics as comparable text, to the last bit; NaN equals NaN."""
+    return [{k: float(v).hex() for k, v in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("objective", ["asymre", "grpo"])
+def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_path, objective):
+    """Three cycles in one process, or one at a time with everything through files in between."""
+    params = parameters(N=3, objective=objective)
+    base = tmp_path / "base"
+    save_policy(base, architecture, weights)
+    fused, fused_metrics = run(load_policy(base)[1], architecture, problems, params, until=8)
+    save_policy(tmp_path / "fused", architecture, detached(fused.weights))
+    save_optimiser(fused, tmp_path / "fused" / "optimiser.safetensors")
+
+    folder, metrics = base, []
+    for first, until in ((0, 3), (3, 6), (6, 8)):  # the last cycle is shorter
+        _, loaded = load_policy(folder)
+        part = {"seed": 0, "first_step": first, "steps": until - first}
+        sampled = sample_rollouts(loaded, architecture, problems, ROLLOUTS, **part)
+        write_rollouts(tmp_path / "rollouts.parquet", sampled, GROUP)
+        read = read_rollouts(tmp_path / "rollouts.parquet", (until - first) * BATCH)
+        assert_same(vars(read), vars(sampled))
+        state = initial_state(loaded, 0.01)
+        if first:
+            load_optimiser(state, folder / "optimiser.safetensors")
+        state.step = first
+        metrics += train(state, architecture, problems, params, until=until, first_rollouts=read)
+        folder = tmp_path / f"policy_{until}"
+        save_policy(folder, architecture, detached(state.weights))
+        save_optimiser(state, folder / "optimiser.safetensors")
+
+    assert [row["step"] for row in metrics] == list(range(1, 9))
+    assert [row["cycle"] for row in metrics] == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert bits(metrics) == bits(fused_metrics)
+    for name in ("model.safetensors", "optimiser.safetensors"):
+        assert_same(load_file(folder / name), load_file(tmp_path / "fused" / name))
+        assert (tmp_path / "fused" / name).read_bytes() == (folder / name).read_bytes()
+    changed = [not torch.equal(fused.weights[name], weights[name]) for name in weights]
+    assert all(changed)
+
+
+def detached(weights):
+    return {name: weight.detach() for name, weight in weights.items()}
+
+
+def test_behaviour_policy_is_that_of_cycle_start(weights, architecture, problems, recorded):
+    """The ratio is 1 on each cycle's first step and only there; log mu can be recomputed."""
+    _, metrics = run(weights, architecture, problems, parameters(N=3), until=9)
+    for row in metrics:
+        first = row["step"] % 3 == 1
+        assert (abs(row["ratio_max"] - 1) < 1e-5) == first, row["step"]
+        assert (abs(row["kl_behaviour"]) < 1e-5) == first
+    assert len(recorded) == 3
+    all_prompts, _ = rollouts_module.problem_arrays(problems)
+    for policy, rollouts in recorded:
+        prompts = all_prompts[rollouts.problem_id[::GROUP]]
+        recomputed, _ = token_log_probs(policy, architecture, prompts, rollouts.tokens)
+        mask = generated_mask(rollouts.tokens)
+        torch.testing.assert_close(rollouts.log_probs, recomputed * mask, rtol=0, atol=1e-5)
+
+
+def test_metrics_by_hand(weights, architecture, problems, recorded):
+    """The metrics of the second step of a cycle, from the rollouts and one plain forward pass."""
+    params = parameters(N=2)
+    state, metrics = run(weights, architecture, problems, params, until=1)
+    _, both = run(weights, architecture, problems, params, until=2)
+    assert both[0] == metrics[0]
+    rollouts = recorded[-1][1]
+    rows = slice(BATCH, 2 * BATCH)
+    prompts = rollouts_module.problem_arrays(problems)[0][rollouts.problem_id[rows]]
+    tokens, mask = rollouts.tokens[rows], generated_mask(rollouts.tokens[rows])
+    log_probs, entropies = plain_log_probs(state.weights, architecture, prompts, tokens)
+    right = rollouts.reward[rows] == 1
+    ratio = (log_probs - rollouts.log_probs[rows])[mask].exp()
+    expected = {
+        "rollout_reward": rollouts.reward[rows].mean(),
+        "entropy": entropies[mask].mean(),
+        "log_prob_positive": (log_probs * mask).sum(1)[right].mean(),
+        "log_prob_negative": (log_probs * mask).sum(1)[~right].mean(),
+        "kl_behaviour": -ratio.log().mean(),
+        "ratio_mean": ratio.mean(),
+        "ratio_max": ratio.max(),
+        "ratio_outside_clip": ((ratio > 1.2) | (ratio < 0.8)).float().mean(),
+        "length": mask.sum() / BATCH,
+    }
+    assert set(both[1]) == set(expected) | {"step", "cycle", "loss", "gradient_norm"}
+    assert {name: both[1][name] for name in expected} == {
+        name: pytest.approx(value.item(), abs=1e-5) for name, value in expected.items()
+    }
+    assert both[1]["ratio_outside_clip"] > 0
+
+
+def plain_log_probs(weights, architecture, prompts_BL, tokens_BT):
+    """Log-probabilities and entropies [B, T] from a forward pass over whole sequences."""
+    logits, _ = forward(weights, architecture, torch.cat([prompts_BL, tokens_BT], dim=1))
+    distribution = torch.distributions.Categorical(logits=logits[:, prompts_BL.shape[1] - 1 : -1])
+    return distribution.log_prob(tokens_BT), distribution.entropy()
+
+
+def test_token_log_probs_equal_a_plain_forward(any_architecture, make_weights, problems, prompts):
+    tokens_BT = torch.randint(15, (10 * GROUP, 6), generator=torch.Generator().manual_seed(0))
+    weights = make_weights(any_architecture)
+    actual = token_log_probs(weights, any_architecture, prompts, tokens_BT)
+    repeated = prompts.repeat_interleave(GROUP, dim=0)
+    expected = plain_log_probs(weights, any_architecture, repeated, tokens_BT)
+    for ours, plain in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("problems", [1, 7, 10])
+def test_problem_order(problems):
+    """Any cut of it into cycles gives one sequence, in which each epoch holds each problem once."""
+    whole = problem_order(seed=3, first=0, count=60, problems=problems).tolist()
+    for N in (1, 3, 20, 60):
+        cuts = [problem_order(seed=3, first=i, count=N, problems=problems) for i in range(0, 60, N)]
+        assert [p for cut in cuts for p in cut] == whole
+    epochs = [whole[i : i + problems] for i in range(0, 60 - problems + 1, problems)]
+    assert all(sorted(epoch) == list(range(problems)) for epoch in epochs)
+    if problems > 1:
+        assert len({tuple(epoch) for epoch in epochs}) > 1
+        assert whole != problem_order(seed=4, first=0, count=60, problems=problems).tolist()
+
+
+def test_problems_come_in_one_order_whatever_N(weights, architecture, problems, recorded):
+    seen = {}
+    for N in (1, 4, 5):
+        recorded.clear()
+        run(weights, architecture, problems, parameters(N=N), until=5)
+        seen[N] = torch.cat([r.problem_id for _, r in recorded]).tolist()
+    assert seen[1] == seen[4] == seen[5]
+    assert sorted(seen[1][::GROUP]) == list(range(10))  # 5 steps of 2 prompts: one epoch
+    assert all(len(set(seen[1][i : i + GROUP])) == 1 for i in range(0, len(seen[1]), GROUP))
+
+
+def test_first_rollouts_do_not_depend_on_delta_v(weights, architecture, problems, recorded):
+    for delta_v in (-0.5, 0.1):
+        params = parameters(N=2, delta_v=delta_v)
+        run(weights, architecture, problems, params, until=4)
+    (_, first), (_, second), (_, other_first), (_, other_second) = recorded
+    assert_same(vars(first), vars(other_first))
+    assert torch.equal(second.problem_id, other_second.problem_id)
+    assert not torch.equal(second.tokens, other_second.tokens)
+    assert not torch.equal(first.tokens, second.tokens)
+
+
+def fixed_batch():
+    """Two prompts with four completions of known tokens each: two right ones, two wrong ones."""
+    e = END_ID
+    tokens = [[1, 2, e, e], [3, 4, 5, e], [6, e, e, e], [7, 8, 9, 0]] * 2
+    return Rollouts(
+        problem_id=torch.tensor([0] * 4 + [1] * 4),
+        tokens=torch.tensor(tokens),
+        log_probs=torch.zeros(BATCH, 4),
+        reward=torch.tensor([1.0, -1.0, -1.0, 1.0] * 2),
+    )
+
+
+def one_step(weights, architecture, problems, params, rollouts, state=None):
+    state = state or initial_state(weights, 0.002)
+    (metrics,) = train_cycle(state, architecture, problems, params, rollouts)
+    return state, metrics
+
+
+def test_right_answers_become_likelier_and_wrong_ones_unlikelier(weights, architecture, problems):
+    params, batch = parameters(delta_v=0.0), fixed_batch()
+    state, positive, negative = initial_state(weights, 0.002), [], []
+    for _ in range(6):
+        _, metrics = one_step(weights, architecture, problems, params, batch, state)
+        positive.append(metrics["log_prob_positive"])
+        negative.append(metrics["log_prob_negative"])
+    assert positive == sorted(positive) and positive[-1] > positive[0] + 0.3
+    assert negative == sorted(negative, reverse=True) and negative[-1] < negative[0] - 0.3
+
+
+@pytest.mark.parametrize("delta_v,sign", [(-5.0, 1), (5.0, -1)])
+def test_delta_v_moves_all_completions(weights, architecture, problems, delta_v, sign):
+    """Far below zero every completion becomes likelier, far above zero unlikelier."""
+    params, batch = parameters(delta_v=delta_v), fixed_batch()
+    state, before = one_step(weights, architecture, problems, params, batch)
+    _, after = one_step(weights, architecture, problems, params, batch, state)
+    for name in ("log_prob_positive", "log_prob_negative"):
+        assert sign * (after[name] - before[name]) > 0.05
+
+
+def gradients(state):
+    return {name: weight.grad.clone() for name, weight in state.weights.items()}
+
+
+@pytest.mark.parametrize("objective", ["grpo", "asymre"])
+def test_gradient_at_ratio_1_is_that_of_reinforce(weights, architecture, problems, objective):
+    """Against -sum A log pi(y|x) / B written down plainly, without the cache."""
+    batch = fixed_batch()
+    prompts = rollouts_module.problem_arrays(problems)[0][batch.problem_id]
+    mask = generated_mask(batch.tokens)
+    log_probs, _ = plain_log_probs(weights, architecture, prompts, batch.tokens)
+    batch = Rollouts(**vars(batch) | {"log_probs": log_probs * mask})
+    params = parameters(objective=objective, delta_v=-0.3) | {"gradient_clip": math.inf}
+    state, metrics = one_step(weights, architecture, problems, params, batch)
+    # Rewards +1, -1, -1, +1: mean 0, unbiased standard deviation sqrt(4 / 3).
+    advantage = batch.reward / math.sqrt(4 / 3) if objective == "grpo" else batch.reward + 0.3
+
+    plain = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    log_probs, _ = plain_log_probs(plain, architecture, prompts, batch.tokens)
+    (-(advantage * (log_probs * mask).sum(1)).sum() / BATCH).backward()
+    for name, gradient in gradients(state).items():
+        torch.testing.assert_close(gradient, plain[name].grad, rtol=2e-4, atol=1e-5)
+    norm = math.sqrt(sum(weight.grad.square().sum().item() for weight in plain.values()))
+    assert metrics["gradient_norm"] == pytest.approx(norm, rel=1e-3)
+
+
+def test_gradient_is_clipped_and_filling_has_none(weights, architecture, problems):
+    batch = fixed_batch()
+    state, metrics = one_step(weights, architecture, problems, parameters(), batch)
+    clipped = math.sqrt(sum(g.square().sum().item() for g in gradients(state).values()))
+    assert metrics["gradient_norm"] > 2 and clipped == pytest.approx(1, rel=1e-4)
+    # Filling after the end is never generated: other tokens there change nothing.
+    batch.tokens[2, 2:] = torch.tensor([3, 4])
+    other, other_metrics = one_step(weights, architecture, problems, parameters(), batch)
+    assert other_metrics["loss"] == pytest.approx(metrics["loss"], abs=1e-5)
+    for name, gradient in gradients(other).items():
+        torch.testing.assert_close(gradient, gradients(state)[name], rtol=1e-4, atol=1e-5)
+
+
+def test_optimiser_of_other_weights_is_refused(weights, architecture, problems, tmp_path):
+    state, _ = run(weights, architecture, problems, parameters(), until=1)
+    save_optimiser(state, tmp_path / "optimiser.safetensors")
+    fewer = {name: weight for name, weight in weights.items() if name != "model.norm.weight"}
+    with pytest.raises(ValueError, match="belong"):
+        load_optimiser(initial_state(fewer, 0.01), tmp_path / "optimiser.safetensors")
