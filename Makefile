@@ -33,8 +33,7 @@ report: setup ## results/<scale>/report.html: figures, captions, configuration a
 	$(BIN)/snakemake --config scale=$(SCALE) --report results/$(SCALE)/report.html
 
 gallery: figures ## refresh the copies of the figures in docs/gallery/
-	mkdir -p docs/gallery
-	cp results/cpu/figures/*.png docs/gallery/
+	$(BIN)/python scripts/write_gallery.py results/$(SCALE) docs/gallery
 
 calibration: setup ## choose the learning rates again, on seeds that no figure uses
 	$(SNAKEMAKE) --config scale=$(SCALE) -- calibration

@@ -116,6 +116,9 @@ def _cross_checks(c: Configuration):
         if getattr(c.evaluation, field) > available:
             yield ("evaluation", field), f"there are {available} such problems (problems)"
     for name, task in c.tasks.items():
+        length = Arithmetic(task.terms, task.operators).solution_length
+        if task.max_new_tokens < length:
+            yield ("tasks", name, "max_new_tokens"), f"cuts off every solution: at least {length}"
         problems = Arithmetic(task.terms, task.operators).problem_count
         for split, share in (("train", 1 - TEST_SHARE), ("test", TEST_SHARE)):
             # Drawing different problems takes long when few are left.

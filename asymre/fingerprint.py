@@ -25,7 +25,7 @@ def code_of(root: Path, script: str, also: tuple[str, ...] = ()) -> dict[str, st
         path = todo.pop()
         if path in done or path in CARRIERS:
             continue
-        done[path] = _tree_hash(root / path)
+        done[path] = tree_hash(root / path)
         todo.extend(_project_imports(root, path))
     return dict(sorted(done.items()))
 
@@ -43,7 +43,7 @@ def _parse(path: Path) -> ast.Module:
 
 
 @cache
-def _tree_hash(path: Path) -> str:
+def tree_hash(path: Path) -> str:
     tree = ast.parse(path.read_text(), filename=str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from asymre.artefact import identify
+from asymre.fingerprint import tree_hash
+
+ROOT = Path(__file__).parent.parent
 
 
 class InputError(Exception):
@@ -46,6 +49,10 @@ def _run(make, spec_argument: str, output: Path, parts: list[Path]) -> None:
     spec = json.loads(text)
     if identify(spec) != output.name:
         raise InputError(f"{output}: the specification belongs to {identify(spec)}; use that name")
+    changed = [file for file, digest in spec["code"].items() if tree_hash(ROOT / file) != digest]
+    if changed:
+        # Made by this code, it would not be what its name says.
+        raise InputError(f"{', '.join(changed)} changed since this job was planned; run snakemake again")
     results = output.parent.parent
     if parts:
         inputs = {"parts": [_checked_input(part) for part in parts]}

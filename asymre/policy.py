@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from asymre import tokenizer
@@ -66,6 +67,9 @@ def load_weights(folder: Path, architecture: Architecture) -> Weights:
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if found != architecture.shapes():
         raise ValueError("the weights do not have the names and shapes of the architecture")
+    if any(weight.dtype != torch.float32 for weight in weights.values()):
+        raise ValueError("the weights are not float32")
     if not all(weight.isfinite().all() for weight in weights.values()):
         raise ValueError("the weights are not finite")
-    return weights
+    # The file's order is another one; the optimiser and the last bits of sums over weights follow the order.
+    return {name: weights[name] for name in architecture.shapes()}

@@ -18,7 +18,7 @@ from asymre.arithmetic import is_correct
 from asymre.decoder import Weights
 from asymre.sampling import sample
 from asymre.streams import numpy_stream, torch_stream
-from asymre.tokenizer import decode, encode
+from asymre.tokenizer import VOCABULARY_SIZE, decode, encode
 
 
 @dataclass(frozen=True)
@@ -110,18 +110,24 @@ def write_rollouts(path: Path, rollouts: Rollouts, group_size: int) -> None:
     pq.write_table(table, path)
 
 
-def read_rollouts(path: Path, rows: int) -> Rollouts:
-    """Rollouts of exactly `rows` completions; ValueError if there are others or columns are missing."""
+def read_rollouts(path: Path, rows: int, problems: int) -> Rollouts:
+    """Rollouts of exactly `rows` completions of the first `problems` problems; else ValueError."""
     table = pq.read_table(path)
     missing = {f.name for f in fields(Rollouts)} - set(table.schema.names)
     if missing or table.num_rows != rows:
         raise ValueError(f"must have {rows} rows (has {table.num_rows}), lacks columns {missing}")
     rollouts = Rollouts(
-        problem_id=torch.from_numpy(table["problem_id"].to_numpy()),
+        problem_id=torch.from_numpy(table["problem_id"].to_numpy().copy()),
         tokens=_matrix(table["tokens"], rows).long(),
         log_probs=_matrix(table["log_probs"], rows),
-        reward=torch.from_numpy(table["reward"].to_numpy()),
+        reward=torch.from_numpy(table["reward"].to_numpy().copy()),
     )
+    for name, ids, count in (
+        ("problem_id", rollouts.problem_id, problems),
+        ("tokens", rollouts.tokens, VOCABULARY_SIZE),
+    ):
+        if ids.min() < 0 or ids.max() >= count:
+            raise ValueError(f"{name} must lie between 0 and {count - 1}")
     if not (rollouts.log_probs.isfinite().all() and rollouts.reward.isfinite().all()):
         raise ValueError("log-probabilities and rewards must be finite")
     return rollouts

@@ -66,6 +66,8 @@ def _sample_batch(weights, architecture, prompts_PL, noise_RT, group_size, tempe
 
     logits, cache = forward(weights, architecture, prompts_PL)
     logits_RV = logits[:, -1].repeat_interleave(group_size, dim=0)
+    if not logits_RV.isfinite().all():
+        raise ValueError("the policy's logits are not finite: it has diverged")
     cache = repeat(cache, group_size)
     for step in range(steps):
         log_probs_RV = logits_RV.log_softmax(-1)

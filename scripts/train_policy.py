@@ -4,6 +4,7 @@ With further arguments, the folders of the run's cycles made by earlier jobs, jo
 result is the same, byte for byte, as that of one job.
 """
 
+import math
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def make(params, inputs, folder):
     sampling = params["rollouts"]
     steps = min(params["N"], until - first)
     rows = steps * sampling["prompts_per_step"] * sampling["group_size"]
-    rollouts = job.reading(inputs["rollouts"] / "rollouts.parquet", lambda path: read_rollouts(path, rows))
+    rollouts = job.reading(
+        inputs["rollouts"] / "rollouts.parquet", lambda path: read_rollouts(path, rows, problems.num_rows)
+    )
     state = initial_state(weights, params["learning_rate"])
     if first:
         job.reading(source / "optimiser.safetensors", lambda path: load_optimiser(state, path))
@@ -42,6 +45,10 @@ def make(params, inputs, folder):
     if first == 0:
         snapshot()
     for row in train(state, architecture, problems, params, until=until, first_rollouts=rollouts):
+        if not math.isfinite(row["loss"]):
+            raise job.InputError(
+                f"the loss of step {state.step} is {row['loss']}: the run diverged; lower training.learning_rate"
+            )
         metrics.append(row)
         progress(state.step - first, f"reward {row['rollout_reward']:.3f}")
         if state.step % every == 0:

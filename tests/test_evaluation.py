@@ -113,7 +113,9 @@ def test_snapshot_is_measured_as_the_paper_does(weights, architecture, problems,
     assert [(t.num_rows, s["samples"]) for t, s in calls] == [(5, 1), (5, 4), (3, 4)]
     assert [(s["temperature"], s["top_p"]) for _, s in calls] == [(0.1, 0.95), (1, 1), (1, 1)]
     assert calls[0][0].equals(test.slice(0, 5)) and calls[2][0].equals(problems.slice(0, 3))
-    assert len({s["stream"] for _, s in calls}) == 3
+    evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT, step=75)
+    evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT | {"seed": 1}, step=50)
+    assert len({s["stream"] for _, s in calls}) == 9
 
 
 def test_evaluation_table_reads_as_curves(weights, architecture, problems):

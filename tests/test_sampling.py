@@ -1,4 +1,4 @@
-"""Sampling against forward passes: log-probabilities, frequencies, determinism; rollouts on disk."""
+"""Sampling against forward passes, frequencies, determinism; rollouts and their files."""
 
 import math
 
@@ -238,34 +238,50 @@ def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, mon
     assert rollouts.reward.tolist() == [float(row % 3 != 0) for row in range(60)]
 
 
+def test_seeds_and_cycles_get_their_own_random_numbers(weights, architecture, problems):
+    """The same policy on the same problem: other completions for another seed or first step."""
+    params = DEFAULTS | {"prompts_per_step": 1, "rewards": {"correct": 1, "wrong": 0}}
+    one = problems.slice(0, 1)
+    tokens = [
+        sample_rollouts(weights, architecture, one, params, seed=s, first_step=f, steps=3).tokens
+        for s, f in ((0, 0), (0, 0), (0, 3), (3, 0))
+    ]
+    assert torch.equal(tokens[0], tokens[1])
+    assert not any(torch.equal(tokens[0], other) for other in tokens[2:])
+    assert not torch.equal(tokens[2], tokens[3])
+
+
 def test_damaged_rollouts_are_refused(sampled, tmp_path):
     path, rows = tmp_path / "rollouts.parquet", 12
     write_rollouts(path, sampled, group_size=6)
     table = pq.read_table(path)
     assert table["sample"].to_pylist() == [0, 1, 2, 3, 4, 5] * 2
-    for name, tensor in vars(read_rollouts(path, rows)).items():
+    for name, tensor in vars(read_rollouts(path, rows, 1000)).items():
         assert torch.equal(tensor, getattr(sampled, name)), name
 
     content = path.read_bytes()
     for length in (0, 50, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises((ValueError, OSError)):
-            read_rollouts(path, rows)
+            read_rollouts(path, rows, 1000)
     for column in ("problem_id", "tokens", "log_probs", "reward"):
         pq.write_table(table.drop_columns(column), path)
         with pytest.raises(ValueError, match=column):
-            read_rollouts(path, rows)
+            read_rollouts(path, rows, 1000)
     for other in (table.slice(1), pa.concat_tables([table, table]), table.slice(0, 0)):
         pq.write_table(other, path)
         with pytest.raises(ValueError, match="rows"):
-            read_rollouts(path, rows)
+            read_rollouts(path, rows, 1000)
     for name in ("log_probs", "reward"):
         for value in (math.nan, math.inf):
             tensors = {key: tensor.clone() for key, tensor in vars(sampled).items()}
             tensors[name][2] = value
             write_rollouts(path, Rollouts(**tensors), group_size=6)
             with pytest.raises(ValueError, match="finite"):
-                read_rollouts(path, rows)
+                read_rollouts(path, rows, 1000)
+    write_rollouts(path, sampled, group_size=6)
+    with pytest.raises(ValueError, match="problem_id"):
+        read_rollouts(path, rows, int(sampled.problem_id.max()))
 
 
 def test_streams_follow_from_their_identity():

@@ -102,7 +102,7 @@ def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_pat
         part = {"seed": 0, "first_step": first, "steps": until - first}
         sampled = sample_rollouts(loaded, architecture, problems, ROLLOUTS, **part)
         write_rollouts(tmp_path / "rollouts.parquet", sampled, GROUP)
-        read = read_rollouts(tmp_path / "rollouts.parquet", (until - first) * BATCH)
+        read = read_rollouts(tmp_path / "rollouts.parquet", (until - first) * BATCH, 1000)
         assert_same(vars(read), vars(sampled))
         state = initial_state(loaded, 0.01)
         if first:
@@ -127,6 +127,17 @@ def detached(weights):
     return {name: weight.detach() for name, weight in weights.items()}
 
 
+def test_given_rollouts_serve_the_first_cycle_alone(weights, architecture, problems, recorded):
+    expected_state, expected = run(weights, architecture, problems, parameters(N=2), until=4)
+    (_, first), _ = recorded
+    recorded.clear()
+    state = initial_state(weights, 0.01)
+    metrics = train(state, architecture, problems, parameters(N=2), until=4, first_rollouts=first)
+    assert bits(metrics) == bits(expected)
+    assert_same(detached(state.weights), detached(expected_state.weights))
+    assert len(recorded) == 1  # the second cycle was sampled anew
+
+
 def test_behaviour_policy_is_that_of_cycle_start(weights, architecture, problems, recorded):
     """The ratio is 1 on each cycle's first step and only there; log mu can be recomputed."""
     _, metrics = run(weights, architecture, problems, parameters(N=3), until=9)
@@ -145,15 +156,16 @@ def test_behaviour_policy_is_that_of_cycle_start(weights, architecture, problems
 
 def test_metrics_by_hand(weights, architecture, problems, recorded):
     """The metrics of the second step of a cycle, from the rollouts and one plain forward pass."""
-    params = parameters(N=2)
-    state, metrics = run(weights, architecture, problems, params, until=1)
-    _, both = run(weights, architecture, problems, params, until=2)
-    assert both[0] == metrics[0]
-    rollouts = recorded[-1][1]
+    state, params = initial_state(weights, 0.01), parameters(N=2)
+    steps = train(state, architecture, problems, params, until=2, first_rollouts=None)
+    next(steps)
+    after_one = {name: weight.detach().clone() for name, weight in state.weights.items()}
+    metrics = next(steps)
+    ((_, rollouts),) = recorded
     rows = slice(BATCH, 2 * BATCH)
     prompts = rollouts_module.problem_arrays(problems)[0][rollouts.problem_id[rows]]
     tokens, mask = rollouts.tokens[rows], generated_mask(rollouts.tokens[rows])
-    log_probs, entropies = plain_log_probs(state.weights, architecture, prompts, tokens)
+    log_probs, entropies = plain_log_probs(after_one, architecture, prompts, tokens)
     right = rollouts.reward[rows] == 1
     ratio = (log_probs - rollouts.log_probs[rows])[mask].exp()
     expected = {
@@ -167,11 +179,10 @@ def test_metrics_by_hand(weights, architecture, problems, recorded):
         "ratio_outside_clip": ((ratio > 1.2) | (ratio < 0.8)).float().mean(),
         "length": mask.sum() / BATCH,
     }
-    assert set(both[1]) == set(expected) | {"step", "cycle", "loss", "gradient_norm"}
-    assert {name: both[1][name] for name in expected} == {
-        name: pytest.approx(value.item(), abs=1e-5) for name, value in expected.items()
-    }
-    assert both[1]["ratio_outside_clip"] > 0
+    assert set(metrics) == set(expected) | {"step", "cycle", "loss", "gradient_norm"}
+    for name, value in expected.items():
+        assert metrics[name] == pytest.approx(value.item(), abs=1e-5), name
+    assert metrics["ratio_outside_clip"] > 0
 
 
 def plain_log_probs(weights, architecture, prompts_BL, tokens_BT):
@@ -191,18 +202,18 @@ def test_token_log_probs_equal_a_plain_forward(any_architecture, make_weights, p
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("problems", [1, 7, 10])
-def test_problem_order(problems):
+@pytest.mark.parametrize("size", [1, 7, 10])
+def test_problem_order(size):
     """Any cut of it into cycles gives one sequence, in which each epoch holds each problem once."""
-    whole = problem_order(seed=3, first=0, count=60, problems=problems).tolist()
+    whole = problem_order(seed=3, first=0, count=60, problems=size).tolist()
     for N in (1, 3, 20, 60):
-        cuts = [problem_order(seed=3, first=i, count=N, problems=problems) for i in range(0, 60, N)]
+        cuts = [problem_order(seed=3, first=i, count=N, problems=size) for i in range(0, 60, N)]
         assert [p for cut in cuts for p in cut] == whole
-    epochs = [whole[i : i + problems] for i in range(0, 60 - problems + 1, problems)]
-    assert all(sorted(epoch) == list(range(problems)) for epoch in epochs)
-    if problems > 1:
+    epochs = [whole[i : i + size] for i in range(0, 60 - size + 1, size)]
+    assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
+    if size > 1:
         assert len({tuple(epoch) for epoch in epochs}) > 1
-        assert whole != problem_order(seed=4, first=0, count=60, problems=problems).tolist()
+        assert whole != problem_order(seed=4, first=0, count=60, problems=size).tolist()
 
 
 def test_problems_come_in_one_order_whatever_N(weights, architecture, problems, recorded):

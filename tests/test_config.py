@@ -1,0 +1,501 @@
+import copy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args, get_origin
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asymre import config
+from asymre.config import ConfigurationError
+from asymre.schema import Configuration, Section
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER, CPU, OWN = "config/paper.yaml", "config/scale/cpu.yaml", "own.yaml"
+SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
+SWEEP = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}
+STAND_IN = {
+    "family": "llama",
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "layers": 1,
+    "heads": 2,
+    "key_value_heads": 1,
+    "tie_embeddings": True,
+}
+TASK = {"terms": 3, "operators": "+", "slip": 0.6, "error": 0.02, "max_new_tokens": 8}
+
+
+def figure_with(**changes):
+    """An overlay with one more figure, of one sweep."""
+    return {
+        "figures": {
+            "mine": {
+                "title": "Mine",
+                "known": "Ours.",
+                "panels": [{"title": "Test", "measure": "test_accuracy"}],
+                "runs": [{k: v for k, v in (SWEEP | changes).items() if v is not None}],
+            }
+        }
+    }
+
+
+RUN = "figures.mine.runs.0"
+# Overlay, and what its message must hold beside the overlay's file name: path, what is wrong, remedy.
+OVERLAYS = {
+    "unknown section": ({"trainings": {}}, "trainings: unknown key; did you mean 'training'?"),
+    "misspelt key": ({"training": {"step": 9}}, "training.step: unknown key; did you mean 'steps'?"),
+    "misspelt key, deeper": (
+        {"algorithm": {"train_sampling": {"temprature": 1}}},
+        "algorithm.train_sampling.temprature: unknown key; did you mean 'temperature'?",
+    ),
+    "misspelt key of a named thing": (
+        {"figures": {"figure_3": {"titel": "x"}}},
+        "figures.figure_3.titel: unknown key; did you mean 'title'?",
+    ),
+    "misspelt key in a list": (
+        figure_with(modle="llama-8b"),
+        f"{RUN}.modle: unknown key; did you mean 'model'?",
+    ),
+    "a key like no other": (
+        {"evaluation": {"zzz": 1}},
+        "evaluation.zzz: unknown key; valid: test_problems, train_problems, samples",
+    ),
+    "misspelt named thing": (
+        {"stand_ins": {"llama-8B": {"layers": 3}}},
+        "stand_ins.llama-8B.heads: this key is missing; did you mean 'llama-8b'?",
+    ),
+    "section is no mapping": ({"training": 5}, "training: must be a mapping of keys to values, not 5"),
+    "figure is no mapping": (
+        {"figures": {"figure_3": None}},
+        "figures.figure_3: must be a mapping of keys to values, not None",
+    ),
+    "named things are no mapping": (
+        {"models": ["llama-8b"]},
+        "models: must be a mapping of keys to values, not ['llama-8b']",
+    ),
+    "word for a number": (
+        {"training": {"steps": "many"}},
+        "training.steps: must be a valid integer, not 'many'",
+    ),
+    "fraction for a count": ({"smoothing_window": 2.5}, "smoothing_window: must be a valid integer, not 2.5"),
+    "delta_v is no number": (figure_with(delta_v="low"), f"{RUN}.delta_v: must be a valid number, not 'low'"),
+    "delta_v is NaN": (
+        figure_with(delta_v=[-0.1, float("nan")]),
+        f"{RUN}.delta_v.1: must be a finite number, not nan",
+    ),
+    "delta_v is infinite": (
+        figure_with(delta_v=float("inf")),
+        f"{RUN}.delta_v: must be a finite number, not inf",
+    ),
+    "unknown model": (
+        figure_with(model="llama-9b"),
+        f"{RUN}.model: there is no model 'llama-9b'; did you mean 'llama-8b'?",
+    ),
+    "unknown data set": (
+        figure_with(dataset="mth"),
+        f"{RUN}.dataset: there is no dataset 'mth'; did you mean 'math'?",
+    ),
+    "unknown objective": (
+        figure_with(objective="asymmre"),
+        f"{RUN}.objective: must be 'asymre' or 'grpo', not 'asymmre'; did you mean 'asymre'?",
+    ),
+    "empty sweep": (
+        figure_with(model=[]),
+        f"{RUN}.model: an empty list makes an empty sweep; give at least one value",
+    ),
+    "seed given twice": (
+        figure_with(seeds=[0, 1, 0]),
+        f"{RUN}.seeds: 0 given twice; give each value once",
+    ),
+    "negative seed": (
+        figure_with(seeds=[0, -1]),
+        f"{RUN}.seeds.1: must be greater than or equal to 0, not -1",
+    ),
+    "N is zero": (figure_with(N=0), f"{RUN}.N: must be greater than 0, not 0"),
+    "N is negative": (figure_with(N=[250, -5]), f"{RUN}.N.1: must be greater than 0, not -5"),
+    "N of the scale is zero": (
+        {"training": {"N": {250: 0}}},
+        "training.N.250: must be greater than 0, not 0",
+    ),
+    "N of the scale is a word": (
+        {"training": {"N": {"paper": 9}}},
+        "training.N.paper: must be a valid integer, not 'paper'",
+    ),
+    "asymre without delta_v": (
+        figure_with(delta_v=None),
+        f"{RUN}: objective asymre needs at least one delta_v, for example [-0.1]",
+    ),
+    "delta_v for grpo alone": (
+        figure_with(objective="grpo"),
+        f"{RUN}: delta_v is a setting of asymre; remove it or add asymre",
+    ),
+    "two missing keys": (figure_with(N=None, seeds=None), f"{RUN}.seeds: this key is missing"),
+    "measure": (
+        {
+            "figures": {
+                "mine": figure_with()["figures"]["mine"] | {"panels": [{"title": "", "measure": "acc"}]}
+            }
+        },
+        "figures.mine.panels.0.measure: must be 'train_accuracy'",
+    ),
+    "figure of both kinds": (
+        {"figures": {"figure_3": {"experiment": "limit"}}},
+        "figures.figure_3: give either experiment (bandit) or panels (training)",
+    ),
+    "figure of neither kind": (
+        {"figures": {"mine": {"title": "Mine", "known": "Ours."}}},
+        "figures.mine: give either experiment (bandit) or panels (training)",
+    ),
+    "panel without runs": (
+        {"figures": {"figure_3": {"runs": []}}},
+        "figures.figure_3: panels.0 has no runs, and the figure has none either",
+    ),
+    "figure with a slash": (
+        {"figures": {"a/b": {"title": "", "known": "", "experiment": "limit"}}},
+        "figures.a/b: becomes part of file names: letters, digits",
+    ),
+    "figure named as a target": (
+        {"figures": {"calibration": {"title": "", "known": "", "experiment": "limit"}}},
+        "figures.calibration: this name is taken by the target calibration",
+    ),
+    "stand-in for nothing": (
+        {"stand_ins": {"gpt": STAND_IN}},
+        "stand_ins.gpt: there is no such name in models; valid: llama-8b",
+    ),
+    "task for nothing": (
+        {"tasks": {"mathe": TASK}},
+        "tasks.mathe: there is no such name in datasets; did you mean 'math'?",
+    ),
+    "leave_out of an unknown figure": (
+        {"leave_out": {"figure_99": {"seeds": [2]}}},
+        "leave_out.figure_99: there is no figure 'figure_99'; did you mean 'figure_9'?",
+    ),
+    "leave_out of all seeds": (
+        {"leave_out": {"figure_3": {"seeds": list(range(10))}}},
+        "leave_out.figure_3: leaves nothing of figures.figure_3.runs.0",
+    ),
+    "leave_out of all delta_v": (
+        figure_with() | {"leave_out": {"mine": {"delta_v": [-0.1]}}},
+        f"leave_out.mine: leaves nothing of {RUN}",
+    ),
+    "group of one": (
+        {"algorithm": {"group_size": 1}},
+        "algorithm.group_size: must be greater than 1, not 1",
+    ),
+    "clip above 1": (
+        {"algorithm": {"grpo": {"clip": 1.5}}},
+        "algorithm.grpo.clip: must be less than 1, not 1.5",
+    ),
+    "more test problems than there are": (
+        {"evaluation": {"test_problems": 100_000}},
+        "evaluation.test_problems: there are ",
+    ),
+    "more training problems than there are": (
+        {"evaluation": {"train_problems": 100_000}},
+        "evaluation.train_problems: there are ",
+    ),
+    "more problems than the task has": (
+        {"problems": {"train": 10_000_000}},
+        "problems.train: task 'math' has enough problems for at most ",
+    ),
+    "samples no power of two": (
+        {"evaluation": {"samples": 6}},
+        "evaluation.samples: pass@k is reported for k = 1, 2, 4, ...: 6 is no power of 2",
+    ),
+    "no snapshot in a run": (
+        {"training": {"steps": 10, "snapshot_every": 11}},
+        "training.snapshot_every: no snapshot within the 10 steps of a run (training.steps)",
+    ),
+    "no cycle in a job": (
+        {"training": {"cycles_per_job": 0}},
+        "training.cycles_per_job: must be greater than 0 or must be 'all', not 0",
+    ),
+    "width not divisible": (
+        {"stand_ins": {"llama-8b": {"hidden_size": 60, "heads": 4}}},
+        "stand_ins.llama-8b: hidden_size must be a multiple of 2 * heads",
+    ),
+    "heads not divisible": (
+        {"stand_ins": {"llama-8b": {"heads": 4, "key_value_heads": 3}}},
+        "stand_ins.llama-8b: heads must be a multiple of key_value_heads",
+    ),
+    "probability above 1": (
+        {"tasks": {"math": {"slip": 1.2}}},
+        "tasks.math.slip: must be less than or equal to 1",
+    ),
+    "range in the wrong order": (
+        {"pretraining": {"accuracy": [0.6, 0.4]}},
+        "pretraining.accuracy: give the lower end first",
+    ),
+    "range of one end": ({"pretraining": {"accuracy": [0.6]}}, "pretraining.accuracy.1: this key is missing"),
+    "unsorted learning rates": (
+        {"calibration": {"learning_rates": [2e-4, 1e-4]}},
+        "calibration.learning_rates: give increasing values",
+    ),
+    "one learning rate": (
+        {"calibration": {"learning_rates": [2e-4]}},
+        "calibration.learning_rates: List should have at least 2 items",
+    ),
+    "calibration of an unknown model": (
+        {"calibration": {"model": "qwen-3"}},
+        "calibration.model: there is no model 'qwen-3'; did you mean 'qwen-3b'?",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    return config.load(ROOT)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A root whose configuration files a test may break."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    return tmp_path
+
+
+def message_of(root, overlay, source=OWN):
+    with pytest.raises(ConfigurationError) as error:
+        config.load(root, overlay, source)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_broken_overlay(name):
+    overlay, expected = OVERLAYS[name]
+    message = message_of(ROOT, {"results": "mine"} | overlay)
+    assert any(line.startswith(f"{OWN}: {expected}") for line in message.splitlines()), message
+
+
+def test_the_overlays_of_these_tests_are_broken_in_one_place_only(cpu):
+    loaded = config.load(ROOT, figure_with() | {"results": "mine"}, OWN)
+    assert loaded.figures["mine"].runs[0].delta_v == [-0.1]
+    assert loaded.model_copy(update={"results": "cpu", "figures": cpu.figures}) == cpu
+
+
+@pytest.mark.parametrize("results", ["a/b", "../cpu", "", ".hidden", "a b"])
+def test_results_must_be_a_plain_name(results):
+    message = message_of(ROOT, {"results": results})
+    assert message == f"{OWN}: results: must be {config.NAME_RULE}, not {results!r}"
+
+
+@pytest.mark.parametrize("own", [{}, {"results": "cpu"}])
+def test_overlay_needs_its_own_results(own):
+    message = message_of(ROOT, own | {"smoothing_window": 5})
+    assert message.startswith(f"{OWN}: results: name a results folder of your own (results: my_trial)")
+
+
+def test_unknown_scale():
+    assert (
+        message_of(ROOT, {"scale": "cpuu"}) == f"{OWN}: scale: there is no scale 'cpuu'; did you mean 'cpu'?"
+    )
+    assert "; valid: cpu, " in message_of(ROOT, {"scale": "zzz"})
+    assert message_of(ROOT, {"scale": "cpuu"}, "--config").startswith("--config: scale: ")
+
+
+# Edits of the repository's own files: file, text, replacement, and a pattern of the message.
+BAD = "not valid YAML: "
+EDITS = {
+    "no YAML": (PAPER, "algorithm:\n", "algorithm: [\n", f'{PAPER}: {BAD}.*{PAPER}", line '),
+    "tabs": (CPU, "problems: {", "problems:\t\n\t{", f"{CPU}: {BAD}"),
+    "key twice": (
+        CPU,
+        "results: cpu\n",
+        "results: cpu\nresults: a\n",
+        f"{CPU}: {BAD}key 'results' stands twice",
+    ),
+    "figure twice": (PAPER, "  figure_9:\n", "  figure_8:\n", f"{PAPER}: {BAD}key 'figure_8' stands twice"),
+    "template left in": (CPU, "results: cpu\n", "{{results}}: cpu\n", f"{CPU}: {BAD}"),
+    "no mapping": (CPU, None, "- results\n- cpu\n", f"{CPU}: must hold a mapping of keys to values"),
+    "empty": (PAPER, None, "# nothing\n", f"{PAPER}: must hold a mapping of keys to values"),
+    "no stand-in": (
+        CPU,
+        "  qwen-3b:\n",
+        "  llama-9b:\n",
+        f"{PAPER}: figures.figure_4.runs.0.model: "
+        "scale 'cpu' has no stand-in for 'qwen-3b': add stand_ins.qwen-3b",
+    ),
+    "section missing": (
+        PAPER,
+        "smoothing_window: ",
+        "# ",
+        f"{PAPER}, {CPU}, {OWN}: smoothing_window: this key is missing",
+    ),
+    "key missing": (
+        CPU,
+        "  snapshot_every: ",
+        "  # ",
+        f"{CPU}: training.snapshot_every: this key is missing",
+    ),
+    "results missing": (CPU, "results: cpu\n", "", f"{PAPER}, {CPU}, {OWN}: results: this key is missing"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_broken_file(name, root):
+    file, old, new, expected = EDITS[name]
+    text = (root / file).read_text()
+    if old is not None:
+        assert text.count(old) == 1, f"{old!r} is no longer in {file}: change the test"
+        new = text.replace(old, new)
+    (root / file).write_text(new)
+    message = message_of(root, {"scale": "cpu"})
+    assert re.search(expected, message, flags=re.DOTALL), message
+
+
+def test_missing_and_unreadable_file(root):
+    (root / PAPER).unlink()
+    assert message_of(root, {}) == f"{root / PAPER}: cannot be read: No such file or directory"
+    (root / PAPER).write_bytes(b"\xff\xfe\xfa")
+    assert message_of(root, {}).startswith(f"{root / PAPER}: not valid YAML: ")
+
+
+def test_file_named_is_the_one_that_decides(root):
+    text = (root / PAPER).read_text()
+    (root / PAPER).write_text(text.replace("group_size: 8", "group_size: 0"))
+    assert message_of(root, {"scale": "cpu"}).startswith(f"{PAPER}: algorithm.group_size: ")
+    # A list is replaced whole, so an error within it is the overlay's, also where the paper has that index.
+    overlay = {"results": "mine", "algorithm": {"group_size": 8}}
+    sweep = {key: value for key, value in SWEEP.items() if key != "model"}
+    message = message_of(root, overlay | {"figures": {"figure_3": {"runs": [sweep]}}})
+    assert message == f"{OWN}: figures.figure_3.runs.0.model: this key is missing"
+
+
+def test_all_errors_at_once():
+    overlay = {"results": "mine", "training": {"stepz": 1}, "evaluation": {"samples": 3}}
+    assert len(message_of(ROOT, overlay).splitlines()) == 2
+
+
+def test_yaml_aliases_may_overwrite(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
+    assert config.read(file)["b"] == {"x": 1, "y": 3}
+
+
+# --- merging ----------------------------------------------------------------------------------
+
+# The first letter says whether a key holds a mapping: nobody merges a mapping with a number.
+LEAVES = st.one_of(st.integers(), st.lists(st.integers(), max_size=2), st.none())
+NESTED = st.recursive(
+    st.dictionaries(st.sampled_from(["v1", "v2", "v3"]), LEAVES),
+    lambda children: st.builds(
+        lambda values, mappings: values | mappings,
+        st.dictionaries(st.sampled_from(["v1", "v2", "v3"]), LEAVES),
+        st.dictionaries(st.sampled_from(["m1", "m2"]), children),
+    ),
+    max_leaves=8,
+)
+
+
+@given(NESTED, NESTED, NESTED)
+@SETTINGS
+def test_merging_is_associative(a, b, c):
+    kept = copy.deepcopy((a, b, c))
+    merge = config._merge
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(a, {}) == merge({}, a) == merge(a, a) == a
+    assert (a, b, c) == kept
+
+
+@given(NESTED, NESTED)
+@SETTINGS
+def test_upper_layer_wins(a, b):
+    def leaves(tree, path=()):
+        if isinstance(tree, dict):
+            return {k: v for key, sub in tree.items() for k, v in leaves(sub, (*path, key)).items()}
+        return {path: tree}
+
+    assert leaves(config._merge(a, b)) == leaves(a) | leaves(b)
+
+
+# --- misspelt keys -----------------------------------------------------------------------------
+
+
+def key_paths(section, path=()):
+    """Paths of all keys that the schema names, in a configuration."""
+    for name in type(section).model_fields:
+        yield (*path, name)
+        value = getattr(section, name)
+        items = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        )
+        for key, item in items:
+            if isinstance(item, Section):
+                yield from key_paths(item, (*path, name, key))
+        if isinstance(value, Section):
+            yield from key_paths(value, (*path, name))
+
+
+WHOLE = config.load(ROOT)
+# Of a name of three letters or fewer, one wrong letter leaves too little to go by.
+KEYS = [path for path in key_paths(WHOLE) if len(path[-1]) > 3 and path[0] not in ("scale", "results")]
+
+
+@given(st.sampled_from(KEYS), st.integers(0, 100), st.sampled_from("qxzjk"), st.booleans())
+@settings(SETTINGS, max_examples=60)
+def test_one_wrong_letter_is_refused_with_the_right_name(path, position, letter, insert):
+    overlay = WHOLE.model_dump(exclude={"scale"}) | {"results": "mine"}
+    node = overlay
+    for part in path[:-1]:
+        node = node[part]
+    key, position = path[-1], position % len(path[-1])
+    typo = key[:position] + letter + key[position + (not insert) :]
+    node[typo] = node.pop(key)
+    message = message_of(ROOT, overlay)
+    dotted = ".".join(map(str, (*path[:-1], typo)))
+    assert f"{OWN}: {dotted}: unknown key; did you mean {key!r}?" in message.splitlines()
+
+
+def test_every_part_of_the_schema_has_typos_tried():
+    def sections(annotation):
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            yield annotation
+            for field in annotation.model_fields.values():
+                yield from sections(field.annotation)
+        elif get_origin(annotation):
+            for part in get_args(annotation):
+                yield from sections(part)
+
+    tried = {path[-1] for path in KEYS}
+    for section in sections(Configuration):
+        assert tried & set(section.model_fields), section
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    copied = tmp_path_factory.mktemp("repository")
+    for name in ("rules", "scripts", "asymre", "config", "profiles", "docs"):
+        shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "requirements.txt"):
+        shutil.copy(ROOT / name, copied)
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "scale=smok"], "--config: scale: there is no scale 'smok'; did you mean 'smoke'?"),
+        (["--configfile", OWN], f"{OWN}: training.step: unknown key; did you mean 'steps'?"),
+    ],
+    ids=["scale", "configfile"],
+)
+def test_command_line_refuses_before_any_job(arguments, expected, repository):
+    (repository / OWN).write_text(yaml.safe_dump({"results": "mine", "training": {"step": 3}}))
+    snakemake = [sys.executable, "-m", "snakemake", "-n", *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(repository / ".cache")}
+    done = subprocess.run(snakemake, cwd=repository, env=environment, capture_output=True, text=True)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert expected in output
+    assert "Traceback" not in output
+    assert not (repository / "results").exists()

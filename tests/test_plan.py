@@ -1,0 +1,505 @@
+import ast
+import copy
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asymre import config, fingerprint, plan
+from asymre.artefact import canonical, identify
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = settings(deadline=None, derandomize=True, max_examples=200)
+
+
+def plan_of(root=ROOT, **overlay):
+    return plan.build(root, config.load(root, {"results": "mine"} | overlay))
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    return plan_of()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of what ids follow from. Hashes are kept by path: build a plan of it after the edits only."""
+    for name in ("asymre", "scripts", "config"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    return tmp_path
+
+
+def names(artefacts):
+    return {(a.kind, a.slug) for a in artefacts}
+
+
+def difference(before, after):
+    """Kind and slug of what only the one plan has, and of what only the other has."""
+    only = [set(x.artefacts) - set(y.artefacts) for x, y in ((before, after), (after, before))]
+    return names(before.artefacts[path] for path in only[0]), names(after.artefacts[path] for path in only[1])
+
+
+def downstream(p, is_root):
+    """Kind and slug of the artefacts for which `is_root` holds, and of all that is made from them."""
+    hit = {}
+
+    def follows(artefact):
+        if artefact.path not in hit:
+            hit[artefact.path] = is_root(artefact) or any(map(follows, artefact.inputs.values()))
+        return hit[artefact.path]
+
+    return names(a for a in p.artefacts.values() if follows(a))
+
+
+def kind(*kinds):
+    return lambda a: a.kind in kinds
+
+
+def figure(*numbers):
+    return lambda a: a.kind == "figure" and a.slug in {f"figure_{n}" for n in numbers}
+
+
+def training_figure(a):
+    return a.kind == "figure" and "panels" in a.params
+
+
+def is_nothing(a):
+    return False
+
+
+# --- what changes no id -------------------------------------------------------------------------
+
+
+class _NewDocstrings(ast.NodeTransformer):
+    """Gives every module, class and function another docstring."""
+
+    def generic_visit(self, node):
+        super().generic_visit(node)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            if ast.get_docstring(node) is not None:
+                del node.body[0]
+            node.body.insert(0, ast.Expr(ast.Constant("Another docstring.")))
+        return node
+
+
+def test_comments_docstrings_and_formatting_change_no_id(cpu, tree):
+    for file in [*tree.glob("asymre/**/*.py"), *tree.glob("scripts/*.py")]:
+        rewritten = _NewDocstrings().visit(ast.parse(file.read_text()))
+        text = ast.unparse(ast.fix_missing_locations(rewritten))
+        assert text != file.read_text()
+        file.write_text(f"# A comment.\n\n\n{text}  # another\n")
+    assert set(plan_of(tree).artefacts) == set(cpu.artefacts)
+
+
+def test_order_of_keys_and_comments_in_yaml_change_no_id(cpu, tree):
+    def turned(node):
+        if isinstance(node, dict):
+            return {key: turned(value) for key, value in reversed(node.items())}
+        return [turned(value) for value in node] if isinstance(node, list) else node
+
+    for file in tree.glob("config/**/*.yaml"):
+        content = yaml.safe_load(file.read_text())
+        file.write_text("# Turned round.\n" + yaml.safe_dump(turned(content), sort_keys=False))
+    again = plan_of(tree)
+    assert next(iter(again.figures)) != next(iter(cpu.figures))
+    assert set(again.artefacts) == set(cpu.artefacts)
+
+
+def test_ids_are_the_same_in_another_process_and_folder(cpu, tree):
+    program = (
+        "from pathlib import Path; from asymre import config, plan\n"
+        "print(*plan.build(Path('.'), config.load(Path('.'))).artefacts, sep='\\n')"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(tree)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tree, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == list(cpu.artefacts)
+
+
+# --- what changes ids, and of what --------------------------------------------------------------
+
+# Overlay, and the artefacts in whose making the changed value is used; what follows from them changes too.
+OVERLAYS = {
+    "name of the results": ({"results": "other"}, is_nothing),
+    "cycles per job": ({"training": {"cycles_per_job": 100_000}}, is_nothing),
+    "title of a figure": ({"figures": {"figure_9": {"title": "Another"}}}, figure(9)),
+    "size of a bandit figure": ({"figures": {"figure_6": {"height": 9}}}, figure(6)),
+    "moving average": ({"smoothing_window": 7}, training_figure),
+    "evaluated problems": ({"evaluation": {"test_problems": 32}}, kind("evaluation")),
+    "sampling of the evaluation": (
+        {"algorithm": {"test_sampling": {"temperature": 0.7}}},
+        kind("evaluation"),
+    ),
+    "sampling of the rollouts": (
+        {"algorithm": {"train_sampling": {"temperature": 0.7}}},
+        kind("rollouts", "training"),
+    ),
+    "rewards": (
+        {"algorithm": {"rewards": {"wrong": -0.5}}},
+        lambda a: a.kind in ("rollouts", "training") or training_figure(a),
+    ),
+    "normalisation": ({"algorithm": {"normalisation": "token_mean"}}, kind("training")),
+    "clip of grpo": (
+        {"algorithm": {"grpo": {"clip": 0.3}}},
+        lambda a: a.kind == "training" and a.params["objective"] == "grpo",
+    ),
+    "gradient clip": ({"training": {"gradient_clip": 0.5}}, kind("training")),
+    "snapshots": ({"training": {"snapshot_every": 3}}, kind("training")),
+    "pre-training": ({"pretraining": {"learning_rate": 0.001}}, kind("base_policy")),
+    "slips of a corpus": ({"tasks": {"math": {"slip": 0.123}}}, kind("base_policy")),
+    "problems": ({"problems": {"seed": 9}}, kind("problems")),
+    "length of one task's completions": (
+        {"tasks": {"math": {"max_new_tokens": 30}}},
+        lambda a: a.kind in ("rollouts", "training", "evaluation") and "_math_" in a.slug,
+    ),
+    "one stand-in": (
+        {"stand_ins": {"qwen-3b": {"layers": 3}}},
+        lambda a: (a.kind, a.slug) == ("base_policy", "qwen-3b"),
+    ),
+    "bandit, limit": ({"bandit": {"sampled_batch": 5}}, lambda a: (a.kind, a.slug) == ("bandit", "limit")),
+    "bandit, improvement": (
+        {"bandit": {"iterations": 5}},
+        lambda a: (a.kind, a.slug) == ("bandit", "improvement"),
+    ),
+    "bandit, threshold": (
+        {"bandit": {"threshold_instances": 5}},
+        lambda a: (a.kind, a.slug) == ("bandit", "threshold"),
+    ),
+    "rule of the calibration": ({"calibration": {"tolerance": 0.5}}, kind("calibration")),
+}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_changed_value_changes_what_uses_it(name, cpu):
+    overlay, is_root = OVERLAYS[name]
+    expected = downstream(cpu, is_root)
+    assert difference(cpu, plan_of(**overlay)) == (expected, expected)
+    assert bool(expected) == (is_root is not is_nothing)
+
+
+# File, and the artefacts in whose making its code is used.
+FILES = {
+    "asymre/job.py": is_nothing,
+    "asymre/plan.py": is_nothing,
+    "asymre/config.py": is_nothing,
+    "asymre/schema.py": is_nothing,
+    "asymre/captions.py": is_nothing,
+    "scripts/publish_figure.py": is_nothing,
+    "scripts/why.py": is_nothing,
+    "asymre/objectives/asymre.py": lambda a: a.kind == "training" and a.params["objective"] == "asymre",
+    "asymre/objectives/grpo.py": lambda a: a.kind == "training" and a.params["objective"] == "grpo",
+    "asymre/pretraining.py": kind("base_policy"),
+    "asymre/sampling.py": kind("base_policy", "rollouts", "training", "evaluation"),
+    "asymre/evaluation.py": kind("evaluation"),
+    "asymre/bandit_experiments.py": kind("bandit"),
+    "asymre/calibration.py": kind("calibration"),
+    "asymre/figures/training.py": training_figure,
+    "asymre/figures/bandit.py": figure(1, 2, 6, 7),
+    "asymre/figures/style.py": kind("figure"),
+    "scripts/plot_bandit.py": figure(1, 2, 6, 7),
+    "scripts/sample_rollouts.py": kind("rollouts"),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_changed_code_changes_what_uses_it(file, cpu, tree):
+    with (tree / file).open("a") as stream:
+        stream.write("\n\nADDED = 1\n")
+    expected = downstream(cpu, FILES[file])
+    assert difference(cpu, plan_of(tree)) == (expected, expected)
+    assert bool(expected) == (FILES[file] is not is_nothing)
+
+
+def test_a_changed_objective_leaves_what_it_does_not_make(cpu, tree):
+    with (tree / "asymre/objectives/grpo.py").open("a") as stream:
+        stream.write("\n\nADDED = 1\n")
+    gone, new = difference(cpu, plan_of(tree))
+    assert gone == new
+    assert {kind for kind, _ in new} == {"training", "evaluation", "figure", "calibration"}
+    assert not any("asymre" in slug for _, slug in new)
+
+
+@pytest.mark.parametrize(
+    ("package", "is_root"),
+    [
+        ("torch", lambda a: a.kind not in ("bandit", "calibration", "figure")),
+        ("matplotlib", kind("figure")),
+        ("snakemake", is_nothing),
+    ],
+)
+def test_a_changed_pin_changes_what_imports_it(package, is_root, cpu, tree):
+    pins = (tree / "requirements.txt").read_text()
+    changed, count = re.subn(rf"^{package}==.*$", f"{package}==0.0.1", pins, flags=re.M)
+    assert count == 1
+    (tree / "requirements.txt").write_text(changed)
+    expected = downstream(cpu, is_root)
+    assert difference(cpu, plan_of(tree)) == (expected, expected)
+
+
+def sweeps_of(name, **changes):
+    """An overlay in which the runs of a figure take other values."""
+    runs = config.load(ROOT).figures[name].model_dump()["runs"]
+    return {"figures": {name: {"runs": [run | changes for run in runs]}}}
+
+
+def test_one_more_delta_v_adds_its_own_runs(cpu):
+    values = config.load(ROOT).figures["figure_4"].runs[0].delta_v
+    gone, new = difference(cpu, plan_of(**sweeps_of("figure_4", delta_v=[*values, -0.05])))
+    runs = {f"qwen-3b_math_asymre_-0.05_N100_seed{seed}" for seed in (0, 1, 2)}
+    assert gone == {("figure", "figure_4")}
+    assert new == gone | {(kind, run) for kind in ("training", "evaluation") for run in runs}
+
+
+def test_one_more_seed_adds_its_own_runs(cpu):
+    sweep = config.load(ROOT).figures["figure_4"].runs[0]
+    gone, new = difference(cpu, plan_of(**sweeps_of("figure_4", seeds=[*sweep.seeds, 77])))
+    runs = {f"qwen-3b_math_asymre_{delta_v:g}_N100_seed77" for delta_v in sweep.delta_v}
+    rollouts = {("rollouts", "qwen-3b_math_seed77_step0")}
+    assert gone == {("figure", "figure_4")}
+    assert new == gone | rollouts | {(kind, run) for kind in ("training", "evaluation") for run in runs}
+
+
+def test_a_run_less_changes_its_figure_alone(cpu):
+    gone, new = difference(cpu, plan_of(leave_out={"figure_4": {"seeds": [2]}}))
+    assert new == {("figure", "figure_4")}
+    assert ("training", "qwen-3b_math_asymre_-0.5_N100_seed2") in gone
+    # Figure 5 still shows it.
+    assert ("training", "qwen-3b_math_asymre_-0.1_N100_seed2") not in gone
+
+
+# --- shared work --------------------------------------------------------------------------------
+
+
+def test_runs_that_figures_share_appear_once(cpu):
+    shared = set(cpu.figure_runs["figure_3"])
+    assert shared == set(cpu.figure_runs["figure_8"])
+    paths = [
+        {a.path for a in cpu.figures[name].inputs.values() if a.kind == "training"}
+        for name in ("figure_3", "figure_8")
+    ]
+    assert paths[0] == paths[1]
+    assert len(paths[0]) == len(shared)
+    described = [
+        canonical([a.params, a.inputs["policy"].path]) for a in cpu.artefacts.values() if a.kind == "training"
+    ]
+    assert len(described) == len(set(described))
+
+
+def test_first_rollouts_are_shared(cpu):
+    first = {}
+    for run, training in cpu.trainings.items():
+        place = run.model, run.dataset, run.seed, run.N
+        first.setdefault(place, set()).add(training.inputs["rollouts"].path)
+    assert all(len(paths) == 1 for paths in first.values())
+    assert len({paths.pop() for paths in first.values()}) == len(first)
+    assert len(first) < len(cpu.trainings) / 3
+
+
+def test_every_artefact_is_named_by_its_specification(cpu):
+    for path, artefact in cpu.artefacts.items():
+        spec = json.loads(cpu.spec_json(path))
+        assert path == f"{artefact.kind}/{artefact.id}" == f"{spec['kind']}/{identify(spec)}"
+        # As job.py writes it.
+        assert identify(json.loads(json.dumps(spec, indent=1, sort_keys=True))) == artefact.id
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*-[0-9a-f]{10}", artefact.id)
+        assert set(cpu.inputs(path)) <= set(cpu.artefacts)
+        assert (ROOT / "scripts" / cpu.script(path)).is_file()
+
+
+def test_different_specifications_have_different_ids(cpu):
+    overlays = [{"scale": "smoke"}, *(overlay for overlay, _ in OVERLAYS.values())]
+    specs = {}
+    for p in [cpu, *(plan_of(**overlay) for overlay in overlays)]:
+        for path, artefact in p.artefacts.items():
+            assert specs.setdefault(path, canonical(artefact.spec())) == canonical(artefact.spec())
+    assert len(set(specs.values())) == len(specs) > 2 * len(cpu.artefacts)
+
+
+def test_runs_table_names_figures_runs_and_places(cpu):
+    rows = cpu.runs()
+    assert {row["figure"] for row in rows} == {n for n in cpu.figures if n != "calibration"} - {
+        f"figure_{n}" for n in (1, 2, 6, 7)
+    }
+    for row in rows:
+        assert {row["training"], row["evaluation"]} <= set(cpu.artefacts)
+        inputs = [a.path for a in cpu.figures[row["figure"]].inputs.values()]
+        assert row["training"] in inputs and row["evaluation"] in inputs
+    assert plan_of().configuration_id == cpu.configuration_id
+    assert plan_of(smoothing_window=5).configuration_id != cpu.configuration_id
+
+
+# --- runs in several jobs -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cycles_per_job", [1, 3])
+def test_runs_in_several_jobs_keep_their_ids(cycles_per_job, cpu):
+    split = plan_of(training={"cycles_per_job": cycles_per_job})
+    gone, new = difference(cpu, split)
+    assert gone == set()
+    assert {kind for kind, _ in new} == {"cycles", "rollouts"}
+    steps = split.configuration.training.steps
+    for run, training in split.trainings.items():
+        parts = split.parts[training.path]
+        length = run.N * cycles_per_job
+        spans = [(part.params["first_step"], part.params["until"]) for part in parts]
+        assert spans == [(first, min(first + length, steps)) for first in range(0, steps, length)]
+        assert split.inputs(training.path) == [part.path for part in parts]
+        assert parts[0].inputs["policy"].kind == "base_policy"
+        for before, part in zip(parts, parts[1:], strict=False):
+            assert part.inputs["policy"] is before
+            assert part.inputs["rollouts"].inputs["policy"] is before
+            assert part.inputs["rollouts"].params["first_step"] == part.params["first_step"]
+
+
+def test_more_cycles_continue_the_old_ones():
+    short, long = (plan_of(training={"steps": n, "cycles_per_job": 1}) for n in (200, 400))
+    assert {path for path in short.artefacts if path.startswith("cycles/")} < set(long.artefacts)
+
+
+# --- canonical JSON -----------------------------------------------------------------------------
+
+NUMBERS = st.one_of(st.integers(-(2**53) + 1, 2**53 - 1), st.floats(allow_nan=False, allow_infinity=False))
+VALUES = st.recursive(
+    st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=5)),
+    lambda children: st.one_of(
+        st.lists(children, max_size=3), st.dictionaries(st.text(max_size=5), children, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+def turned(value):
+    if isinstance(value, dict):
+        return {key: turned(item) for key, item in reversed(value.items())}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+@given(VALUES)
+@SETTINGS
+def test_canonical_keeps_the_value_and_not_the_order(value):
+    text = canonical(value)
+    assert json.loads(text) == value
+    assert canonical(turned(value)) == text == canonical(json.loads(text))
+
+
+@given(NUMBERS, NUMBERS)
+@SETTINGS
+def test_canonical_tells_numbers_apart(a, b):
+    assert (canonical(a) == canonical(b)) == (a == b)
+    assert canonical(float(a)) == canonical(a)
+
+
+def test_canonical_has_one_form_for_each_number():
+    assert canonical([0, 0.0, -0.0, 3.0, -250.0]) == "[0,0,0,3,-250]"
+    assert canonical({"b": 1e-4, "a": True}) == '{"a":true,"b":0.0001}'
+    assert canonical([0.1 + 0.2, 0.3]) == "[0.30000000000000004,0.3]"
+    assert canonical((1, [2])) == "[1,[2]]"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_canonical_refuses_what_is_no_number(value):
+    with pytest.raises(ValueError):
+        canonical({"delta_v": value})
+
+
+def test_identify_by_hand():
+    spec = {"slug": "llama", "params": {"delta_v": -0.0}}
+    digest = hashlib.sha256(b'{"params":{"delta_v":0},"slug":"llama"}').hexdigest()
+    assert identify(spec) == f"llama-{digest[:10]}"
+
+
+@given(st.sampled_from(["params", "code", "packages", "inputs", "kind", "slug"]), st.integers())
+@settings(SETTINGS, max_examples=30)
+def test_every_field_of_a_specification_counts(field, value):
+    spec = {"kind": "k", "slug": "s", "params": {}, "code": {}, "packages": {}, "inputs": {}}
+    other = copy.deepcopy(spec)
+    if isinstance(other[field], dict):
+        other[field]["x"] = value
+    else:
+        other[field] += str(value)
+    assert identify(other).rpartition("-")[2] != identify(spec).rpartition("-")[2]
+
+
+# --- the code of a script -----------------------------------------------------------------------
+
+
+def project(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def test_code_follows_every_form_of_import(tmp_path):
+    root = project(
+        tmp_path,
+        {
+            "scripts/make.py": "import asymre.a\nfrom asymre import b, job\nfrom asymre.p import c\n",
+            "asymre/__init__.py": "",
+            "asymre/a.py": "def f():\n    from asymre.p.d import x\n",
+            "asymre/b.py": "import numpy as np\nfrom torch.nn import functional\n",
+            "asymre/job.py": "import asymre.unused\n",
+            "asymre/p/__init__.py": "from asymre import e\n",
+            "asymre/p/c.py": "",
+            "asymre/p/d.py": "import asymre.a\n",
+            "asymre/e.py": "",
+            "asymre/named.py": "import pandas\n",
+            "asymre/unused.py": "",
+            "requirements.txt": "torch==2.0\nnumpy==1.0\npandas==3.0\nscipy==1\n",
+        },
+    )
+    code = fingerprint.code_of(root, "scripts/make.py", also=("asymre/named.py",))
+    assert list(code) == [
+        "asymre/a.py",
+        "asymre/b.py",
+        "asymre/e.py",
+        "asymre/named.py",
+        "asymre/p/__init__.py",
+        "asymre/p/c.py",
+        "asymre/p/d.py",
+        "scripts/make.py",
+    ]
+    packages = fingerprint.packages_of(root, tuple(code))
+    assert packages == {"numpy": "1.0", "pandas": "3.0", "torch": "2.0"}
+
+
+def test_relative_imports_are_refused(tmp_path):
+    root = project(tmp_path, {"scripts/make.py": "from . import a\n"})
+    with pytest.raises(ValueError, match=r"make\.py: relative imports are not followed"):
+        fingerprint.code_of(root, "scripts/make.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ('"""Doc."""\n\n\ndef f(x):  # comment\n    return (x + 1)\n', True),
+        ('def f(x):\n    "A docstring."\n    return x + 1\n', True),
+        ("def f(x):\n    return x + 2\n", False),
+        ("def f(x):\n    return x + 1.0\n", False),
+        ("def f(y):\n    return y + 1\n", False),
+        ("def f(x, y=None):\n    return x + 1\n", False),
+        ("def f(x):\n    'A docstring.'\n    'A string.'\n    return x + 1\n", False),
+    ],
+)
+def test_hash_of_a_file_is_that_of_its_meaning(text, same, tmp_path):
+    root = project(tmp_path, {"a.py": "def f(x):\n    return x + 1\n", "b.py": text})
+    hashes = [fingerprint.code_of(root, name)[name] for name in ("a.py", "b.py")]
+    assert (hashes[0] == hashes[1]) == same
+
+
+def test_hash_of_a_file_is_the_same_in_every_python(tmp_path):
+    # ast.dump would not do: it differs between Python 3.11, 3.12 and 3.13.
+    root = project(tmp_path, {"a.py": "class A:\n    def f(self, *, x=None):\n        return [f'{x}', ()]\n"})
+    assert fingerprint.code_of(root, "a.py") == {"a.py": "cfa53d5e189b8cf9"}
