@@ -257,7 +257,8 @@ def sweeps_of(name, **changes):
 def test_one_more_delta_v_adds_its_own_runs(cpu):
     values = config.load(ROOT).figures["figure_4"].runs[0].delta_v
     gone, new = difference(cpu, plan_of(**sweeps_of("figure_4", delta_v=[*values, -0.05])))
-    runs = {f"qwen-3b_math_asymre_-0.05_N100_seed{seed}" for seed in (0, 1, 2)}
+    N = cpu.configuration.training.N[250]
+    runs = {f"qwen-3b_math_asymre_-0.05_N{N}_seed{seed}" for seed in (0, 1, 2)}
     assert gone == {("figure", "figure_4")}
     assert new == gone | {(kind, run) for kind in ("training", "evaluation") for run in runs}
 
@@ -265,7 +266,8 @@ def test_one_more_delta_v_adds_its_own_runs(cpu):
 def test_one_more_seed_adds_its_own_runs(cpu):
     sweep = config.load(ROOT).figures["figure_4"].runs[0]
     gone, new = difference(cpu, plan_of(**sweeps_of("figure_4", seeds=[*sweep.seeds, 77])))
-    runs = {f"qwen-3b_math_asymre_{delta_v:g}_N100_seed77" for delta_v in sweep.delta_v}
+    N = cpu.configuration.training.N[250]
+    runs = {f"qwen-3b_math_asymre_{delta_v:g}_N{N}_seed77" for delta_v in sweep.delta_v}
     rollouts = {("rollouts", "qwen-3b_math_seed77_step0")}
     assert gone == {("figure", "figure_4")}
     assert new == gone | rollouts | {(kind, run) for kind in ("training", "evaluation") for run in runs}
@@ -274,9 +276,10 @@ def test_one_more_seed_adds_its_own_runs(cpu):
 def test_a_run_less_changes_its_figure_alone(cpu):
     gone, new = difference(cpu, plan_of(leave_out={"figure_4": {"seeds": [2]}}))
     assert new == {("figure", "figure_4")}
-    assert ("training", "qwen-3b_math_asymre_-0.5_N100_seed2") in gone
+    N = cpu.configuration.training.N[250]
+    assert ("training", f"qwen-3b_math_asymre_-0.5_N{N}_seed2") in gone
     # Figure 5 still shows it.
-    assert ("training", "qwen-3b_math_asymre_-0.1_N100_seed2") not in gone
+    assert ("training", f"qwen-3b_math_asymre_-0.1_N{N}_seed2") not in gone
 
 
 # --- shared work --------------------------------------------------------------------------------

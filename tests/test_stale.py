@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,6 @@ def test_the_kinds_are_those_of_the_plan(smoke):
     split = plan_of(training={"cycles_per_job": 1})
     kinds = {a.kind for a in split.artefacts.values()}
     assert kinds == set(stale.KINDS)
-    for artefact in split.artefacts.values():
-        assert all(stale.KINDS.index(artefact.kind) >= stale.KINDS.index(split.artefacts[p].kind)
-                   for p in split.inputs(artefact.path) if artefact.kind not in ("rollouts", "cycles"))  # fmt: skip
 
 
 def test_the_walk_stops_at_what_exists(smoke, results):
@@ -136,14 +134,23 @@ def figure_9(**changes):
     return {"figures": {"figure_9": {"runs": [run | changes]}}, "leave_out": {"figure_9": {"seeds": [1, 2]}}}
 
 
+def counts(p):
+    """How many artefacts of each kind the default targets need."""
+    return Counter(a.kind for a in stale.missing(p, set(), set()))
+
+
+# Overlay, and heads of groups of the report; {kind} stands for the number of artefacts of a kind.
 CHANGES = {
     "one delta_v for another": (
-        figure_9(delta_v=[-0.05, 0]) | {"leave_out": {"figure_9": {"delta_v": [0]}}},
+        figure_9(delta_v=[-0.05, 0]),
         [
             "1 training: params.settings.delta_v: -0.1 -> -0.05",
             "1 evaluation: input training changed",
-            "1 figure: params.caption: changed; params.panels: changed; "
-            "inputs are new: 2; inputs are gone: 4",
+            "1 figure: params.panels: changed; "
+            "input llama-3b_math_asymre_-0.05_N2_seed0 is new; "
+            "input llama-3b_math_asymre_-0.05_N2_seed0/training is new; "
+            "input llama-3b_math_asymre_-0.1_N2_seed0 is gone; "
+            "input llama-3b_math_asymre_-0.1_N2_seed0/training is gone",
         ],
     ),
     "seeds": (
@@ -164,10 +171,10 @@ CHANGES = {
     "base policies": (
         {"pretraining": {"seed": 3}},
         [
-            "3 base_policy: params.pretraining.seed: 0 -> 3",
-            "9 rollouts: input policy changed",
-            "23 training: input policy changed; input rollouts changed",
-            "23 evaluation: input training changed",
+            "{base_policy} base_policy: params.pretraining.seed: 0 -> 3",
+            "{rollouts} rollouts: input policy changed",
+            "{training} training: input policy changed; input rollouts changed",
+            "{evaluation} evaluation: input training changed",
         ],
     ),
 }
@@ -176,6 +183,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_reasons_of_a_changed_configuration(name, smoke, results):
     overlay, expected = CHANGES[name]
+    expected = [text.format(**counts(smoke)) for text in expected]
     changed = plan_of(**overlay)
     heads = groups_of(changed, results)
     # A line that ends in a head's words, and goes on, would be another reason: compare whole lines.
@@ -194,7 +202,7 @@ def tree(tmp_path):
     return root
 
 
-def test_reasons_of_changed_code_and_packages(tree, results):
+def test_reasons_of_changed_code_and_packages(tree, results, smoke):
     with (tree / "asymre/evaluation.py").open("a") as stream:
         stream.write("\nADDED = 1\n")
     with (tree / "asymre/figures/bandit.py").open("a") as stream:
@@ -204,7 +212,7 @@ def test_reasons_of_changed_code_and_packages(tree, results):
     scipy = re.search(r"(?m)^scipy==(.*)$", pins)[1]
     heads = groups_of(plan_of(tree), results)
     assert f"3 bandit: packages.scipy: {scipy} -> 0.1" in heads
-    assert "23 evaluation: code asymre/evaluation.py changed" in heads
+    assert f"{counts(smoke)['evaluation']} evaluation: code asymre/evaluation.py changed" in heads
     assert any(
         re.match(r"4 figure: .*code asymre/theory.py is new; input data changed$", head) for head in heads
     ), heads
@@ -379,15 +387,21 @@ def test_prune_removes_links_and_not_what_they_lead_to(results, tmp_path):
     assert (tmp_path / "elsewhere/x").is_file()
 
 
-def test_an_interrupted_prune_leaves_no_half_artefact(cluttered, monkeypatch):
+def test_an_interrupted_prune_leaves_no_half_artefact(cluttered, monkeypatch, smoke):
     results, expected = cluttered
-    monkeypatch.setattr(prune.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted(path):
+        (path / "data.bin").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(prune.shutil, "rmtree", interrupted)
         prune.main(["--scale", "smoke", "--yes"])
-    monkeypatch.undo()
-    half = [path for path in results.glob("*/.*.partial/data.bin")]
+    folders = [path for path in results.glob("*/*-*") if path.is_dir() and path.parent.name in stale.KINDS]
+    half = [path for path in folders if (path / "spec.json").exists() and not (path / "data.bin").exists()]
     assert len(half) == 1
-    assert stale.superfluous(CLOSED, [str(half[0].parent.relative_to(results))])
+    assert stale.superfluous(smoke, [str(half[0].relative_to(results))])
+    assert half[0].name.endswith(".partial")
 
 
 def test_size_counts_files(tmp_path):
@@ -455,14 +469,39 @@ RULES = {
 }
 
 
-def test_why_names_what_snakemake_plans(repository, smoke):
-    """On results of which about every third artefact, and a few figures' markers, are gone."""
+def some(p):
+    return set(sorted(p.artefacts)[::3])
+
+
+def some_and_all_that_follows(p):
+    gone = some(p)
+    while more := {path for path in p.artefacts if gone & set(p.inputs(path))} - gone:
+        gone |= more
+    return gone
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        some_and_all_that_follows,
+        pytest.param(
+            some,
+            marks=pytest.mark.xfail(
+                strict=True, reason="snakemake makes again what exists when an input of it is gone"
+            ),
+        ),
+    ],
+)
+def test_why_names_what_snakemake_plans(gone, repository, smoke):
     results = repository / "results/smoke"
+    shutil.rmtree(results, ignore_errors=True)
     make(results, smoke)
-    for path in sorted(smoke.artefacts)[::3]:
+    for path in gone(smoke):
         shutil.rmtree(results / path)
-    for number in (1, 3, 4, 9, 13):
-        unpublish(results, f"figure_{number}")
+    lost = {name for name, figure in smoke.figures.items() if figure.path in gone(smoke)} - {"calibration"}
+    unpublished = lost | {"figure_2", "figure_6"}
+    for name in unpublished:
+        unpublish(results, name)
     planned = run(repository, "-m", "snakemake", "-n", "--config", "scale=smoke")
     counts = {
         name.replace(" ", "_"): int(n)
@@ -473,10 +512,9 @@ def test_why_names_what_snakemake_plans(repository, smoke):
     ours = {}
     for n, kind in re.findall(r"^(\d+) (\w+): ", told.stdout, re.M):
         ours[RULES[kind]] = ours.get(RULES[kind], 0) + int(n)
-    assert ours, told.stdout
     assert ours == {name: n for name, n in counts.items() if name in RULES.values()}, planned.stdout
-    published = {name for name in counts if name.startswith("figure_")}
-    assert published == {f"figure_{n}" for n in (1, 3, 4, 9, 13)}
+    assert ours["train_policy"] > 0
+    assert unpublished == {name for name in counts if name.startswith("figure_")}
 
 
 @pytest.mark.parametrize("script", ["why", "prune"])
