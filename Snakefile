@@ -20,6 +20,9 @@ from asymre import plan as planning
 min_version("9.0")
 
 try:
+    for file in workflow.configfiles:
+        # Snakemake's own reading lets the last of two equal keys win in silence.
+        configuration_files.read(Path(file))
     CONFIGURATION = configuration_files.load(
         ROOT, dict(config), ", ".join(map(str, workflow.configfiles)) or "--config"
     )

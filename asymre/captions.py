@@ -28,7 +28,7 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
         f"Seeds: {', '.join(map(str, seeds))}. {band}",
         f"Moving average over {c.smoothing_window} evaluation points. ",
         _measures_text(c, figure),
-        _left_out_text(left_out),
+        _left_out_text(left_out, sweeps),
         "Thin dashed lines: on-policy controls, N = "
         + ", ".join(map(str, _unique(N for s in figure.controls for N in s.N)))
         + ". "
@@ -58,8 +58,8 @@ def bandit_caption(c: Configuration, figure: Figure) -> str:
         f"probability above {b.support_threshold:g}. Right: median, 25 to 75 % and 5 to 95 % of "
         f"{b.instances} random instances, V shifted to the same distance from V_mu. ",
         "entropy": f"Entropy in nats after {b.steps} steps of the expected gradient; sampled: batches "
-        f"of {b.sampled_batch}, {len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. Right: median, 25 to 75 % and "
-        f"5 to 95 % of {b.instances} random instances. ",
+        f"of {b.sampled_batch}, {len(b.sampled_seeds)} seeds; closed form: Theorem 4.2. Right: "
+        f"median, 25 to 75 % and 5 to 95 % of {b.instances} random instances. ",
         "improvement": f"{b.iterations} improvement iterations of {b.improvement_steps} steps of the "
         f"expected gradient; red: V within 0.03 of V_mu. Right: median of {b.instances} random "
         "instances, V shifted to the same distance from V_mu. ",
@@ -127,9 +127,11 @@ def _measures_text(c: Configuration, figure: Figure) -> str:
     return "".join(texts[m] for m in _unique(panel.measure for panel in figure.panels))
 
 
-def _left_out_text(left_out: LeaveOut) -> str:
-    values = ", ".join(f"{v:g}" for v in left_out.delta_v)
-    seeds = ", ".join(map(str, left_out.seeds))
+def _left_out_text(left_out: LeaveOut, sweeps: list[Sweep]) -> str:
+    """What the scale leaves out of these sweeps; a sweep that an overlay changed may not hold all of it."""
+    delta_vs = {v for s in sweeps for v in s.delta_v}
+    values = ", ".join(f"{v:g}" for v in left_out.delta_v if v in delta_vs)
+    seeds = ", ".join(str(i) for i in left_out.seeds if any(i in s.seeds for s in sweeps))
     texts = [f"delta_v {values}"] if values else []
     texts += [f"seeds {seeds}"] if seeds else []
     return f"Not run at this scale: {' and '.join(texts)}. " if texts else ""

@@ -63,8 +63,9 @@ def _cross_checks(c: Configuration):
         for name in names:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
                 yield (section, name), f"becomes part of file names: {NAME_RULE}"
-    if "calibration" in c.figures:
-        yield ("figures", "calibration"), "this name is taken by the target calibration"
+    for name in ("all", "bandit", "calibration", "training"):
+        if name in c.figures:
+            yield ("figures", name), f"this name is taken by the target {name}"
     for section, names, known_section, known in (
         ("stand_ins", c.stand_ins, "models", c.models),
         ("tasks", c.tasks, "datasets", c.datasets),

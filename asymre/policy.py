@@ -73,3 +73,8 @@ def load_weights(folder: Path, architecture: Architecture) -> Weights:
         raise ValueError("the weights are not finite")
     # The file's order is another one; the optimiser and the last bits of sums over weights follow the order.
     return {name: weights[name] for name in architecture.shapes()}
+
+
+def policy_folder(source: Path) -> Path:
+    """Where the policy of a base policy, of cycles or of a whole run lies."""
+    return source / "policy" if (source / "policy").is_dir() else source

@@ -11,12 +11,12 @@ from asymre.arithmetic import (
     Arithmetic,
     draw_problems,
     prompt_texts,
+    running_results,
     slipped_results,
     solution_texts,
 )
 from asymre.decoder import Weights, forward, initial_weights
-from asymre.problems import generate_problems
-from asymre.rollouts import problem_arrays, verify
+from asymre.rollouts import verify
 from asymre.sampling import sample
 from asymre.streams import numpy_stream, torch_stream
 from asymre.tokenizer import encode
@@ -78,8 +78,9 @@ def base_accuracy(
     weights: Weights, architecture: Architecture, task: Arithmetic, problems: int = 400
 ) -> dict[str, float]:
     """Share of right answers on held-out problems, sampled at temperature 1 and almost greedily (0.1)."""
-    table = generate_problems(task, count=problems, split="test", seed=0)
-    prompts, answers = problem_arrays(table)
+    terms, signs = draw_problems(task, problems, "test", numpy_stream("base accuracy"))
+    prompts = torch.from_numpy(encode(prompt_texts(terms, signs), task.prompt_length))
+    answers = running_results(terms, signs)[:, -1]
     shares = {}
     for name, temperature in (("sampled", 1.0), ("greedy", 0.1)):
         completions = sample(

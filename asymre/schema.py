@@ -5,12 +5,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+# -0.0 becomes 0.0: one value, one id.
+Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
 Objective = Literal["asymre", "grpo"]
 Normalisation = Literal["token_sum", "token_mean", "sequence_mean"]
 Measure = Literal["train_accuracy", "test_accuracy", "test_accuracy_temperature_1", "entropy"]

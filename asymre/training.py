@@ -61,11 +61,6 @@ def load_optimiser(state: State, path: Path) -> None:
     state.optimiser.load_state_dict(content)
 
 
-def policy_folder(source: Path) -> Path:
-    """Where the policy of a base policy, of cycles or of a whole run lies."""
-    return source / "policy" if (source / "policy").is_dir() else source
-
-
 def train(
     state: State,
     architecture: Architecture,

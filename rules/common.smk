@@ -5,9 +5,13 @@ def inputs_of(kind):
     """Input function of a rule: the folders that the artefact's job reads."""
 
     def inputs(wildcards):
-        paths = PLAN.inputs(f"{kind}/{wildcards.id}")
-        # ancient: an artefact that exists is valid, whatever the file times say.
-        return [ancient(f"{RESULTS}/{path}") for path in paths]
+        paths = [f"{RESULTS}/{path}" for path in PLAN.inputs(f"{kind}/{wildcards.id}")]
+        # An artefact that exists is valid. It asks for no input that is gone: Snakemake would make that
+        # again for another artefact's sake, and then, ancient or not, all that was made from it.
+        if Path(f"{RESULTS}/{kind}/{wildcards.id}").exists():
+            paths = [path for path in paths if Path(path).exists()]
+        # ancient: file times say nothing.
+        return [ancient(path) for path in paths]
 
     return inputs
 

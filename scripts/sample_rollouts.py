@@ -1,10 +1,9 @@
 """Sample the rollouts of one cycle from its frozen behaviour policy: rollouts.parquet."""
 
 from asymre import job
-from asymre.policy import load_policy
+from asymre.policy import load_policy, policy_folder
 from asymre.problems import read_problems
 from asymre.rollouts import sample_rollouts, write_rollouts
-from asymre.training import policy_folder
 
 
 def make(params, inputs, folder):

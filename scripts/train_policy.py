@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymre import job
-from asymre.policy import load_policy, save_policy, save_weights
+from asymre.policy import load_policy, policy_folder, save_policy, save_weights
 from asymre.problems import read_problems
 from asymre.rollouts import read_rollouts
-from asymre.training import initial_state, load_optimiser, policy_folder, save_optimiser, train
+from asymre.training import initial_state, load_optimiser, save_optimiser, train
 
 
 def make(params, inputs, folder):
@@ -47,7 +47,8 @@ def make(params, inputs, folder):
     for row in train(state, architecture, problems, params, until=until, first_rollouts=rollouts):
         if not math.isfinite(row["loss"]):
             raise job.InputError(
-                f"the loss of step {state.step} is {row['loss']}: the run diverged; lower training.learning_rate"
+                f"the loss of step {state.step} is {row['loss']}: the run diverged; "
+                "lower training.learning_rate"
             )
         metrics.append(row)
         progress(state.step - first, f"reward {row['rollout_reward']:.3f}")

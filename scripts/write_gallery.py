@@ -9,8 +9,8 @@ from pathlib import Path
 
 HEADING = """# Gallery
 
-All figures of `make figures` at cpu scale, and the calibration of its learning rates. Models and data are stand-ins: each caption says
-which. `make gallery` refreshes this folder.
+All figures of `make figures` at cpu scale, and the calibration of its learning rates. Models and data are
+stand-ins: each caption says which. `make gallery` refreshes this folder.
 """
 
 

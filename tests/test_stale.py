@@ -146,7 +146,7 @@ CHANGES = {
         [
             "1 training: params.settings.delta_v: -0.1 -> -0.05",
             "1 evaluation: input training changed",
-            "1 figure: params.panels: changed; "
+            "1 figure: params.caption: changed; params.panels: changed; "
             "input llama-3b_math_asymre_-0.05_N2_seed0 is new; "
             "input llama-3b_math_asymre_-0.05_N2_seed0/training is new; "
             "input llama-3b_math_asymre_-0.1_N2_seed0 is gone; "
@@ -480,18 +480,7 @@ def some_and_all_that_follows(p):
     return gone
 
 
-@pytest.mark.parametrize(
-    "gone",
-    [
-        some_and_all_that_follows,
-        pytest.param(
-            some,
-            marks=pytest.mark.xfail(
-                strict=True, reason="snakemake makes again what exists when an input of it is gone"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("gone", [some_and_all_that_follows, some])
 def test_why_names_what_snakemake_plans(gone, repository, smoke):
     results = repository / "results/smoke"
     shutil.rmtree(results, ignore_errors=True)

@@ -151,8 +151,9 @@ def test_one_more_delta_v_adds_its_own_jobs(clone):
 
 
 def test_one_more_seed_adds_its_own_jobs(clone):
-    edit(clone / "config/scale/smoke.yaml", "figure_9: {delta_v: [-0.5, -0.3, -0.2, 0.1, 0.2, 0.3], seeds: [1, 2]}",
-         "figure_9: {delta_v: [-0.5, -0.3, -0.2, 0.1, 0.2, 0.3], seeds: [2]}")  # fmt: skip
+    smoke = clone / "config/scale/smoke.yaml"
+    left_out = "figure_9: {delta_v: [-0.5, -0.3, -0.2, 0.1, 0.2, 0.3], seeds: "
+    edit(smoke, left_out + "[1, 2]}", left_out + "[2]}")
     assert planned(clone) == {
         "sample_rollouts": 1,
         "train_policy": 2,
