@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 ROOT = Path(workflow.basedir)
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from asymre import config as configuration_files
 from asymre import plan as planning
+from asymre.progress import ProgressLine
 
 min_version("9.0")
 
@@ -41,6 +43,10 @@ BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
 def published(names):
     """Markers of the published figures; a target that names ids notices a changed figure."""
     return [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in names]
+
+
+if not any(isinstance(handler, ProgressLine) for handler in logger.handlers):
+    logger.addHandler(ProgressLine())
 
 
 wildcard_constraints:
