@@ -21,6 +21,10 @@ from asymre.progress import ProgressLine
 
 min_version("9.0")
 
+
+report: "docs/report/workflow.rst"
+
+
 try:
     for file in workflow.configfiles:
         # Snakemake's own reading lets the last of two equal keys win in silence.

@@ -2,8 +2,8 @@
 
     python scripts/train_policy.py SPEC OUTPUT [PART ...]
 
-SPEC is the JSON text of the artefact's specification (or the path of a `spec.json`), OUTPUT the folder
-to make, `results/<name>/<kind>/<id>`. The inputs are the folders that SPEC names, beside OUTPUT; PARTs
+SPEC is a file with the artefact's specification (a `spec.json`), or - for standard input. OUTPUT is the
+folder to make, `results/<name>/<kind>/<id>`. The inputs are the folders that SPEC names, beside OUTPUT; PARTs
 are folders that already hold the result in pieces.
 """
 
@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,27 @@ def _run(make, spec_argument: str, output: Path, parts: list[Path]) -> None:
     if "torch" in sys.modules:
         # Two threads on small tensors are many times slower, and the order of sums would depend on it.
         sys.modules["torch"].set_num_threads(1)
-    text = spec_argument if spec_argument.lstrip().startswith("{") else _read(Path(spec_argument))
+    text = sys.stdin.read() if spec_argument == "-" else _read(Path(spec_argument))
     spec = json.loads(text)
     if identify(spec) != output.name:
         raise InputError(f"{output}: the specification belongs to {identify(spec)}; use that name")
     changed = [file for file, digest in spec["code"].items() if tree_hash(ROOT / file) != digest]
+    # Made by other code or packages, the result would not be what its name says.
     if changed:
-        # Made by this code, it would not be what its name says.
         raise InputError(f"{', '.join(changed)} changed since this job was planned; run snakemake again")
+    for name, pinned in spec["packages"].items():
+        installed = version(name)
+        if installed.partition("+")[0] != pinned.partition("+")[0]:
+            raise InputError(
+                f"{name} {installed} is installed, requirements.txt says {pinned}: run make setup"
+            )
     results = output.parent.parent
     if parts:
         inputs = {"parts": [_checked_input(part) for part in parts]}
     else:
         inputs = {name: _checked_input(results / path) for name, path in spec["inputs"].items()}
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    replaced = partial.with_suffix(".replaced.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     started = time.monotonic()
@@ -66,10 +74,12 @@ def _run(make, spec_argument: str, output: Path, parts: list[Path]) -> None:
         make(spec["params"], inputs, partial)
         (partial / "spec.json").write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
         if output.exists():
-            shutil.rmtree(output)
+            # Renamed before it is deleted: no half of it keeps the name.
+            os.replace(output, replaced)
         os.replace(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
     print(f"done in {time.monotonic() - started:.1f} s: {output}", flush=True)
 
 

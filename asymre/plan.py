@@ -5,6 +5,7 @@ two delta_v in their first cycle, need is one artefact because it has one id.
 """
 
 import hashlib
+import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,8 +79,12 @@ class Plan:
     @property
     def configuration_id(self) -> str:
         """Name of the marker of the saved configuration."""
-        content = canonical([self.configuration.model_dump(mode="json"), self.runs()])
-        return f"configuration-{hashlib.sha256(content.encode()).hexdigest()[:HASH_DIGITS]}"
+        digest = hashlib.sha256(self.configuration_json().encode()).hexdigest()
+        return f"configuration-{digest[:HASH_DIGITS]}"
+
+    def configuration_json(self) -> str:
+        """What is saved beside the results: the resolved configuration and the rows of runs.csv."""
+        return json.dumps({"configuration": self.configuration.model_dump(mode="json"), "runs": self.runs()})
 
     def runs(self) -> list[dict[str, Any]]:
         """Rows of runs.csv: which figure shows which run, and where it lies."""
@@ -213,6 +218,7 @@ class _Builder:
             "N": run.N,
             "seed": run.seed,
             "snapshot_every": t.snapshot_every,
+            "extra_snapshots": sorted(t.extra_snapshots),
             "rollouts": self._rollout_params(run),
         }
         also = (f"asymre/objectives/{run.objective}.py",)

@@ -204,6 +204,9 @@ class Training(Section):
     learning_rate: LearningRate = Field(description="constant learning rates")
     gradient_clip: Positive = Field(description="largest norm of the gradient")
     snapshot_every: Count = Field(description="gradient steps between policy snapshots")
+    extra_snapshots: list[Count] = Field(
+        default=[], description="further steps with a snapshot, for what happens early"
+    )
     prompts_per_batch: Count = Field(description="prompts sampled at once (speed and memory)")
     cycles_per_job: Count | Literal["all"] = Field(description="cycles that one job runs; changes no result")
 

@@ -7,4 +7,4 @@ rule simulate_bandit:
     params:
         spec=spec_of("bandit"),
     shell:
-        "{SCRIPT}/simulate_bandit.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/simulate_bandit.py - {output} <<< {params.spec:q} > {log} 2>&1"

@@ -10,7 +10,7 @@ rule plot_figure:
         spec=spec_of("figure"),
         script=lambda wildcards: PLAN.script(f"figure/{wildcards.id}"),
     shell:
-        "{SCRIPT}/{params.script} {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 # A stable name such as figures/figure_03.pdf does not say what made it. The marker, named by the id,
@@ -61,7 +61,6 @@ rule save_configuration:
     log:
         f"{RESULTS}/logs/configuration.log",
     params:
-        configuration=lambda wildcards: CONFIGURATION.model_dump_json(),
-        runs=lambda wildcards: planning.canonical(PLAN.runs()),
+        saved=lambda wildcards: PLAN.configuration_json(),
     shell:
-        "{SCRIPT}/save_configuration.py {params.configuration:q} {params.runs:q} {output} > {log} 2>&1"
+        "{SCRIPT}/save_configuration.py {output} <<< {params.saved:q} > {log} 2>&1"

@@ -7,7 +7,7 @@ rule generate_problems:
     params:
         spec=spec_of("problems"),
     shell:
-        "{SCRIPT}/generate_problems.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/generate_problems.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule train_base_policy:
@@ -19,4 +19,4 @@ rule train_base_policy:
     params:
         spec=spec_of("base_policy"),
     shell:
-        "{SCRIPT}/train_base_policy.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/train_base_policy.py - {output} <<< {params.spec:q} > {log} 2>&1"

@@ -8,7 +8,7 @@ rule sample_rollouts:
     params:
         spec=spec_of("rollouts"),
     shell:
-        "{SCRIPT}/sample_rollouts.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/sample_rollouts.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule train_cycles:
@@ -21,7 +21,7 @@ rule train_cycles:
     params:
         spec=spec_of("cycles"),
     shell:
-        "{SCRIPT}/train_policy.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/train_policy.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 # The whole run in one job, or, with a smaller training.cycles_per_job, what train_cycles made, joined.
@@ -38,7 +38,7 @@ rule train_policy:
             f"{RESULTS}/{part.path}" for part in PLAN.parts.get(f"training/{wildcards.id}", [])
         ],
     shell:
-        "{SCRIPT}/train_policy.py {params.spec:q} {output} {params.parts} > {log} 2>&1"
+        "{SCRIPT}/train_policy.py - {output} {params.parts} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule evaluate_policy:
@@ -51,7 +51,7 @@ rule evaluate_policy:
     params:
         spec=spec_of("evaluation"),
     shell:
-        "{SCRIPT}/evaluate_policy.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/evaluate_policy.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule choose_learning_rates:
@@ -64,4 +64,4 @@ rule choose_learning_rates:
     params:
         spec=spec_of("calibration"),
     shell:
-        "{SCRIPT}/choose_learning_rates.py {params.spec:q} {output} > {log} 2>&1"
+        "{SCRIPT}/choose_learning_rates.py - {output} <<< {params.spec:q} > {log} 2>&1"

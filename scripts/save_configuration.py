@@ -1,6 +1,6 @@
 """Save the resolved configuration and the table of runs beside the results.
 
-python scripts/save_configuration.py CONFIGURATION_JSON RUNS_JSON MARKER CONFIGURATION_YAML RUNS_CSV
+python scripts/save_configuration.py MARKER CONFIGURATION_YAML RUNS_CSV < JSON
 """
 
 import csv
@@ -32,5 +32,5 @@ def save(configuration: dict, runs: list[dict], marker: Path, yaml_path: Path, c
 
 
 if __name__ == "__main__":
-    configuration_json, runs_json, *paths = sys.argv[1:]
-    save(json.loads(configuration_json), json.loads(runs_json), *map(Path, paths))
+    content = json.load(sys.stdin)
+    save(content["configuration"], content["runs"], *map(Path, sys.argv[1:]))

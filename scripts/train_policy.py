@@ -45,14 +45,15 @@ def make(params, inputs, folder):
     if first == 0:
         snapshot()
     for row in train(state, architecture, problems, params, until=until, first_rollouts=rollouts):
-        if not math.isfinite(row["loss"]):
-            raise job.InputError(
-                f"the loss of step {state.step} is {row['loss']}: the run diverged; "
-                "lower training.learning_rate"
-            )
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(row[name]):
+                raise job.InputError(
+                    f"the {name} of step {state.step} is {row[name]}: the run diverged; "
+                    "lower training.learning_rate"
+                )
         metrics.append(row)
         progress(state.step - first, f"reward {row['rollout_reward']:.3f}")
-        if state.step % every == 0:
+        if state.step % every == 0 or state.step in params["extra_snapshots"]:
             snapshot()
     pq.write_table(pa.Table.from_pylist(metrics), folder / "metrics.parquet")
     save_policy(folder / "policy", architecture, detached(state.weights))
