@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCALE ?= cpu
 CORES ?= all
+# An overlay: make figures CONFIG=my.yaml
+CONFIG ?=
+SELECT := $(if $(CONFIG),--configfile $(CONFIG),--config scale=$(SCALE))
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .PHONY: figures smoke test setup report gallery calibration why prune reference lint help
 
 figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures/
-	$(SNAKEMAKE) --config scale=$(SCALE)
+	$(SNAKEMAKE) $(SELECT)
 
 smoke: setup ## the same graph with tiny runs, in results/smoke/figures/
 	$(SNAKEMAKE) --config scale=smoke
@@ -29,20 +32,21 @@ $(VENV)/.complete: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-report: setup ## results/<scale>/report.html: figures, captions, configuration and run times in one file
-	$(BIN)/snakemake --config scale=$(SCALE) --report results/$(SCALE)/report.html
+report: setup ## after `make figures`: everything in one file, results/<scale>/report.html
+	$(BIN)/snakemake $(SELECT) --report results/$(SCALE)/report.html
 
-gallery: figures ## refresh the copies of the figures in docs/gallery/
-	$(BIN)/python scripts/write_gallery.py results/$(SCALE) docs/gallery
+gallery: setup ## all figures at cpu scale, copied into docs/gallery/, and docs/calibration.md
+	$(SNAKEMAKE) all calibration
+	$(BIN)/python scripts/write_gallery.py results/cpu docs
 
 calibration: setup ## choose the learning rates again, on seeds that no figure uses
-	$(SNAKEMAKE) --config scale=$(SCALE) -- calibration
+	$(SNAKEMAKE) calibration $(SELECT)
 
 why: setup ## what `make figures` would make, and what changed
-	@$(BIN)/python scripts/why.py --scale $(SCALE)
+	@$(BIN)/python scripts/why.py $(subst --config scale=,--scale ,$(SELECT))
 
 prune: setup ## list results that no current target names; YES=1 removes them
-	@$(BIN)/python scripts/prune.py --scale $(SCALE) $(if $(YES),--yes)
+	@$(BIN)/python scripts/prune.py $(subst --config scale=,--scale ,$(SELECT)) $(if $(YES),--yes)
 
 reference: setup ## config/schema.json and config/reference.yaml from the code
 	$(BIN)/python scripts/write_reference.py

@@ -17,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from asymre import config as configuration_files
 from asymre import plan as planning
+from asymre.checks import stem
 from asymre.progress import ProgressLine
 
 min_version("9.0")

@@ -4,8 +4,6 @@ The three are merged (mappings key by key, anything else replaced) and checked a
 starts. An error names the file, the key's path, what is wrong and the nearest valid name.
 """
 
-import difflib
-import re
 import textwrap
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -13,10 +11,8 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from asymre.arithmetic import TEST_SHARE, Arithmetic
-from asymre.schema import Configuration, LeaveOut
-
-NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
+from asymre.checks import NAME_RULE, cross_checks, nearest
+from asymre.schema import Configuration
 
 
 class ConfigurationError(Exception):
@@ -33,13 +29,15 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
     scale = overlay.get("scale", "cpu")
     available = sorted(path.stem for path in (root / "config/scale").glob("*.yaml"))
     if scale not in available:
-        raise ConfigurationError(f"{source}: scale: there is no scale {scale!r}{_nearest(scale, available)}")
+        raise ConfigurationError(f"{source}: scale: there is no scale {scale!r}{nearest(scale, available)}")
     layers = {name: read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")}
     base_results = layers[f"config/scale/{scale}.yaml"].get("results")
-    if set(overlay) - {"scale", "results"} and overlay.get("results", base_results) == base_results:
+    taken = {name: read(root / f"config/scale/{name}.yaml").get("results") for name in available}
+    results = overlay.get("results", base_results)
+    if (set(overlay) - {"scale", "results"} or results != base_results) and results in taken.values():
         raise ConfigurationError(
             f"{source}: results: name a results folder of your own (results: my_trial), so that the "
-            f"figures in results/{base_results} keep showing the configuration of the repository"
+            f"figures in results/{results} keep showing the configuration of the repository"
         )
     layers[source] = {"scale": scale, **overlay}
     merged: dict[str, Any] = {}
@@ -49,90 +47,12 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
         configuration = Configuration.model_validate(merged)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(error, merged, layers))) from None
-    problems = list(_cross_checks(configuration))
+    problems = list(cross_checks(configuration))
     if problems:
         raise ConfigurationError(
             "\n".join(f"{_file_of(path, layers)}: {_dotted(path)}: {text}" for path, text in problems)
         )
     return configuration
-
-
-def _cross_checks(c: Configuration):
-    """What one section says of another, as (path, message)."""
-    for section, names in (("models", c.models), ("datasets", c.datasets), ("figures", c.figures)):
-        for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-                yield (section, name), f"becomes part of file names: {NAME_RULE}"
-    for name in ("all", "bandit", "calibration", "training"):
-        if name in c.figures:
-            yield ("figures", name), f"this name is taken by the target {name}"
-    for section, names, known_section, known in (
-        ("stand_ins", c.stand_ins, "models", c.models),
-        ("tasks", c.tasks, "datasets", c.datasets),
-    ):
-        for name in names:
-            if name not in known:
-                yield (section, name), f"there is no such name in {known_section}{_nearest(name, known)}"
-    for key, figure in c.figures.items():
-        sweeps = [(("runs", i), s) for i, s in enumerate(figure.runs)]
-        sweeps += [(("controls", i), s) for i, s in enumerate(figure.controls)]
-        for p, panel in enumerate(figure.panels):
-            sweeps += [(("panels", p, "runs", i), s) for i, s in enumerate(panel.runs)]
-        for where, sweep in sweeps:
-            for field, known, stand_ins, section in (
-                ("model", c.models, c.stand_ins, "stand_ins"),
-                ("dataset", c.datasets, c.tasks, "tasks"),
-            ):
-                for name in getattr(sweep, field):
-                    path = ("figures", key, *where, field)
-                    if name not in known:
-                        yield path, f"there is no {field} {name!r}{_nearest(name, known)}"
-                    elif name not in stand_ins:
-                        yield (
-                            path,
-                            f"scale {c.scale!r} has no stand-in for {name!r}: add {section}.{name}",
-                        )
-        left_out = c.leave_out.get(key, LeaveOut())
-        for where, sweep in sweeps:
-            if set(sweep.seeds) <= set(left_out.seeds) or (
-                sweep.delta_v and set(sweep.delta_v) <= set(left_out.delta_v)
-            ):
-                yield (
-                    ("leave_out", key),
-                    f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}",
-                )
-    for key in c.leave_out:
-        if key not in c.figures:
-            yield ("leave_out", key), f"there is no figure {key!r}{_nearest(key, c.figures)}"
-    for field, known in (("model", c.stand_ins), ("dataset", c.tasks)):
-        name = getattr(c.calibration, field)
-        if name not in known:
-            yield ("calibration", field), f"there is no {field} {name!r}{_nearest(name, known)}"
-    if list(c.calibration.learning_rates) != sorted(set(c.calibration.learning_rates)):
-        yield ("calibration", "learning_rates"), "give increasing values"
-    for field, available in (
-        ("test_problems", c.problems.test),
-        ("train_problems", c.problems.train),
-    ):
-        if getattr(c.evaluation, field) > available:
-            yield ("evaluation", field), f"there are {available} such problems (problems)"
-    for name, task in c.tasks.items():
-        length = Arithmetic(task.terms, task.operators).solution_length
-        if task.max_new_tokens < length:
-            yield ("tasks", name, "max_new_tokens"), f"cuts off every solution: at least {length}"
-        problems = Arithmetic(task.terms, task.operators).problem_count
-        for split, share in (("train", 1 - TEST_SHARE), ("test", TEST_SHARE)):
-            # Drawing different problems takes long when few are left.
-            limit = int(0.8 * share * problems)
-            if getattr(c.problems, split) > limit:
-                yield ("problems", split), f"task {name!r} has enough problems for at most {limit}"
-    if c.training.snapshot_every > c.training.steps:
-        yield (
-            ("training", "snapshot_every"),
-            f"no snapshot within the {c.training.steps} steps of a run (training.steps)",
-        )
-    if c.pretraining.accuracy[0] > c.pretraining.accuracy[1]:
-        yield ("pretraining", "accuracy"), "give the lower end first"
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -191,7 +111,7 @@ def _explain(error: ValidationError, merged: dict, layers: dict[str, dict]) -> l
 def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        return f"unknown key{_nearest(str(path[-1]), _annotation(path[:-1]).model_fields)}"
+        return f"unknown key{nearest(str(path[-1]), _annotation(path[:-1]).model_fields)}"
     if kind == "missing":
         return f"this key is missing{_meant(path[:-1], merged)}"
     if kind == "value_error":
@@ -204,7 +124,7 @@ def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
     # The reasons that pydantic adds, such as "unable to parse string", say nothing to a reader of YAML.
     text = f"{error['msg'].partition(', ')[0].replace('Input should be', 'must be')}, not {given}"
     if kind == "literal_error":
-        text += _nearest(str(error["input"]), _literals(error["ctx"]["expected"]), listing=False)
+        text += nearest(str(error["input"]), _literals(error["ctx"]["expected"]), listing=False)
     return text
 
 
@@ -214,7 +134,7 @@ def _meant(path: tuple, merged: Any) -> str:
         return ""
     for part in path[:-1]:
         merged = merged[part]
-    return _nearest(path[-1], [name for name in merged if name != path[-1]], listing=False)
+    return nearest(path[-1], [name for name in merged if name != path[-1]], listing=False)
 
 
 def _path(loc: tuple, merged: Any, missing: bool) -> tuple:
@@ -241,14 +161,6 @@ def _annotation(path: tuple) -> Any:
         else:
             annotation = annotation.model_fields[part].annotation
     return annotation
-
-
-def _nearest(name: Any, valid: Any, listing: bool = True) -> str:
-    names = [str(v) for v in valid]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(names)}" if listing and names else ""
 
 
 def _dotted(path: tuple) -> str:

@@ -6,7 +6,6 @@ two delta_v in their first cycle, need is one artefact because it has one id.
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,14 @@ class Run:
     learning_rate: float
 
     @property
+    def subject(self) -> tuple:
+        """What is trained how, N and seed apart."""
+        return self.model, self.dataset, self.objective, self.delta_v
+
+    @property
     def slug(self) -> str:
         parts = [self.model, self.dataset, self.objective]
-        parts += [] if self.delta_v is None else [f"{self.delta_v:g}"]
+        parts += [] if self.delta_v is None else [f"{self.delta_v:.12g}"]
         return "_".join([*parts, f"N{self.N}", f"seed{self.seed}"])
 
 
@@ -113,7 +117,7 @@ class _Builder:
             for name, f in c.figures.items()
         }
         figures = {
-            name: self._bandit_figure(f) if f.experiment else self._training_figure(name, f)
+            name: self._bandit_figure(name, f) if f.experiment else self._training_figure(name, f)
             for name, f in c.figures.items()
         }
         runs = list(dict.fromkeys(run for runs in figure_runs.values() for run in runs))
@@ -258,7 +262,7 @@ class _Builder:
 
     # --- figures ----------------------------------------------------------------------------
 
-    def _bandit_figure(self, figure: Figure) -> Artefact:
+    def _bandit_figure(self, name: str, figure: Figure) -> Artefact:
         bandit = self._c.bandit
         experiment = {"entropy": "limit"}.get(figure.experiment, figure.experiment)
         settings = {name: getattr(bandit, name) for name in BANDIT_SETTINGS[experiment]}
@@ -267,7 +271,6 @@ class _Builder:
             "experiment": figure.experiment,
             "caption": bandit_caption(self._c, figure),
         }
-        name = next(n for n, f in self._c.figures.items() if f is figure)
         return self._make("figure", name, params, {"data": data}, script=SCRIPTS["bandit_figure"])
 
     def _training_figure(self, name: str, figure: Figure) -> Artefact:
@@ -294,7 +297,8 @@ class _Builder:
         panels = []
         for panel in figure.panels:
             runs = [r for sweep in panel.runs or figure.runs for r in self._runs(name, sweep)]
-            own_controls = [r for r in controls if r.model in {run.model for run in runs}]
+            # A control stands where its own objective is shown.
+            own_controls = [r for r in dict.fromkeys(controls) if r.subject in {run.subject for run in runs}]
             panels.append(
                 {
                     "title": panel.title,
@@ -321,7 +325,7 @@ class _Builder:
             for rate in k.learning_rates
             for seed in k.seeds
         ]
-        inputs = {f"{run.slug}_lr{run.learning_rate:g}": self._evaluation(run) for run in runs}
+        inputs = {f"{run.slug}_lr{run.learning_rate:.12g}": self._evaluation(run) for run in runs}
         params = {
             "N": N,
             "tolerance": k.tolerance,
@@ -383,8 +387,3 @@ def _sweeps(figure: Figure) -> list[Sweep]:
 
 def _frame(figure: Figure) -> dict[str, Any]:
     return {"title": figure.title, "width": figure.width, "height": figure.height}
-
-
-def stem(figure: str) -> str:
-    """Name of a figure's published files: `figure_3` becomes `figure_03`, so that they sort."""
-    return re.sub(r"(?<=_)(\d)$", r"0\1", figure)

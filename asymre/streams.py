@@ -7,7 +7,7 @@ import torch
 
 
 def numpy_stream(*identity: str | int) -> np.random.Generator:
-    """A generator for this identity, for example `("rollout", seed, cycle)`."""
+    """A generator for this identity, for example `("rollouts", seed, first_step)`."""
     return np.random.default_rng(_entropy(identity))
 
 

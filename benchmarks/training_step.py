@@ -1,4 +1,4 @@
-"""Time of a training step and of sampling at the size of the cpu scale, and the speed of the core beside it.
+"""Time of a training step and of sampling for 103,000 parameters, and the speed of the core beside it.
 
 OMP_NUM_THREADS=1 python -m benchmarks.training_step
 """

@@ -25,22 +25,22 @@ for name, figure in PLAN.figures.items():
         output:
             marker=f"{RESULTS}/figures/.current/{figure.id}",
             png=report(
-                f"{RESULTS}/figures/{planning.stem(name)}.png",
+                f"{RESULTS}/figures/{stem(name)}.png",
                 caption="../docs/report/figure.rst",
                 category=(
                     "Calibration" if name == "calibration" else "Bandit" if name in BANDIT else "Training"
                 ),
                 labels={"figure": name},
             ),
-            pdf=f"{RESULTS}/figures/{planning.stem(name)}.pdf",
-            csv=f"{RESULTS}/figures/{planning.stem(name)}.csv",
-            txt=f"{RESULTS}/figures/{planning.stem(name)}.txt",
+            pdf=f"{RESULTS}/figures/{stem(name)}.pdf",
+            csv=f"{RESULTS}/figures/{stem(name)}.csv",
+            txt=f"{RESULTS}/figures/{stem(name)}.txt",
         log:
             f"{RESULTS}/logs/publish/{figure.id}.log",
         priority: 3
         params:
             caption=figure.params["caption"],
-            stem=planning.stem(name),
+            stem=stem(name),
         shell:
             "{SCRIPT}/publish_figure.py {input} {params.stem} {output.marker} > {log} 2>&1"
 

@@ -42,7 +42,7 @@ def make(params, inputs, folder):
                 steps = pd.DataFrame({"step": ends, "rollout_accuracy": [*accuracy, accuracy.iloc[-1]]})
                 rollouts.append(steps.assign(**described))
     data = pd.concat(data, ignore_index=True)
-    columns = ["panel", "step", "control", "objective", "delta_v", "N", "seed", "rollout_accuracy"]
+    columns = [*described, "step", "rollout_accuracy"]
     rollouts = pd.concat(rollouts, ignore_index=True) if rollouts else pd.DataFrame(columns=columns)
     for table in (data, rollouts):
         table["delta_v"] = table["delta_v"].astype(float)

@@ -1,30 +1,65 @@
-"""Copy the published figures into a folder, with a page that shows them and their captions.
+"""Copy the published figures into docs/gallery/, with a page that shows them, and write docs/calibration.md.
 
-python scripts/write_gallery.py results/cpu docs/gallery
+python scripts/write_gallery.py results/cpu docs
 """
 
+import csv
 import shutil
 import sys
 from pathlib import Path
 
-HEADING = """# Gallery
+GALLERY = """# Gallery
 
 All figures of `make figures` at cpu scale, and the calibration of its learning rates. Models and data are
 stand-ins: each caption says which. `make gallery` refreshes this folder.
 """
+CALIBRATION = """# Calibration of the learning rates
+
+`make calibration` runs AsymRE at one delta_v, and GRPO, with each candidate learning rate, and applies one
+rule: take the largest learning rate up to which the test accuracy at the end of no cycle falls by more than
+the tolerance below the cycle before, and the last cycle ends above the base policy (mean over seeds; the code is
+`asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a figure. One model and data set
+decides for all. It does look at the test problems that the figures use: only the learning rate is chosen so.
+
+The chosen rates stand in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
+table.
+
+![Calibration](gallery/calibration.png)
+
+"""
 
 
-def write(results: Path, gallery: Path) -> None:
-    gallery.mkdir(parents=True, exist_ok=True)
-    sections = [HEADING]
-    for picture in sorted(
-        (results / "figures").glob("*.png"), key=lambda p: (p.stem == "calibration", p.stem)
-    ):
+def section(name: str, picture: Path) -> str:
+    caption = picture.with_suffix(".txt").read_text().strip()
+    return f"## {name}\n\n![{name}]({picture.name})\n\n{caption}\n"
+
+
+def write(results: Path, docs: Path) -> None:
+    gallery = docs / "gallery"
+    shutil.rmtree(gallery, ignore_errors=True)
+    gallery.mkdir(parents=True)
+    pictures = sorted((results / "figures").glob("figure_*.png"))
+    sections = [section(f"Figure {p.stem.removeprefix('figure_').lstrip('0')}", p) for p in pictures]
+    calibration = results / "figures/calibration.png"
+    for picture in [*pictures, calibration]:
         shutil.copyfile(picture, gallery / picture.name)
-        caption = picture.with_suffix(".txt").read_text().strip()
-        name = picture.stem.replace("_0", " ").replace("_", " ").capitalize()
-        sections.append(f"## {name}\n\n![{name}]({picture.name})\n\n{caption}\n")
-    (gallery / "README.md").write_text("\n".join(sections))
+    (gallery / "README.md").write_text("\n".join([GALLERY, *sections, section("Calibration", calibration)]))
+    (docs / "calibration.md").write_text(CALIBRATION + table(calibration.with_suffix(".csv")))
+
+
+def table(path: Path) -> str:
+    """One row an objective and learning rate, one column an end of a cycle."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    steps = sorted({int(row["step"]) for row in rows})
+    heads = ["objective", "learning rate", *(f"step {s}" for s in steps), "still improves", "chosen"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for objective, rate in dict.fromkeys((row["objective"], row["learning_rate"]) for row in rows):
+        mine = {int(r["step"]): r for r in rows if (r["objective"], r["learning_rate"]) == (objective, rate)}
+        cells = [objective, rate, *(f"{float(mine[s]['accuracy']):.3f}" for s in steps)]
+        cells += ["yes" if mine[steps[0]][name] == "True" else "" for name in ("still_improves", "chosen")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import get_args, get_origin
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from asymre import config
@@ -36,7 +36,7 @@ def figure_with(**changes):
     """An overlay with one more figure, of one sweep."""
     return {
         "figures": {
-            "mine": {
+            "figure_mine": {
                 "title": "Mine",
                 "known": "Ours.",
                 "panels": [{"title": "Test", "measure": "test_accuracy"}],
@@ -46,8 +46,9 @@ def figure_with(**changes):
     }
 
 
-RUN = "figures.mine.runs.0"
+RUN = "figures.figure_mine.runs.0"
 # Overlay, and what its message must hold beside the overlay's file name: path, what is wrong, remedy.
+RUN_5 = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "N": 1, "seeds": 0}
 OVERLAYS = {
     "unknown section": ({"trainings": {}}, "trainings: unknown key; did you mean 'training'?"),
     "misspelt key": ({"training": {"step": 9}}, "training.step: unknown key; did you mean 'steps'?"),
@@ -140,18 +141,19 @@ OVERLAYS = {
     "measure": (
         {
             "figures": {
-                "mine": figure_with()["figures"]["mine"] | {"panels": [{"title": "", "measure": "acc"}]}
+                "figure_mine": figure_with()["figures"]["figure_mine"]
+                | {"panels": [{"title": "", "measure": "acc"}]}
             }
         },
-        "figures.mine.panels.0.measure: must be 'train_accuracy'",
+        "figures.figure_mine.panels.0.measure: must be 'train_accuracy'",
     ),
     "figure of both kinds": (
         {"figures": {"figure_3": {"experiment": "limit"}}},
         "figures.figure_3: give either experiment (bandit) or panels (training)",
     ),
     "figure of neither kind": (
-        {"figures": {"mine": {"title": "Mine", "known": "Ours."}}},
-        "figures.mine: give either experiment (bandit) or panels (training)",
+        {"figures": {"figure_mine": {"title": "Mine", "known": "Ours."}}},
+        "figures.figure_mine: give either experiment (bandit) or panels (training)",
     ),
     "panel without runs": (
         {"figures": {"figure_3": {"runs": []}}},
@@ -163,7 +165,47 @@ OVERLAYS = {
     ),
     "figure named as a target": (
         {"figures": {"calibration": {"title": "", "known": "", "experiment": "limit"}}},
-        "figures.calibration: this name is taken by the target calibration",
+        "figures.calibration: names of figures begin with figure_: figure_calibration",
+    ),
+    "two figures with one file name": (
+        {"figures": {"figure_03": {"title": "", "known": "", "experiment": "limit"}}},
+        "figures.figure_03: is published as figure_03, and so is figure_3",
+    ),
+    "a control that no panel shows": (
+        {"figures": {"figure_5": {"controls": [RUN_5 | {"delta_v": -0.3}]}}},
+        "figures.figure_5.controls.0: no panel shows this",
+    ),
+    "rewards the wrong way round": (
+        {"algorithm": {"rewards": {"correct": 0, "wrong": 0}}},
+        "algorithm.rewards: the reward of a right answer must be the larger one",
+    ),
+    "test sampling at temperature 1": (
+        {"algorithm": {"test_sampling": {"temperature": 1}}},
+        "algorithm.test_sampling.temperature: temperature 1 is measured anyway",
+    ),
+    "a last step that is never evaluated": (
+        {"training": {"steps": 410}},
+        "training.steps: must be a multiple of training.snapshot_every, 25",
+    ),
+    "calibration on seeds of the figures": (
+        {"calibration": {"seeds": [100, 1]}},
+        "calibration.seeds: a figure uses 1; give seeds of its own",
+    ),
+    "calibration whose cycles end between snapshots": (
+        {"calibration": {"N": 30}},
+        "calibration.N: the end of each cycle of 30 steps needs a snapshot",
+    ),
+    "completions too short for any solution": (
+        {"tasks": {"math": {"max_new_tokens": 5}}},
+        "tasks.math.max_new_tokens: cuts off every solution: at least 6",
+    ),
+    "a batch of the corpus without a solution of each task": (
+        {"pretraining": {"batch_size": 1}},
+        "pretraining.batch_size: at least one solution of each of the 2 tasks",
+    ),
+    "results of another scale": (
+        {"results": "smoke"},
+        "results: name a results folder of your own",
     ),
     "stand-in for nothing": (
         {"stand_ins": {"gpt": STAND_IN}},
@@ -182,8 +224,8 @@ OVERLAYS = {
         "leave_out.figure_3: leaves nothing of figures.figure_3.runs.0",
     ),
     "leave_out of all delta_v": (
-        figure_with() | {"leave_out": {"mine": {"delta_v": [-0.1]}}},
-        f"leave_out.mine: leaves nothing of {RUN}",
+        figure_with() | {"leave_out": {"figure_mine": {"delta_v": [-0.1]}}},
+        f"leave_out.figure_mine: leaves nothing of {RUN}",
     ),
     "group of one": (
         {"algorithm": {"group_size": 1}},
@@ -211,7 +253,7 @@ OVERLAYS = {
     ),
     "no snapshot in a run": (
         {"training": {"steps": 10, "snapshot_every": 11}},
-        "training.snapshot_every: no snapshot within the 10 steps of a run (training.steps)",
+        "training.steps: must be a multiple of training.snapshot_every, 11",
     ),
     "no cycle in a job": (
         {"training": {"cycles_per_job": 0}},
@@ -276,7 +318,7 @@ def test_broken_overlay(name):
 
 def test_the_overlays_of_these_tests_are_broken_in_one_place_only(cpu):
     loaded = config.load(ROOT, figure_with() | {"results": "mine"}, OWN)
-    assert loaded.figures["mine"].runs[0].delta_v == [-0.1]
+    assert loaded.figures["figure_mine"].runs[0].delta_v == [-0.1]
     assert loaded.model_copy(update={"results": "cpu", "figures": cpu.figures}) == cpu
 
 
@@ -447,6 +489,7 @@ def test_one_wrong_letter_is_refused_with_the_right_name(path, position, letter,
         node = node[part]
     key, position = path[-1], position % len(path[-1])
     typo = key[:position] + letter + key[position + (not insert) :]
+    assume(typo != key)
     node[typo] = node.pop(key)
     message = message_of(ROOT, overlay)
     dotted = ".".join(map(str, (*path[:-1], typo)))

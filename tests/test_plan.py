@@ -156,7 +156,7 @@ OVERLAYS = {
         lambda a: a.kind == "training" and a.params["objective"] == "grpo",
     ),
     "gradient clip": ({"training": {"gradient_clip": 0.5}}, kind("training")),
-    "snapshots": ({"training": {"snapshot_every": 3}}, kind("training")),
+    "snapshots": ({"training": {"snapshot_every": 2}}, kind("training")),
     "pre-training": ({"pretraining": {"learning_rate": 0.001}}, kind("base_policy")),
     "slips of a corpus": ({"tasks": {"math": {"slip": 0.123}}}, kind("base_policy")),
     "problems": ({"problems": {"seed": 9}}, kind("problems")),

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre import config, plan, stale
+from asymre.checks import stem
 from scripts import prune, why
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +46,7 @@ def make(folder, p, paths=None):
         write(folder / f"logs/{path}.log")
     for figure in p.figures.values() if paths is None else ():
         write(folder / f"figures/.current/{figure.id}")
-        write(folder / f"figures/{plan.stem(figure.slug)}.pdf")
+        write(folder / f"figures/{stem(figure.slug)}.pdf")
         write(folder / f"logs/publish/{figure.id}.log")
     if paths is None:
         write(folder / f"figures/.current/{p.configuration_id}")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from asymre.artefact import identify
+
 ROOT = Path(__file__).parent.parent
 SOURCES = ["Snakefile", "rules", "scripts", "asymre", "config", "profiles", "docs", "requirements.txt"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
@@ -313,6 +315,24 @@ def test_a_folder_that_is_not_what_its_name_says_is_refused(clone):
     done = by_hand(clone, "train_policy.py", old / "spec.json", new)
     assert done.returncode != 0 and "Traceback" not in done.stdout
     assert rollouts.name in done.stdout and "delete the folder" in done.stdout
+
+
+def test_other_packages_than_the_pinned_are_refused(clone):
+    old, new = remade(clone, "training")
+    spec = json.loads((old / "spec.json").read_text())
+    spec["packages"]["torch"] = "1.0.0"
+    (clone / "spec.json").write_text(json.dumps(spec))
+    done = by_hand(clone, "train_policy.py", clone / "spec.json", new.with_name(identify(spec)))
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert "requirements.txt says 1.0.0" in done.stdout and "make setup" in done.stdout
+
+
+def test_code_edited_since_the_plan_is_refused(clone):
+    old, new = remade(clone, "training")
+    edit(clone / "asymre/sampling.py", "if top_p < 1:", "if top_p < 0.99:")
+    done = by_hand(clone, "train_policy.py", old / "spec.json", new)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert "asymre/sampling.py changed" in done.stdout and not new.exists()
 
 
 def test_a_specification_of_another_id_is_refused(clone):

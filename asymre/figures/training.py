@@ -1,5 +1,7 @@
 """Figures of training curves: 3 to 5, 8 to 13."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,6 +10,9 @@ from asymre.curves import band
 from asymre.figures.style import new_figure, styled, sweep_colours
 
 GRPO_COLOUR = "#2a9d3f"
+SETTING = ["model", "dataset", "N"]  # one line style each combination, if a panel has several
+LINE_STYLES = ("-", "--", "-.", ":")
+MOST_REFRESHES = 50  # more lines than that would only grey the panel
 LABELS = {
     "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
@@ -22,9 +27,9 @@ def plot_training(
     """One pair of axes a panel.
 
     data: one row a panel, run and evaluation point: panel, panel_title, measure, draw, control,
-        objective, delta_v, N, seed, model, step, value, smoothed, collapse_step.
-    rollouts: one row a run and cycle: panel, objective, delta_v, seed, control, step, rollout_accuracy;
-        drawn as steps where the measure is the training accuracy.
+        objective, delta_v, model, dataset, N, seed, step, value, smoothed, collapse_step.
+    rollouts: one row a run and cycle, and its end: panel, control, objective, delta_v, model, dataset, N,
+        seed, step, rollout_accuracy; drawn as steps where the measure is the training accuracy.
     """
     with styled():
         fig = new_figure(width, height, title)
@@ -48,47 +53,41 @@ def plot_training(
 def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame) -> None:
     measure = rows["measure"].iloc[0]
     colours = sweep_colours(sorted(rows["delta_v"].dropna().unique()))
-    for (objective, delta_v, N, control), runs in rows.groupby(
-        ["objective", "delta_v", "N", "control"], dropna=False
-    ):
+    shown = rows[~rows["control"]]
+    settings = shown[SETTING].drop_duplicates().itertuples(index=False)
+    styles = dict(zip(settings, itertools.cycle(LINE_STYLES)))
+    varying = [name for name in SETTING if shown[name].nunique() > 1]
+    for key, runs in rows.groupby([*SETTING, "objective", "delta_v", "control"], dropna=False):
+        *setting, objective, delta_v, control = key
         colour = GRPO_COLOUR if objective == "grpo" else colours[delta_v]
-        label = _label(objective, delta_v, N if control else None)
-        critical = objective == "asymre" and delta_v == 0
+        told = [name for name in SETTING if name in varying or control and name == "N"]
+        label = _label(objective, delta_v, {name: setting[SETTING.index(name)] for name in told})
         if control:
             mean = band(runs)["mean"]
             axis.plot(mean.index, mean, color=colour, lw=0.8, ls=(0, (4, 2)), label=label)
-        elif runs["draw"].iloc[0] == "runs":
+            continue
+        style = styles[tuple(setting)]
+        if runs["draw"].iloc[0] == "runs":
             for index, (_, run) in enumerate(runs.groupby("seed")):
+                own_label = None if index else label
                 axis.plot(
-                    run["step"],
-                    run["smoothed"],
-                    color=colour,
-                    lw=1.0,
-                    alpha=0.8,
-                    label=None if index else label,
+                    run["step"], run["smoothed"], color=colour, ls=style, lw=1.0, alpha=0.8, label=own_label
                 )
         else:
             over_seeds = band(runs)
-            axis.fill_between(
-                over_seeds.index,
-                over_seeds["min"],
-                over_seeds["max"],
-                color=colour,
-                alpha=0.15,
-                lw=0,
-            )
-            axis.plot(
-                over_seeds.index,
-                over_seeds["mean"],
-                color=colour,
-                lw=2.2 if critical else 1.4,
-                label=label,
-            )
-        if not control and measure.startswith("test_accuracy"):
+            low, high = over_seeds["min"], over_seeds["max"]
+            axis.fill_between(over_seeds.index, low, high, color=colour, alpha=0.15, lw=0)
+            width = 2.2 if objective == "asymre" and delta_v == 0 else 1.4
+            axis.plot(over_seeds.index, over_seeds["mean"], color=colour, ls=style, lw=width, label=label)
+        if measure == "test_accuracy":
             _mark_collapse(axis, runs, colour)
-        if not control and measure == "train_accuracy":
-            _draw_rollouts(axis, rollouts, objective, delta_v, colour)
-    _mark_refreshes(axis, rows)
+        if measure == "train_accuracy":
+            same = rollouts[[*SETTING, "objective"]].eq([*setting, objective]).all(axis=1)
+            same &= rollouts["delta_v"].eq(delta_v) | (rollouts["delta_v"].isna() & pd.isna(delta_v))
+            mean = rollouts[same & ~rollouts["control"]].groupby("step")["rollout_accuracy"].mean()
+            axis.plot(mean.index, mean, drawstyle="steps-post", color=colour, lw=0.7, alpha=0.7)
+    if shown["N"].nunique() == 1:
+        _mark_refreshes(axis, int(shown["N"].iloc[0]), int(rows["step"].max()))
     axis.set_title(rows["panel_title"].iloc[0])
     axis.set_xlabel("gradient step")
     axis.set_ylabel(LABELS[measure])
@@ -99,11 +98,13 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame) -> None:
         axis.set_ylim(0, 1)
 
 
-def _label(objective: str, delta_v: float, N: int | None) -> str:
+def _label(objective: str, delta_v: float, setting: dict[str, str | int]) -> str:
+    """`AsymRE -0.1, N = 20`: the objective, and whatever of model, data set and N the panel varies."""
     name = "GRPO" if objective == "grpo" else f"AsymRE {delta_v:+g}" if delta_v else "AsymRE 0"
-    if objective == "asymre" and delta_v == 0 and N is None:
+    if objective == "asymre" and delta_v == 0 and "N" not in setting:
         name += " (critical)"
-    return name if N is None else f"{name}, N = {N}"
+    told = [f"N = {value}" if key == "N" else str(value) for key, value in setting.items()]
+    return ", ".join([name, *told])
 
 
 def _mark_collapse(axis, runs: pd.DataFrame, colour: str) -> None:
@@ -114,16 +115,7 @@ def _mark_collapse(axis, runs: pd.DataFrame, colour: str) -> None:
             axis.plot(step, value, "x", color=colour, ms=6, mew=1.8, zorder=5, clip_on=False)
 
 
-def _draw_rollouts(axis, rollouts, objective, delta_v, colour) -> None:
-    mine = rollouts[(rollouts["objective"] == objective) & ~rollouts["control"]]
-    mine = mine[mine["delta_v"].isna() if pd.isna(delta_v) else mine["delta_v"] == delta_v]
-    mean = mine.groupby("step")["rollout_accuracy"].mean()
-    axis.plot(mean.index, mean, drawstyle="steps-post", color=colour, lw=0.7, alpha=0.7)
-
-
-def _mark_refreshes(axis, rows: pd.DataFrame) -> None:
-    N = rows.loc[~rows["control"], "N"].iloc[0]
-    if rows["step"].max() / N > 50:
-        return
-    for step in range(N, int(rows["step"].max()), N):
-        axis.axvline(step, color="0.8", lw=0.7, ls=":", zorder=0)
+def _mark_refreshes(axis, N: int, last: int) -> None:
+    if last / N <= MOST_REFRESHES:
+        for step in range(N, last, N):
+            axis.axvline(step, color="0.8", lw=0.7, ls=":", zorder=0)

@@ -1,0 +1,159 @@
+"""What one section of a configuration says of another: checks that no single key can make."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from asymre.arithmetic import TEST_SHARE, Arithmetic
+from asymre.schema import Configuration, Figure, LeaveOut, Sweep
+
+NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
+Problem = tuple[tuple, str]  # path of a key, and what is wrong there
+
+
+def cross_checks(c: Configuration) -> Iterator[Problem]:
+    """Everything wrong with a configuration whose keys are valid one by one."""
+    yield from _names(c)
+    for key, figure in c.figures.items():
+        yield from _sweeps_of(c, key, figure)
+    for key in c.leave_out:
+        if key not in c.figures:
+            yield ("leave_out", key), f"there is no figure {key!r}{nearest(key, c.figures)}"
+    yield from _sizes(c)
+    yield from _calibration(c)
+
+
+def nearest(name: Any, valid: Any, listing: bool = True) -> str:
+    """`; did you mean 'x'?`, or the valid names if none is near."""
+    names = [str(v) for v in valid]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; valid: {', '.join(names)}" if listing and names else ""
+
+
+def stem(figure: str) -> str:
+    """Name of a figure's published files: `figure_3` becomes `figure_03`, so that they sort."""
+    return re.sub(r"(?<=_)(\d)$", r"0\1", figure)
+
+
+def _names(c: Configuration) -> Iterator[Problem]:
+    for section, names in (("models", c.models), ("datasets", c.datasets), ("figures", c.figures)):
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+                yield (section, name), f"becomes part of file names: {NAME_RULE}"
+    stems: dict[str, str] = {}
+    for name in c.figures:
+        if not name.startswith("figure_"):
+            # Other names belong to rules and to the markers of other targets.
+            yield ("figures", name), f"names of figures begin with figure_: figure_{name}"
+        first = stems.setdefault(stem(name), name)
+        if first != name:
+            yield ("figures", name), f"is published as {stem(name)}, and so is {first}"
+    for section, names, known_section, known in (
+        ("stand_ins", c.stand_ins, "models", c.models),
+        ("tasks", c.tasks, "datasets", c.datasets),
+    ):
+        for name in names:
+            if name not in known:
+                yield (section, name), f"there is no such name in {known_section}{nearest(name, known)}"
+
+
+def _all_sweeps(figure: Figure) -> list[tuple[tuple, Sweep]]:
+    """Each sweep of a figure with its path within the figure."""
+    sweeps = [(("runs", i), s) for i, s in enumerate(figure.runs)]
+    sweeps += [(("controls", i), s) for i, s in enumerate(figure.controls)]
+    for p, panel in enumerate(figure.panels):
+        sweeps += [(("panels", p, "runs", i), s) for i, s in enumerate(panel.runs)]
+    return sweeps
+
+
+def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
+    left_out = c.leave_out.get(key, LeaveOut())
+    shown = {s for where, sweep in _all_sweeps(figure) if where[0] != "controls" for s in _subjects(sweep)}
+    for where, sweep in _all_sweeps(figure):
+        path = ("figures", key, *where)
+        for field, known, stand_ins, section in (
+            ("model", c.models, c.stand_ins, "stand_ins"),
+            ("dataset", c.datasets, c.tasks, "tasks"),
+        ):
+            for name in getattr(sweep, field):
+                if name not in known:
+                    yield (*path, field), f"there is no {field} {name!r}{nearest(name, known)}"
+                elif name not in stand_ins:
+                    yield (
+                        (*path, field),
+                        f"scale {c.scale!r} has no stand-in for {name!r}: add {section}.{name}",
+                    )
+        if set(sweep.seeds) <= set(left_out.seeds) or (
+            sweep.delta_v and set(sweep.delta_v) <= set(left_out.delta_v)
+        ):
+            yield ("leave_out", key), f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}"
+        if where[0] == "controls" and not _subjects(sweep) <= shown:
+            yield path, "no panel shows this model, data set, objective and delta_v: where should it stand?"
+
+
+def _subjects(sweep: Sweep) -> set[tuple]:
+    return {
+        (model, dataset, objective, delta_v)
+        for model in sweep.model
+        for dataset in sweep.dataset
+        for objective in sweep.objective
+        for delta_v in (sweep.delta_v if objective == "asymre" else [None])
+    }
+
+
+def _sizes(c: Configuration) -> Iterator[Problem]:
+    if c.algorithm.rewards.correct <= c.algorithm.rewards.wrong:
+        yield ("algorithm", "rewards"), "the reward of a right answer must be the larger one"
+    if c.algorithm.test_sampling.temperature == 1:
+        yield (
+            ("algorithm", "test_sampling", "temperature"),
+            "temperature 1 is measured anyway (test_accuracy_temperature_1); give the other one here",
+        )
+    for field, available in (("test_problems", c.problems.test), ("train_problems", c.problems.train)):
+        if getattr(c.evaluation, field) > available:
+            yield ("evaluation", field), f"there are {available} such problems (problems)"
+    for name, task in c.tasks.items():
+        arithmetic = Arithmetic(task.terms, task.operators)
+        if task.max_new_tokens < arithmetic.solution_length:
+            yield (
+                ("tasks", name, "max_new_tokens"),
+                f"cuts off every solution: at least {arithmetic.solution_length}",
+            )
+        for split, share in (("train", 1 - TEST_SHARE), ("test", TEST_SHARE)):
+            # Drawing different problems takes long when few are left.
+            limit = int(0.8 * share * arithmetic.problem_count)
+            if getattr(c.problems, split) > limit:
+                yield ("problems", split), f"task {name!r} has enough problems for at most {limit}"
+    if c.training.steps % c.training.snapshot_every:
+        yield (
+            ("training", "steps"),
+            f"must be a multiple of training.snapshot_every, {c.training.snapshot_every}: "
+            "the end of a run is evaluated",
+        )
+    if c.pretraining.batch_size < len(c.tasks):
+        yield ("pretraining", "batch_size"), f"at least one solution of each of the {len(c.tasks)} tasks"
+    if c.pretraining.accuracy[0] > c.pretraining.accuracy[1]:
+        yield ("pretraining", "accuracy"), "give the lower end first"
+
+
+def _calibration(c: Configuration) -> Iterator[Problem]:
+    k = c.calibration
+    for field, known in (("model", c.stand_ins), ("dataset", c.tasks)):
+        name = getattr(k, field)
+        if name not in known:
+            yield ("calibration", field), f"there is no {field} {name!r}{nearest(name, known)}"
+    if list(k.learning_rates) != sorted(set(k.learning_rates)):
+        yield ("calibration", "learning_rates"), "give increasing values"
+    N = c.training.N.get(k.N, k.N)
+    if N % c.training.snapshot_every:
+        yield (
+            ("calibration", "N"),
+            f"the end of each cycle of {N} steps needs a snapshot: training.snapshot_every must divide it",
+        )
+    used = {seed for f in c.figures.values() for _, sweep in _all_sweeps(f) for seed in sweep.seeds}
+    if used & set(k.seeds):
+        shared = ", ".join(map(str, sorted(used & set(k.seeds))))
+        yield ("calibration", "seeds"), f"a figure uses {shared}; give seeds of its own"

@@ -1,0 +1,65 @@
+"""What the documents say is true: the README's examples, the calibration, the links."""
+
+import re
+
+import pytest
+import yaml
+
+from asymre import config, plan
+from tests.test_workflow import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return plan.build(ROOT, config.load(ROOT))
+
+
+def added(before, after, kind):
+    old, new = ({a.path for a in p.artefacts.values() if a.kind == kind} for p in (before, after))
+    return len(new - old)
+
+
+def test_example_of_one_more_figure(paper):
+    overlay = yaml.safe_load(re.search(r"```yaml\n(# my.yaml.*?)```", README, re.S)[1])
+    mine = plan.build(ROOT, config.load(ROOT, overlay, "my.yaml"))
+    assert set(mine.figures) - set(paper.figures) == {"figure_14"}
+    assert added(paper, mine, "training") == added(paper, mine, "evaluation") == 6
+
+
+def test_example_of_another_delta_v(paper):
+    written = re.search(r"under `figure_4`, write `delta_v: (\[.*?\])`", README)[1]
+    figure = config.load(ROOT).figures["figure_4"].model_dump()
+    figure["runs"][0]["delta_v"] = yaml.safe_load(written)
+    overlay = {"results": "mine", "figures": {"figure_4": figure}}
+    mine = plan.build(ROOT, config.load(ROOT, overlay, "my.yaml"))
+    assert added(paper, mine, "training") == 3
+    assert added(paper, mine, "figure") == 1
+
+
+def test_example_of_another_N(paper):
+    assert "`N: {250: 100}`" in README and "`N: {250: 50}`" in README
+    overlay = {"results": "mine", "training": {"N": {250: 50}}}
+    mine = plan.build(ROOT, config.load(ROOT, overlay, "my.yaml"))
+    changed = added(paper, mine, "training")
+    controls = sum("_N1_" in a.path for a in paper.artefacts.values() if a.kind == "training")
+    assert changed == sum(a.kind == "training" for a in paper.artefacts.values()) - controls
+    assert added(paper, mine, "base_policy") == added(paper, mine, "bandit") == 0
+
+
+def test_learning_rates_are_those_that_the_calibration_chose():
+    table = (ROOT / "docs/calibration.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line]
+    head, chosen = rows[0], {}
+    for row in rows[2:]:
+        cells = dict(zip(head, row, strict=True))
+        if cells["chosen"]:
+            chosen[cells["objective"]] = float(cells["learning rate"])
+    assert chosen == config.load(ROOT).training.learning_rate.model_dump()
+
+
+def test_links_between_documents_exist():
+    for document in (ROOT / "README.md", ROOT / "docs/design.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

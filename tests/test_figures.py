@@ -1,0 +1,162 @@
+"""Training figures: every line and label is where the data say; captions say what is shown."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asymre import captions, config
+from asymre.figures.style import add_caption, save
+from asymre.figures.training import plot_training
+from tests.test_workflow import ROOT
+
+
+def rows(values, *, delta_v=-0.1, objective="asymre", seed=0, control=False, **other):
+    steps = np.arange(len(values)) * 50
+    described = {
+        "panel": 0,
+        "panel_title": "Test accuracy",
+        "measure": "test_accuracy",
+        "draw": "mean",
+        "control": control,
+        "objective": objective,
+        "delta_v": np.nan if objective == "grpo" else delta_v,
+        "model": "A",
+        "dataset": "D",
+        "N": 1 if control else 100,
+        "seed": seed,
+        "collapse_step": np.nan,
+    } | other
+    return pd.DataFrame({"step": steps, "value": values, "smoothed": values}).assign(**described)
+
+
+ROLLOUT_COLUMNS = ["panel", "control", "objective", "delta_v", "model", "dataset", "N", "seed"]
+
+
+def rollouts(**described):
+    table = pd.DataFrame({"step": [0, 100, 150], "rollout_accuracy": [0.4, 0.8, 0.8]})
+    empty = {
+        "panel": 0,
+        "control": False,
+        "objective": "asymre",
+        "delta_v": -0.1,
+        "model": "A",
+        "dataset": "D",
+    }
+    return table.assign(**empty, N=100, seed=0).assign(**described)
+
+
+def draw(*tables, steps=None):
+    steps = rollouts().iloc[:0] if steps is None else steps
+    return plot_training(pd.concat(tables, ignore_index=True), steps, title="Title", width=6.0, height=3.0)
+
+
+def lines(axis):
+    return {line.get_label(): line for line in axis.get_lines() if not line.get_label().startswith("_")}
+
+
+def test_mean_and_band_over_seeds():
+    fig = draw(rows([0.2, 0.4, 0.6]), rows([0.4, 0.8, 0.6], seed=1))
+    (axis,) = fig.axes
+    assert lines(axis)["AsymRE -0.1"].get_ydata() == pytest.approx([0.3, 0.6, 0.6])
+    low, high = (axis.collections[0].get_datalim(axis.transData).intervaly for _ in range(2))
+    assert low[0] == pytest.approx(0.2) and high[1] == pytest.approx(0.8)
+
+
+def test_models_data_sets_and_N_are_never_mixed():
+    for name, value, label in (("model", "B", "B"), ("dataset", "E", "E"), ("N", 20, "N = 20")):
+        first, second = rows([0.1, 0.1, 0.1]), rows([0.9, 0.9, 0.9], **{name: value})
+        drawn = lines(draw(first, second).axes[0])
+        mine = drawn[f"AsymRE -0.1, {label}"]
+        assert mine.get_ydata() == pytest.approx([0.9] * 3)
+        (other,) = [line for line in drawn.values() if line is not mine]
+        assert other.get_ydata() == pytest.approx([0.1] * 3)
+        assert other.get_linestyle() != mine.get_linestyle()
+
+
+def test_every_run_by_itself_in_a_panel_of_runs():
+    fig = draw(rows([0.1, 0.2], draw="runs"), rows([0.3, 0.4], draw="runs", seed=1))
+    drawn = [line.get_ydata().tolist() for line in fig.axes[0].get_lines()]
+    assert [0.1, 0.2] in drawn and [0.3, 0.4] in drawn
+    assert list(lines(fig.axes[0])) == ["AsymRE -0.1"]
+
+
+def test_colours_labels_and_controls():
+    fig = draw(
+        rows([0.5, 0.1], delta_v=0.0),
+        rows([0.5, 0.0], delta_v=0.2),
+        rows([0.5, 0.9], objective="grpo"),
+        rows([0.5, 0.8], delta_v=0.0, control=True),
+    )
+    drawn = lines(fig.axes[0])
+    assert set(drawn) == {"AsymRE 0 (critical)", "AsymRE +0.2", "GRPO", "AsymRE 0, N = 1"}
+    assert drawn["AsymRE 0 (critical)"].get_color() == drawn["AsymRE 0, N = 1"].get_color() == "#000000"
+    assert drawn["AsymRE 0 (critical)"].get_linewidth() > drawn["AsymRE 0, N = 1"].get_linewidth()
+
+
+def crosses(axis):
+    return [line.get_xydata()[0].tolist() for line in axis.get_lines() if line.get_marker() == "x"]
+
+
+def test_a_cross_stands_at_the_step_of_collapse_of_each_run():
+    fig = draw(rows([0.5, 0.1, 0.1], collapse_step=50.0), rows([0.5, 0.6, 0.1], seed=1))
+    assert crosses(fig.axes[0]) == [[50.0, 0.1]]
+    assert crosses(draw(rows([0.5, 0.1, 0.1], collapse_step=50.0, measure="entropy")).axes[0]) == []
+
+
+def test_accuracy_of_the_rollouts_is_a_step_line_of_the_same_runs():
+    train = {"measure": "train_accuracy"}
+    steps = pd.concat(
+        [rollouts(), rollouts(seed=1).assign(rollout_accuracy=[0.2, 0.4, 0.4]), rollouts(delta_v=0.2)]
+    )
+    fig = draw(rows([0.1, 0.2], **train), rows([0.3, 0.4], seed=1, **train), steps=steps)
+    (line,) = [line for line in fig.axes[0].get_lines() if line.get_drawstyle() == "steps-post"]
+    assert line.get_xdata().tolist() == [0, 100, 150]
+    assert line.get_ydata() == pytest.approx([0.3, 0.6, 0.6])
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        fig = draw(rows([0.2, 0.4, 0.6]))
+        add_caption(fig, "A caption.")
+        save(fig, folder, "figure")
+    for name in ("figure.pdf", "figure.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    return config.load(ROOT)
+
+
+def caption(c, name):
+    return captions.training_caption(c, name, c.figures[name])
+
+
+def test_caption_says_what_is_shown(cpu):
+    text = caption(cpu, "figure_3")
+    for part in (
+        "Llama-3.1-8B-Instruct: stand-in Llama decoder of 88,256 parameters, trained here from scratch",
+        "MATH: stand-in sums of 3 numbers",
+        "Rewards +1 and -1",
+        "N = 100 (the paper: 250)",
+        "AdamW at 0.0004 (asymre)",
+        "Seeds: 0, 1, 2.",
+        "bands: minimum to maximum",
+        "Moving average over 3 evaluation points",
+    ):
+        assert part in text, part
+    assert "Not run at this scale" not in text and "Thin dashed" not in text
+
+
+def test_caption_of_panels_with_different_seeds_and_controls(cpu):
+    text = caption(cpu, "figure_5")
+    assert "Seeds, panel by panel: 0, 1, 2, 3, 4, 5, 6; 0, 1, 2; 0, 1, 2." in text
+    assert "Thin dashed lines, not in the paper: controls at N = 1, mean over seeds 0, 1." in text
+
+
+def test_caption_says_what_the_scale_leaves_out_of_this_figure(cpu):
+    assert "Not run at this scale: delta_v -0.3, -0.2, 0.2, 0.3 and seeds 2." in caption(cpu, "figure_9")
+    smaller = cpu.figures["figure_9"].runs[0].model_copy(update={"delta_v": [-0.1, 0.3], "seeds": [0]})
+    figure = cpu.figures["figure_9"].model_copy(update={"runs": [smaller]})
+    assert "Not run at this scale: delta_v 0.3. " in captions.training_caption(cpu, "figure_9", figure)
