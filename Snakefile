@@ -42,12 +42,14 @@ SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
 
 
 FIGURES = [name for name in PLAN.figures if name != "calibration"]
+SUFFIXES = ("pdf", "png", "csv", "txt")
 BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
 
 
 def published(names):
-    """Markers of the published figures; a target that names ids notices a changed figure."""
-    return [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in names]
+    """The published figures with their markers; a target that names ids notices a changed figure."""
+    markers = [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in names]
+    return markers + [f"{RESULTS}/figures/{stem(name)}.{suffix}" for name in names for suffix in SUFFIXES]
 
 
 if not any(isinstance(handler, ProgressLine) for handler in logger.handlers):
@@ -63,6 +65,8 @@ rule all:
     input:
         published(FIGURES),
         f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+        f"{RESULTS}/configuration.yaml",
+        f"{RESULTS}/runs.csv",
 
 
 rule bandit:

@@ -17,9 +17,10 @@ CALIBRATION = """# Calibration of the learning rates
 
 `make calibration` runs AsymRE at one delta_v, and GRPO, with each candidate learning rate, and applies one
 rule: take the largest learning rate up to which the test accuracy at the end of no cycle falls by more than
-the tolerance below the cycle before, and the last cycle ends above the base policy (mean over seeds; the code is
-`asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a figure. One model and data set
-decides for all. It does look at the test problems that the figures use: only the learning rate is chosen so.
+the tolerance below the cycle before, and the last cycle ends above the base policy (mean over seeds; the
+code is `asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a figure. One model and
+data set decides for all. It does look at the test problems that the figures use: only the learning rate is
+chosen so.
 
 The chosen rates stand in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
 table.

@@ -118,7 +118,7 @@ def test_a_copy_of_results_in_a_fresh_clone_plans_nothing(finished, clone, tmp_p
     other = copy_sources(tmp_path / "without_times")
     shutil.copytree(finished / "results", other / "results", copy_function=shutil.copyfile)
     assert planned(other) == {}
-    shutil.copytree(finished / ".snakemake", other / ".snakemake")
+    shutil.copytree(finished / ".snakemake", other / ".snakemake", dirs_exist_ok=True)
     assert planned(other) == {}
 
 
@@ -169,13 +169,14 @@ def test_one_more_seed_adds_its_own_jobs(clone):
 def test_a_changed_objective_retrains_its_own_runs(clone):
     runs = (clone / "results/smoke/runs.csv").read_text().splitlines()
     grpo = {row.split(",")[-2] for row in runs if ",grpo," in row}
-    edit(clone / "asymre/objectives/grpo.py", "1e-4)", "1e-5)")
+    edit(clone / "asymre/objectives/grpo.py", "std_P1 + 1e-4", "std_P1 + 1e-5")
     assert planned(clone) == {
         "train_policy": len(grpo),
         "evaluate_policy": len(grpo),
         "plot_figure": 2,
         "figure_5": 1,
         "figure_13": 1,
+        "save_configuration": 1,
     }
 
 
@@ -260,8 +261,11 @@ def test_figure_scripts_run_by_hand_make_the_same_bytes(clone):
 
 
 def assert_same_files(old: Path, new: Path) -> None:
-    names = {str(p.relative_to(old)) for p in old.rglob("*") if p.is_file()} - {".snakemake_timestamp"}
-    assert names == {str(p.relative_to(new)) for p in new.rglob("*") if p.is_file()}
+    names, new_names = (
+        {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {".snakemake_timestamp"}
+        for folder in (old, new)
+    )
+    assert names == new_names
     _, different, errors = filecmp.cmpfiles(old, new, names, shallow=False)
     assert not different and not errors
 
