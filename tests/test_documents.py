@@ -59,6 +59,16 @@ def test_learning_rates_are_those_that_the_calibration_chose():
     assert chosen == config.load(ROOT).training.learning_rate.model_dump()
 
 
+def test_pins_name_every_version_and_no_host():
+    def names(file):
+        lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+        return [re.fullmatch(r"([A-Za-z0-9_.-]+)(==[0-9][A-Za-z0-9.]*)?", line) for line in lines]
+
+    pins, direct = names("requirements.txt"), names("requirements.in")
+    assert all(pin and pin[2] for pin in pins) and all(direct)
+    assert {d[1].lower() for d in direct} <= {pin[1].lower() for pin in pins}
+
+
 def test_links_between_documents_exist():
     for document in (ROOT / "README.md", ROOT / "docs/design.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
