@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from asymre import config, stale
 from asymre.artefact import identify
+from asymre.checks import stem
 from asymre.plan import Plan, build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +53,15 @@ def read_specs(results: Path, paths: set[str]) -> dict[str, dict]:
 
 
 def read_markers(results: Path) -> set[str]:
-    return {entry.name for entry in _entries(results / "figures/.current")}
+    """Ids of what is published: a marker counts while the files that it stands for exist."""
+    ids = {entry.name for entry in _entries(results / "figures/.current")}
+    return {id for id in ids if all(path.is_file() for path in _published(results, id.rpartition("-")[0]))}
+
+
+def _published(results: Path, name: str) -> list[Path]:
+    if name == "configuration":
+        return [results / "configuration.yaml", results / "runs.csv"]
+    return [results / f"figures/{stem(name)}.{suffix}" for suffix in ("pdf", "png", "csv", "txt")]
 
 
 def _entries(folder: Path) -> list[Path]:

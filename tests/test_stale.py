@@ -46,7 +46,8 @@ def make(folder, p, paths=None):
         write(folder / f"logs/{path}.log")
     for figure in p.figures.values() if paths is None else ():
         write(folder / f"figures/.current/{figure.id}")
-        write(folder / f"figures/{stem(figure.slug)}.pdf")
+        for suffix in ("pdf", "png", "csv", "txt"):
+            write(folder / f"figures/{stem(figure.slug)}.{suffix}")
         write(folder / f"logs/publish/{figure.id}.log")
     if paths is None:
         write(folder / f"figures/.current/{p.configuration_id}")
@@ -57,6 +58,11 @@ def make(folder, p, paths=None):
 def write(path, text="x"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def test_a_deleted_published_file_is_published_again(smoke, results):
+    (results / "figures/figure_03.png").unlink()
+    assert "Made already, but not published: figure_3" in report_of(smoke, results)
 
 
 def unpublish(folder, name):
