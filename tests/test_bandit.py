@@ -267,7 +267,7 @@ def test_figures_save_the_same_bytes_twice(limit_table, improvement_table, thres
         saved = []
         for folder in ("first", "second"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            fig = plot(table, title="A title")
+            fig = plot(table, title="A title", width=7.0, height=3.5)
             style.add_caption(fig, "A caption of several words. " * 12)
             saved.append([p.read_bytes() for p in style.save(fig, tmp_path / folder, stem)])
         assert saved[0] == saved[1]
