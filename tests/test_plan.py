@@ -321,6 +321,16 @@ def test_every_artefact_is_named_by_its_specification(cpu):
         assert (ROOT / "scripts" / cpu.script(path)).is_file()
 
 
+def test_order_of_figures_models_and_tasks_changes_no_id():
+    c = config.load(ROOT, {"scale": "smoke"})
+    sections = ("figures", "models", "datasets", "stand_ins", "tasks")
+    turned = {name: dict(reversed(getattr(c, name).items())) for name in sections}
+    first, second = (plan.build(ROOT, x) for x in (c, c.model_copy(update=turned)))
+    assert list(first.figures) != list(second.figures)
+    assert set(first.artefacts) == set(second.artefacts)
+    assert first.configuration_id == second.configuration_id
+
+
 def test_different_specifications_have_different_ids(cpu):
     overlays = [{"scale": "smoke"}, *(overlay for overlay, _ in OVERLAYS.values())]
     specs = {}
