@@ -17,7 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from asymre import config as configuration_files
 from asymre import plan as planning
-from asymre.checks import stem
+from asymre.checks import PUBLISHED, stem
 from asymre.progress import ProgressLine
 
 min_version("9.0")
@@ -42,14 +42,13 @@ SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
 
 
 FIGURES = [name for name in PLAN.figures if name != "calibration"]
-SUFFIXES = ("pdf", "png", "csv", "txt")
 BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
 
 
 def published(names):
     """The published figures with their markers; a target that names ids notices a changed figure."""
     markers = [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in names]
-    return markers + [f"{RESULTS}/figures/{stem(name)}.{suffix}" for name in names for suffix in SUFFIXES]
+    return markers + [f"{RESULTS}/figures/{stem(name)}.{suffix}" for name in names for suffix in PUBLISHED]
 
 
 if not any(isinstance(handler, ProgressLine) for handler in logger.handlers):

@@ -9,6 +9,7 @@ from asymre.arithmetic import TEST_SHARE, Arithmetic
 from asymre.schema import Configuration, Figure, LeaveOut, Sweep
 
 NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
+PUBLISHED = ("pdf", "png", "csv", "txt")  # files of a published figure, by suffix
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 

@@ -116,7 +116,7 @@ def build(root: Path, configuration: Configuration) -> Plan:
 def _bandit_figure(b: Builder, name: str, figure: Figure) -> Artefact:
     section = b.configuration.bandit
     experiment = {"entropy": "limit"}.get(figure.experiment, figure.experiment)
-    settings = {name: getattr(section, name) for name in BANDIT_SETTINGS[experiment]}
+    settings = {key: getattr(section, key) for key in BANDIT_SETTINGS[experiment]}
     data = b.make("bandit", experiment, {"experiment": experiment, "settings": settings})
     params = _frame(figure) | {
         "experiment": figure.experiment,

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from asymre import config, stale
 from asymre.artefact import identify
-from asymre.checks import stem
+from asymre.checks import PUBLISHED, stem
 from asymre.plan import Plan, build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,7 @@ def read_markers(results: Path) -> set[str]:
 def _published(results: Path, name: str) -> list[Path]:
     if name == "configuration":
         return [results / "configuration.yaml", results / "runs.csv"]
-    return [results / f"figures/{stem(name)}.{suffix}" for suffix in ("pdf", "png", "csv", "txt")]
+    return [results / f"figures/{stem(name)}.{suffix}" for suffix in PUBLISHED]
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from asymre import config
 from asymre.config import ConfigurationError
 from asymre.schema import Configuration, Section
+from tests.test_workflow import copy_sources
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER, CPU, OWN = "config/paper.yaml", "config/scale/cpu.yaml", "own.yaml"
@@ -516,12 +517,7 @@ def test_every_part_of_the_schema_has_typos_tried():
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    copied = tmp_path_factory.mktemp("repository")
-    for name in ("rules", "scripts", "asymre", "config", "profiles", "docs"):
-        shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "requirements.txt"):
-        shutil.copy(ROOT / name, copied)
-    return copied
+    return copy_sources(tmp_path_factory.mktemp("workflow") / "repository")
 
 
 @pytest.mark.parametrize(

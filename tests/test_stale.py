@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from asymre import config, plan, stale
 from asymre.checks import stem
 from scripts import prune, why
+from tests.test_workflow import copy_sources
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -448,12 +449,7 @@ def test_superfluous_takes_no_other_name(path, smoke):
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    copied = tmp_path_factory.mktemp("repository")
-    for name in ("rules", "scripts", "asymre", "config", "profiles", "docs"):
-        shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "requirements.txt"):
-        shutil.copy(ROOT / name, copied)
-    return copied
+    return copy_sources(tmp_path_factory.mktemp("workflow") / "repository")
 
 
 def run(folder, *command):
