@@ -44,7 +44,7 @@ RESULTS = f"results/{CONFIGURATION.results}"
 SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
 
 
-FIGURES = [name for name in PLAN.figures if name != "calibration"]
+FIGURES = PLAN.of_target("all")
 BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
 
 
@@ -79,6 +79,12 @@ rule bandit:
 rule training:
     input:
         published([name for name in FIGURES if name not in BANDIT]),
+
+
+# Not the paper's: figures A to C.
+rule beyond:
+    input:
+        published(PLAN.of_target("beyond")),
 
 
 include: "rules/common.smk"

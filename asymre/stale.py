@@ -147,7 +147,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _default_figures(plan: Plan) -> list[Artefact]:
-    return [figure for name, figure in plan.figures.items() if name != "calibration"]
+    return [plan.figures[name] for name in plan.of_target("all")]
 
 
 # --- prune: what no target names ----------------------------------------------------------------
