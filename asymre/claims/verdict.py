@@ -33,7 +33,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim about one subject. runs, seeds: what it rests on, in words; detail: counts behind the effect."""
+    """A claim about one subject. runs, seeds: what it rests on, in words; detail: the counts behind it."""
 
     number: str
     claim: Claim
