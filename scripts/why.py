@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from asymre import config, stale
-from asymre.artefact import identify
+from asymre.artefact import RECORD, identify
 from asymre.checks import PUBLISHED, stem
 from asymre.plan import Plan, build
 
@@ -45,9 +45,10 @@ def read_specs(results: Path, paths: set[str]) -> dict[str, dict]:
     for path in sorted(paths):
         try:
             spec = json.loads((results / path / "spec.json").read_text())
+            spec.pop(RECORD, None)
             if f"{spec['kind']}/{identify(spec)}" == path:
                 specs[path] = spec
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return specs
 
