@@ -6,6 +6,7 @@ made on another machine, may differ in the last bits, and the record says in whi
 
 import hashlib
 import json
+import os
 import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ class Damaged(Exception):
 
     def __init__(self, folder: Path, findings: list[str]):
         super().__init__(f"{folder}: {'; '.join(findings)}")
-        self.findings = findings
+        self.folder, self.findings = folder, findings
 
 
 def record(
@@ -60,21 +61,42 @@ def check(folder: Path) -> dict[str, Any]:
     """The specification of a folder that is as it was made. Raises Damaged, which names each file."""
     spec = read_spec(folder)
     recorded, found = spec[RECORD]["files"], files_in(folder)
-    findings = [f"{name}: missing" for name in recorded if name not in found]
-    findings += [f"{name}: foreign, no job wrote it" for name in found if name not in recorded]
-    both = {name: path for name, path in found.items() if name in recorded}
-    for name, now in hash_files(both).items():
+    findings = [f"{name}: foreign, no job wrote it" for name in found if name not in recorded]
+    findings += differences(folder, recorded)
+    if findings:
+        raise Damaged(folder, sorted(findings))
+    return spec
+
+
+def differences(folder: Path, recorded: dict[str, dict[str, Any]]) -> list[str]:
+    """What is another in the files below `folder` than what was recorded of them, a line a file."""
+    findings = []
+    for name, now in hash_files({name: folder / name for name in recorded}).items():
         size, expected = now.get("bytes"), recorded[name]["bytes"]
-        if "error" in now:
+        if not (folder / name).exists():
+            findings.append(f"{name}: missing")
+        elif "error" in now:
             findings.append(f"{name}: cannot be read: {now['error']}")
         elif size != expected:
             what = "truncated" if size < expected else "altered"
             findings.append(f"{name}: {what}, {size} bytes instead of {expected}")
         elif now != recorded[name]:
             findings.append(f"{name}: altered, its hash is another")
-    if findings:
-        raise Damaged(folder, sorted(findings))
-    return spec
+    return findings
+
+
+def other_inputs(specs: dict[str, dict[str, Any]]) -> list[str]:
+    """What was made from another content than its input has now; inputs that are gone say nothing.
+
+    specs: of intact folders, by path below results/<name>/.
+    """
+    contents = {path: content(spec) for path, spec in specs.items()}
+    return [
+        f"{path}: made from another {read} than the one that is there now"
+        for path, spec in specs.items()
+        for read, recorded in spec[RECORD]["inputs"].items()
+        if contents.get(read, recorded) != recorded
+    ]
 
 
 def read_spec(folder: Path) -> dict[str, Any]:
@@ -104,6 +126,26 @@ def read_spec(folder: Path) -> dict[str, Any]:
 def content(spec: dict[str, Any]) -> str:
     """One hash over all that a folder holds: two folders with equal files have the same."""
     return hashlib.sha256(canonical(spec[RECORD]["files"]).encode()).hexdigest()
+
+
+def write_marker(marker: Path, published: list[Path], inputs: dict[str, str]) -> None:
+    """A marker, `results/<name>/figures/.current/<id>`, that records the files that it stands for."""
+    results = marker.parents[2]
+    files = hash_files({path.relative_to(results).as_posix(): path for path in published})
+    temporary = marker.with_name(f".{marker.name}.{os.getpid()}.partial")
+    temporary.write_text(json.dumps({RECORD: {"files": files, "inputs": inputs}}, indent=1) + "\n")
+    os.replace(temporary, marker)
+
+
+def read_marker(marker: Path) -> dict[str, Any]:
+    """The record of a marker; its files, by path below results/<name>/, unseen. Raises Damaged."""
+    try:
+        record = json.loads(marker.read_bytes())
+        if all(isinstance(record[RECORD][key], dict) for key in ("files", "inputs")):
+            return record
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise Damaged(marker.parent, [f"{marker.name}: damaged"])
 
 
 def files_in(folder: Path) -> dict[str, Path]:
