@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -191,9 +192,11 @@ def machine_class(gpu: bool = False) -> dict[str, str]:
 
 
 def _processor() -> str:
+    """Vendor, family, model and name: under virtual machines the name alone says little."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor())
+        return platform.processor()
+    fields = dict(re.findall(r"^(.*?)\s*: (.*)$", first, re.M))
+    known = [fields[key] for key in ("vendor_id", "cpu family", "model", "model name") if key in fields]
+    return " ".join(known) or platform.processor()

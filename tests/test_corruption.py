@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asymre import config, provenance
+from asymre.checks import PUBLISHED
 from asymre.plan import Plan, build
 from scripts import publish_figure, verify
 from tests.test_workflow import ROOT, copy_sources, snakemake
@@ -206,7 +207,7 @@ def test_what_is_gone_is_no_finding(plan, results):
     assert findings(results) == []
 
 
-@pytest.mark.parametrize("suffix", ["pdf", "png", "csv", "txt"])
+@pytest.mark.parametrize("suffix", PUBLISHED)
 def test_a_published_figure_is_compared(plan, results, suffix):
     flip_a_bit(results / f"figures/figure_2.{suffix}")
     assert findings(results) == [f"figures/figure_2.{suffix}: altered, its hash is another"]
@@ -279,3 +280,19 @@ def test_snakemake_draws_no_figure_from_a_damaged_file(plan, made, tmp_path):
     shutil.rmtree(results / path)
     snakemake(clone, "figure_5", "--configfile", "small.yaml")
     assert (results / "figures/figure_05.pdf").is_file()
+
+
+def test_the_chain_of_a_figure_reaches_its_base_policies(plan, results):
+    page = (results / "figures/figure_5.chain.html").read_text()
+    behind = [path for path in needed(plan) if "bandit" not in path and "figure_2" not in path]
+    assert len(behind) == 13
+    for path in behind:
+        content = provenance.content(provenance.read_spec(results / path))[:12]
+        assert f"<td>{path.partition('/')[2]}</td><td>{content}</td>" in page
+    assert "not kept" not in page and "damaged" not in page
+    # What is gone, or cannot be read, says so.
+    shutil.rmtree(results / of_kind(plan, "rollouts")[0])
+    truncate(results / of_kind(plan, "problems")[0] / "spec.json")
+    publish(plan, results, "figure_5")
+    page = (results / "figures/figure_5.chain.html").read_text()
+    assert page.count("(not kept)") == page.count("(damaged)") == 1

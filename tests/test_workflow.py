@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from asymre.artefact import identify
+from asymre.checks import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ["Snakefile", "rules", "scripts", "asymre", "config", "envs", "profiles", "docs"]
@@ -90,7 +91,7 @@ def clone(finished, tmp_path) -> Path:
 def test_smoke_run_makes_all_figures(finished):
     figures = finished / "results/smoke/figures"
     for number in range(1, 14):
-        for suffix in ("pdf", "png", "csv", "txt"):
+        for suffix in PUBLISHED:
             file = figures / f"figure_{number:02d}.{suffix}"
             assert file.stat().st_size > 50, file
     assert (finished / "results/smoke/configuration.yaml").is_file()
