@@ -94,7 +94,7 @@ def page(title: str, content: str, links: list[Link]) -> str:
 
 def _row(link: Link, numbers: dict[str, int]) -> str:
     number = numbers[link.path]
-    read = " ".join(f'<a href="#n{numbers[path]}">{numbers[path]}</a>' for path in link.inputs)
+    read = " ".join(f'<a href="#n{n}">{n}</a>' for n in sorted(numbers[path] for path in link.inputs))
     contents = " and ".join(content[:DIGITS] for content in link.contents)
     cells = [str(number), link.path.partition("/")[2], contents]
     state = f"({link.state})" if link.state else ""

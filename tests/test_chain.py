@@ -57,6 +57,6 @@ def test_the_page_numbers_and_links():
         "1": "f-1", "2": "a-1", "3": "b-1", "4": "a-1", "5": "b-1", "6": "r-1", "7": "m-1", "8": "p-1"
     }  # fmt: skip
     assert set(re.findall(r'href="#n(\d+)"', page)) <= set(rows)
-    assert re.search(r'id="n3">.*?<a href="#n8">8</a> <a href="#n5">5</a>', page)
+    assert re.search(r'id="n3">.*?<a href="#n5">5</a> <a href="#n8">8</a>', page)
     assert "<td>0123456789ab</td>" in page and "not kept" in page
     assert "7 folders: x &amp; y; Python 3.11; torch 2" in page
