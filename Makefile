@@ -10,7 +10,7 @@ CONFIG ?=
 SELECT := $(if $(CONFIG),--configfile $(CONFIG),--config scale=$(SCALE))
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: figures smoke test test-scale setup setup-vllm plan rehearsal report gallery calibration why prune reference lint help
+.PHONY: figures smoke test test-scale setup setup-vllm plan rehearsal report gallery calibration why prune verify archive reference lint help
 
 figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures/
 	$(SNAKEMAKE) $(SELECT)
@@ -71,6 +71,12 @@ why: setup ## what `make figures` would make, and what changed
 
 prune: setup ## list results that no current target names; YES=1 removes them
 	@$(BIN)/python scripts/prune.py $(subst --config scale=,--scale ,$(SELECT)) $(if $(YES),--yes)
+
+verify: setup ## compare every result with what was recorded when it was made
+	@$(BIN)/python scripts/verify.py $(subst --config scale=,--scale ,$(SELECT))
+
+archive: setup ## results/<scale>.tar with all that the current targets name; a clone plus it plans nothing
+	@$(BIN)/python scripts/archive.py $(subst --config scale=,--scale ,$(SELECT))
 
 reference: setup ## config/schema.json, the references and envs/*.yaml from the code and the pins
 	$(BIN)/python scripts/write_reference.py

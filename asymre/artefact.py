@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HASH_DIGITS = 10
+RECORD = "made"  # the part of spec.json that says how it came out (asymre/provenance.py)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,9 @@ class Artefact:
 
 
 def identify(spec: dict[str, Any]) -> str:
-    """The id of a specification: slug and first digits of the hash of its canonical JSON."""
-    return f"{spec['slug']}-{hashlib.sha256(canonical(spec).encode()).hexdigest()[:HASH_DIGITS]}"
+    """The id of a specification: slug and first digits of a hash of its canonical JSON without the record."""
+    asked = {key: value for key, value in spec.items() if key != RECORD}
+    return f"{spec['slug']}-{hashlib.sha256(canonical(asked).encode()).hexdigest()[:HASH_DIGITS]}"
 
 
 def canonical(value: Any) -> str:

@@ -11,7 +11,7 @@ from asymre.schema import WITH_DELTA_V, Configuration, Figure, LeaveOut, Sweep
 NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
 # Of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-PUBLISHED = ("pdf", "png", "csv", "txt")  # files of a published figure, by suffix
+PUBLISHED = ("pdf", "png", "csv", "txt", "chain.html")  # files of a published figure, by suffix
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 

@@ -18,10 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from asymre.artefact import identify
+from asymre import provenance
+from asymre.artefact import RECORD, identify
 from asymre.fingerprint import tree_hash
 
 ROOT = Path(__file__).parent.parent
+# What this job has read: the content of each checked folder, by its path below results/<name>/.
+_read_folders: dict[str, str] = {}
+LISTED = 3  # damaged files that a message names
 ENVIRONMENTS = "run make setup (or make setup-vllm for vLLM's environment)"
 
 
@@ -41,7 +45,8 @@ def run(make: Callable[..., None], *, options: dict[str, Any] | None = None, bes
         sys.exit(f"usage: {sys.argv[0]} SPEC OUTPUT [PART ...]\n{__doc__}")
     try:
         given, parts = _options(sys.argv[3:], options or {})
-        _run(partial(make, **given), sys.argv[1], Path(sys.argv[2]), parts, beside)
+        gpu = given.get("device") == "cuda"
+        _run(partial(make, **given), sys.argv[1], Path(sys.argv[2]), parts, beside, gpu)
     except InputError as error:
         sys.exit(f"error: {error}")
 
@@ -62,20 +67,23 @@ def beside(artefact: Path, folder: str) -> Path:
     return _checked_input(artefact.parent.parent / folder / artefact.name)
 
 
-def _run(make, spec_argument: str, output: Path, parts: list[Path], beside=()) -> None:
+def _run(make, spec_argument: str, output: Path, parts: list[Path], beside=(), gpu=False) -> None:
+    _read_folders.clear()
     if "torch" in sys.modules:
         # Two threads on small tensors are many times slower, and the order of sums would depend on it.
         sys.modules["torch"].set_num_threads(1)
     text = sys.stdin.read() if spec_argument == "-" else _read(Path(spec_argument))
     spec = json.loads(text)
+    spec.pop(RECORD, None)  # of another making, where SPEC is an artefact's own file
     if identify(spec) != output.name:
         raise InputError(f"{output}: the specification belongs to {identify(spec)}; use that name")
     changed = [file for file, digest in spec["code"].items() if tree_hash(ROOT / file) != digest]
     # Made by other code or packages, the result would not be what its name says.
     if changed:
         raise InputError(f"{', '.join(changed)} changed since this job was planned; run snakemake again")
+    packages = {name: _installed(name) for name in spec["packages"]}
     for name, pinned in spec["packages"].items():
-        installed = _installed(name)
+        installed = packages[name]
         if installed.partition("+")[0] != pinned.partition("+")[0]:
             raise InputError(
                 f"{name} {installed} is installed, the pinned version is {pinned}: {ENVIRONMENTS}"
@@ -94,16 +102,35 @@ def _run(make, spec_argument: str, output: Path, parts: list[Path], beside=()) -
     started = time.monotonic()
     try:
         make(spec["params"], inputs, unfinished)
+        machine = provenance.machine_class(gpu)
         # The artefact itself comes last: where it is, what stands beside it was there.
         for source, target in [
             *((unfinished / name, results / name / output.name) for name in beside),
             (unfinished, output),
         ]:
-            (source / "spec.json").write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n")
+            _make_readable(source)
+            recorded = provenance.record(
+                spec,
+                source,
+                kind=target.parent.name,
+                inputs=_read_folders,
+                packages=packages,
+                machine=machine,
+            )
+            (source / "spec.json").write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
             _put_in_place(source, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     print(f"done in {time.monotonic() - started:.1f} s: {output}", flush=True)
+
+
+def _make_readable(folder: Path) -> None:
+    """The usual rights for every file: safetensors gives its files to the owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in provenance.files_in(folder).values():
+        if path.stat().st_nlink == 1:  # a further link is a file of the hub's cache: not ours to change
+            path.chmod(0o666 & ~umask)
 
 
 def _put_in_place(source: Path, target: Path) -> None:
@@ -127,15 +154,19 @@ def _installed(name: str) -> str:
 
 
 def _checked_input(folder: Path) -> Path:
-    """The folder, if its spec.json says that it is what its name says."""
-    try:
-        spec = json.loads(_read(folder / "spec.json"))
-        found = identify(spec)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{folder / 'spec.json'}: damaged; {_remedy(folder)}") from None
-    if found != folder.name:
-        raise InputError(f"{folder}: its spec.json belongs to {found}; {_remedy(folder)}")
+    """The folder, if all of it is as it was made."""
+    path = f"{folder.parent.name}/{folder.name}"
+    if path not in _read_folders:
+        try:
+            _read_folders[path] = provenance.content(provenance.check(folder))
+        except provenance.Damaged as error:
+            raise InputError(f"{_brief(folder, error.findings)}; {_remedy(folder)}") from None
     return folder
+
+
+def _brief(folder: Path, findings: list[str]) -> str:
+    more = [f"and {len(findings) - LISTED} more"] if len(findings) > LISTED else []
+    return "; ".join([*(f"{folder}/{finding}" for finding in findings[:LISTED]), *more])
 
 
 def _remedy(folder: Path) -> str:

@@ -49,6 +49,12 @@ for name, figure in PLAN.figures.items():
             pdf=f"{RESULTS}/figures/{stem(name)}.pdf",
             csv=f"{RESULTS}/figures/{stem(name)}.csv",
             txt=f"{RESULTS}/figures/{stem(name)}.txt",
+            chain=report(
+                f"{RESULTS}/figures/{stem(name)}.chain.html",
+                caption="../docs/report/chain.rst",
+                category="Provenance",
+                labels={"figure": name},
+            ),
         log:
             f"{RESULTS}/logs/publish/{figure.id}.log",
         priority: 3

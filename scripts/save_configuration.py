@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from asymre import provenance
+
 
 def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -28,7 +30,7 @@ def save(configuration: dict, runs: list[dict], marker: Path, yaml_path: Path, c
     writer.writeheader()
     writer.writerows(runs)
     write_whole(csv_path, table.getvalue())
-    marker.touch()
+    provenance.write_marker(marker, [yaml_path, csv_path], {})
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from asymre import config, stale
-from asymre.artefact import identify
+from asymre.artefact import RECORD, identify
 from asymre.checks import PUBLISHED, stem
 from asymre.plan import Plan, build
+from asymre.schema import Configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,12 +27,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     return options
 
 
-def chosen_plan(root: Path, scale: str | None, configfile: Path | None) -> tuple[Plan, Path]:
-    """The plan, and the folder of its results, as seen from here. Raises ConfigurationError."""
+def chosen(root: Path, scale: str | None, configfile: Path | None) -> tuple[Configuration, Path]:
+    """The configuration, and the folder of its results, as seen from here. Raises ConfigurationError."""
     overlay = config.read(configfile) if configfile else {}
     overlay |= {"scale": scale} if scale else {}
     configuration = config.load(root, overlay, str(configfile or "--scale"))
-    return build(root, configuration), Path("results") / configuration.results
+    return configuration, Path("results") / configuration.results
+
+
+def chosen_plan(root: Path, scale: str | None, configfile: Path | None) -> tuple[Plan, Path]:
+    """The plan, and the folder of its results, as seen from here. Raises ConfigurationError."""
+    configuration, results = chosen(root, scale, configfile)
+    return build(root, configuration), results
 
 
 def existing_paths(results: Path) -> set[str]:
@@ -45,9 +52,10 @@ def read_specs(results: Path, paths: set[str]) -> dict[str, dict]:
     for path in sorted(paths):
         try:
             spec = json.loads((results / path / "spec.json").read_text())
+            spec.pop(RECORD, None)
             if f"{spec['kind']}/{identify(spec)}" == path:
                 specs[path] = spec
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return specs
 

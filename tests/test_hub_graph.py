@@ -121,6 +121,10 @@ def test_what_is_large_goes_when_nothing_reads_it(project):
     assert left(project, "cycles") == ["12", "12", "18", "18", "6", "6"]
     assert left(project, "policies") == left(project, "state") == ["18", "18"]
     assert left(project, "snapshots") == []
+    # The chain goes on behind what is gone: the cycles say what was read.
+    page = (project / "results/stub/figures/figure_05.chain.html").read_text()
+    assert page.index("<h2>evaluation") < page.index("<h2>cycles") < page.index("<h2>base_policy")
+    assert page.count("(not kept)") == 4 + 4 + 6, "policies, state between cycles; all snapshots"
 
     # More steps go on from there.
     before = (project / "results/stub/figures/figure_05.csv").read_text()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre import config, plan, stale
-from asymre.checks import stem
+from asymre.checks import PUBLISHED, stem
 from asymre.hub_graph import BESIDE
 from asymre.plan import build
 from scripts import prune, why
@@ -49,7 +49,7 @@ def make(folder, p, paths=None):
         write(folder / f"logs/{path}.log")
     for figure in p.figures.values() if paths is None else ():
         write(folder / f"figures/.current/{figure.id}")
-        for suffix in ("pdf", "png", "csv", "txt"):
+        for suffix in PUBLISHED:
             write(folder / f"figures/{stem(figure.slug)}.{suffix}")
         write(folder / f"logs/publish/{figure.id}.log")
     if paths is None:

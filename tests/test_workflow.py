@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from asymre.artefact import identify
+from asymre.checks import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ["Snakefile", "rules", "scripts", "asymre", "config", "envs", "profiles", "docs"]
@@ -90,7 +91,7 @@ def clone(finished, tmp_path) -> Path:
 def test_smoke_run_makes_all_figures(finished):
     figures = finished / "results/smoke/figures"
     for number in range(1, 14):
-        for suffix in ("pdf", "png", "csv", "txt"):
+        for suffix in PUBLISHED:
             file = figures / f"figure_{number:02d}.{suffix}"
             assert file.stat().st_size > 50, file
     assert (finished / "results/smoke/configuration.yaml").is_file()
@@ -266,9 +267,10 @@ def test_figure_scripts_run_by_hand_make_the_same_bytes(clone):
     assert done.returncode == 0 and (published / "figure_05.pdf").is_file(), done.stdout
 
 
-def assert_same_files(old: Path, new: Path) -> None:
+def assert_same_files(old: Path, new: Path, but: tuple[str, ...] = ()) -> None:
     names, new_names = (
-        {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {".snakemake_timestamp"}
+        {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+        - {".snakemake_timestamp", *but}
         for folder in (old, new)
     )
     assert names == new_names
@@ -283,11 +285,53 @@ def test_one_job_a_cycle_gives_the_same_bytes_as_one_job_a_run(finished, clone, 
     snakemake(clone, "figure_13", "--configfile", "split.yaml")
     assert planned(clone, "figure_13", "--configfile", "split.yaml") == {}
     for folder in (clone / "results/split/training").iterdir():
-        assert_same_files(finished / "results/smoke/training" / folder.name, folder)
+        # The record says what was read, here the cycles.
+        assert_same_files(finished / "results/smoke/training" / folder.name, folder, but=("spec.json",))
+        read = json.loads((folder / "spec.json").read_text())["made"]["inputs"]
+        assert len(read) == 2 and all(path.startswith("cycles/") for path in read)
     # The choice is in no id: with the pieces gone, the runs are still the runs.
     shutil.rmtree(clone / "results/split/cycles")
     (clone / "split.yaml").write_text("scale: smoke\nresults: split\n")
     assert planned(clone, "figure_13", "--configfile", "split.yaml") == {}
+
+
+def archive(clone: Path) -> tuple[int, str]:
+    done = by_hand(clone, "archive.py", "--scale", "smoke")
+    return done.returncode, done.stdout
+
+
+def test_a_clone_plus_the_archive_plans_nothing(clone, tmp_path):
+    results = clone / "results/smoke"
+    stray = results / "training/somebody_else-0123456789"
+    stray.mkdir()
+    code, output = archive(clone)
+    assert code == 0 and "artefacts and published figures" in output, output
+    packed = (clone / "results/smoke.tar").read_bytes()
+    other = copy_sources(tmp_path / "other")
+    subprocess.run(["tar", "-xf", clone / "results/smoke.tar"], cwd=other, check=True)
+    assert planned(other) == {}
+    stray.rmdir()
+    for folder in results.glob("*/*-*"):
+        assert_same_files(folder, other / folder.relative_to(clone))
+    assert by_hand(other, "verify.py", "--scale", "smoke").returncode == 0
+    # Names and content alone: from the extracted copy come the same bytes.
+    assert archive(other)[0] == 0 and (other / "results/smoke.tar").read_bytes() == packed
+    assert not list((clone / "results").glob(".*.partial"))
+
+
+def test_an_archive_of_damaged_or_missing_results_is_refused(clone):
+    results = clone / "results/smoke"
+    (results / "figures/figure_03.pdf").unlink()
+    marker = next((results / "figures/.current").glob("figure_5-*"))
+    marker.unlink()
+    weights = next((results / "base_policy").glob("*/model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    code, output = archive(clone)
+    assert code == 1 and "3 findings, nothing packed" in output, output
+    assert "results/smoke/figures/figure_03.pdf: missing" in output
+    assert f"results/smoke/figures/.current/{marker.name}: missing" in output
+    assert f"{weights.relative_to(clone)}: truncated" in output
+    assert not list((clone / "results").glob("*tar*"))
 
 
 def test_calibration_target(clone):
@@ -296,35 +340,6 @@ def test_calibration_target(clone):
     output = snakemake(clone, "calibration", "--config", "scale=smoke")
     table = (clone / "results/smoke/figures/calibration.csv").read_text()
     assert table.startswith("objective,learning_rate,step,accuracy,still_improves,chosen"), output
-
-
-@pytest.mark.parametrize(
-    ("kind", "file"),
-    [("problems", "train.parquet"), ("base_policy", "model.safetensors"), ("rollouts", "rollouts.parquet")],
-)
-def test_a_truncated_input_is_named_and_nothing_is_written(clone, kind, file):
-    old, new = remade(clone, "training")
-    spec = json.loads((old / "spec.json").read_text())
-    role = "policy" if kind == "base_policy" else kind
-    damaged = clone / "results/smoke" / spec["inputs"][role] / file
-    damaged.write_bytes(damaged.read_bytes()[:-100])
-    done = by_hand(clone, "train_policy.py", old / "spec.json", new)
-    assert done.returncode != 0
-    assert str(damaged if kind != "base_policy" else damaged.parent) in done.stdout
-    assert "delete the folder" in done.stdout and "Traceback" not in done.stdout
-    assert not new.exists() and not list(new.parent.glob("*.partial"))
-
-
-def test_a_folder_that_is_not_what_its_name_says_is_refused(clone):
-    old, new = remade(clone, "training")
-    spec = json.loads((old / "spec.json").read_text())
-    rollouts = clone / "results/smoke" / spec["inputs"]["rollouts"]
-    other = json.loads((rollouts / "spec.json").read_text())
-    other["params"]["seed"] += 1
-    (rollouts / "spec.json").write_text(json.dumps(other))
-    done = by_hand(clone, "train_policy.py", old / "spec.json", new)
-    assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert rollouts.name in done.stdout and "delete the folder" in done.stdout
 
 
 def test_other_packages_than_the_pinned_are_refused(clone):

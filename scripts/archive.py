@@ -1,0 +1,85 @@
+"""Pack the results that the current targets name into results/<name>.tar; extracted, nothing is planned.
+
+python scripts/archive.py [--scale NAME] [--configfile FILE]
+"""
+
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from asymre import provenance, stale
+from asymre.artefact import RECORD
+from asymre.config import ConfigurationError
+from asymre.hub_graph import BESIDE
+from asymre.plan import Plan
+from scripts.verify import paths_in, verify
+from scripts.why import ROOT, chosen_plan, parser
+
+
+def named(plan: Plan, path: str) -> bool:
+    """Whether a target of the plan names what has this path: an artefact, what stands beside it, a marker."""
+    folder, _, id = path.rpartition("/")
+    if folder == "figures/.current":
+        return id in {plan.configuration_id, *(figure.id for figure in plan.figures.values())}
+    return f"{'cycles' if folder in BESIDE else folder}/{id}" in plan.artefacts
+
+
+def missing(plan: Plan, paths: list[str]) -> list[str]:
+    """What the default target names and what is not there; files behind a marker are compared with it."""
+    markers = [figure.id for figure in stale.default_figures(plan)] + [plan.configuration_id]
+    return [f"figures/.current/{id}: missing" for id in markers if f"figures/.current/{id}" not in paths]
+
+
+def files_of(results: Path, records: dict[str, dict]) -> list[Path]:
+    """All files of artefacts and markers, with the files that the records are in."""
+    files = []
+    for path, record in records.items():
+        if path.startswith("figures/"):
+            files += [results / path, *(results / name for name in record[RECORD]["files"])]
+        else:
+            files += [results / path / "spec.json", *provenance.files_in(results / path).values()]
+    return sorted(files)
+
+
+def pack(files: list[Path], target: Path) -> None:
+    """The files in this order, written whole or not at all; the bytes depend on names and content alone."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with tarfile.open(temporary, "w") as tar:
+            for path in files:
+                entry = tarfile.TarInfo(path.as_posix())
+                entry.size, entry.mode = path.stat().st_size, 0o644
+                with path.open("rb") as stream:
+                    tar.addfile(entry, stream)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser(__doc__.partition("\n")[0]).parse_args(arguments)
+    try:
+        plan, results = chosen_plan(ROOT, options.scale, options.configfile)
+    except ConfigurationError as error:
+        sys.exit(f"error: {error}")
+    paths = [path for path in paths_in(results) if named(plan, path)]
+    found = verify(results, paths)
+    wrong = missing(plan, paths) + found.findings
+    for finding in wrong:
+        print(f"{results}/{finding}")
+    if wrong:
+        sys.exit(f"{len(wrong)} findings, nothing packed: run snakemake (first delete what is damaged)")
+    target = results.with_name(f"{results.name}.tar")
+    try:
+        pack(files_of(results, found.records), target)
+    except OSError as error:
+        sys.exit(f"error: {target}: {error}")
+    size = target.stat().st_size / 1e9
+    print(f"{target}: {found.totals()} ({size:.3g} GB packed); in a clone: tar -xf {target.name}")
+
+
+if __name__ == "__main__":
+    main()
