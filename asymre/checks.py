@@ -12,6 +12,7 @@ NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
 # Of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 PUBLISHED = ("pdf", "png", "csv", "txt", "chain.html")  # files of a published figure, by suffix
+PUBLISHED_CLAIMS = ("csv", "md", "rst")  # files of a table of claims
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 
@@ -47,6 +48,13 @@ def nearest(name: Any, valid: Any, listing: bool = True) -> str:
 def stem(figure: str) -> str:
     """Name of a figure's published files: `figure_3` becomes `figure_03`, so that they sort."""
     return re.sub(r"(?<=_)(\d)$", r"0\1", figure)
+
+
+def published_files(name: str) -> list[str]:
+    """Where a figure, or a table of claims, is published, by path below results/<name>/."""
+    if name.startswith("claims"):
+        return [f"{name}.{suffix}" for suffix in PUBLISHED_CLAIMS]
+    return [f"figures/{stem(name)}.{suffix}" for suffix in PUBLISHED]
 
 
 def _names(c: Configuration) -> Iterator[Problem]:

@@ -55,9 +55,19 @@ class Plan:
         """The file name of the script that makes an artefact."""
         return self.scripts[path].removeprefix("scripts/")
 
-    def of_target(self, target: str) -> list[str]:
+    @property
+    def published(self) -> dict[str, Artefact]:
+        """All that has a stable name, by that name: figures and tables of claims."""
+        return self.figures | self.claims
+
+    def figures_of(self, target: str) -> list[str]:
         """Names of the figures that a target, all or beyond, makes."""
         return [name for name, figure in self.configuration.figures.items() if figure.target == target]
+
+    @property
+    def default(self) -> list[str]:
+        """Names of what is published by default."""
+        return [*self.figures_of("all"), *(name for name in self.claims if name == "claims")]
 
     @property
     def configuration_id(self) -> str:
