@@ -24,7 +24,15 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
         yield from _sweeps_of(c, key, figure)
         if figure.chart == "diversity":
             yield from _diversity(c, key)
-    for index, sweep in enumerate(c.claims.seeds if c.claims else []):
+    for field, names, section in (
+        ("models", c.claims.models, "models"),
+        ("dataset", [c.claims.dataset], "datasets"),
+    ):
+        known = getattr(c, section)
+        for name in names:
+            if name not in known:
+                yield ("claims", field), f"there is no {name!r} in {section}{nearest(name, known)}"
+    for index, sweep in enumerate(c.claims.seeds):
         yield from _sweep(c, ("claims", "seeds", index), sweep)
     for key in c.leave_out:
         if key not in c.figures:
@@ -248,7 +256,7 @@ def _calibration(c: Configuration) -> Iterator[Problem]:
             f"the end of each cycle of {N} steps needs a snapshot: training.snapshot_every must divide it",
         )
     sweeps = [sweep for f in c.figures.values() for _, sweep in _all_sweeps(f)]
-    sweeps += c.claims.seeds if c.claims else []
+    sweeps += c.claims.seeds
     used = {seed for sweep in sweeps for seed in sweep.seeds}
     if used & set(k.seeds):
         shared = ", ".join(map(str, sorted(used & set(k.seeds))))

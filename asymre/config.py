@@ -123,7 +123,8 @@ def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
     if kind == "string_pattern_mismatch":
         return f"must be {NAME_RULE}, not {given}"
     # The reasons that pydantic adds, such as "unable to parse string", say nothing to a reader of YAML.
-    text = f"{error['msg'].partition(', ')[0].replace('Input should be', 'must be')}, not {given}"
+    reason = error["msg"] if kind == "literal_error" else error["msg"].partition(", ")[0]
+    text = f"{reason.replace('Input should be', 'must be')}, not {given}"
     if kind == "literal_error":
         text += nearest(str(error["input"]), _literals(error["ctx"]["expected"]), listing=False)
     return text

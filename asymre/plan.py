@@ -67,7 +67,7 @@ class Plan:
     @property
     def default(self) -> list[str]:
         """Names of what is published by default."""
-        return [*self.figures_of("all"), *(name for name in self.claims if name == "claims")]
+        return [*self.figures_of("all"), "claims"]
 
     @property
     def configuration_id(self) -> str:
@@ -110,7 +110,7 @@ def build(root: Path, configuration: Configuration) -> Plan:
     return Plan(
         configuration=c,
         figures=figures,
-        claims=targets.claims(b, graph) if c.claims else {},
+        claims=targets.claims(b, graph),
         trainings={run: graph.training(b, run) for run in runs},
         evaluations={run: graph.evaluation(b, run) for run in runs},
         figure_runs=figure_runs,

@@ -29,7 +29,8 @@ def schema_text() -> str:
     schema = Configuration.model_json_schema()
     for values in schema["$defs"][Sweep.__name__]["properties"].values():
         # The schema is that of the checked configuration; in a file, one value may stand without brackets.
-        values["anyOf"] = [values["items"], {"type": values.pop("type"), "items": values.pop("items")}]
+        if "items" in values:
+            values["anyOf"] = [values["items"], {"type": values.pop("type"), "items": values.pop("items")}]
     return json.dumps(schema, indent=1) + "\n"
 
 

@@ -403,10 +403,12 @@ class Evaluation(Section):
 
 
 class Claims(Section):
-    """Settings of the claims (docs/claims.md)."""
+    """Settings of the claims: the paper's statements as checks over the runs."""
 
-    delta_v: Finite = Field(
-        description="delta_v below 0 that the calibration seeds prefer, compared with GRPO beside -0.1"
+    models: list[str] = Field(min_length=1, description="models of claims 4 to 7; the others are claim 8")
+    dataset: str = Field(description="data set of claims 4 to 7; the others are claim 8")
+    delta_v: Finite | None = Field(
+        default=None, description="delta_v that the calibration seeds prefer, compared with GRPO beside -0.1"
     )
     seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
 
@@ -482,4 +484,4 @@ class Configuration(Section):
     evaluation: Evaluation = Field(description="what is measured on every snapshot")
     bandit: Bandit = Field(description="the bandit")
     calibration: Calibration | None = Field(default=None, description="choice of the learning rates")
-    claims: Claims | None = Field(default=None, description="the paper's statements as checks over the runs")
+    claims: Claims = Field(description="the paper's statements as checks over the runs")

@@ -167,9 +167,13 @@ def superfluous(plan: Plan, paths: Iterable[str]) -> list[str]:
     Anything that does not look like one of these is left out: it is somebody's own.
     """
 
+    published = {target.id for target in plan.published.values()}
+
     def is_superfluous(path: str) -> bool:
         if match := _ARTEFACT.fullmatch(path) or _LOG.fullmatch(path):
-            kind = "cycles" if match["kind"] in BESIDE else match["kind"] or "figure"
+            if match["kind"] is None:
+                return match["id"] not in published
+            kind = "cycles" if match["kind"] in BESIDE else match["kind"]
             return f"{kind}/{match['id']}" not in plan.artefacts
         return _PARTIAL.fullmatch(path) is not None
 

@@ -170,7 +170,7 @@ def claims(b: Builder, graph: Any) -> dict[str, Artefact]:
         ]
 
     def table(name: str, runs: list[Run], inputs: dict[str, Artefact], more: dict[str, Any]) -> Artefact:
-        runs = list(dict.fromkeys(runs))
+        runs = sorted(dict.fromkeys(runs), key=lambda run: run.slug)
         inputs |= {run.slug: graph.evaluation(b, run) for run in runs}
         params = {
             "table": name,
@@ -178,6 +178,7 @@ def claims(b: Builder, graph: Any) -> dict[str, Artefact]:
             "models": c.models,
             "datasets": c.datasets,
             "rewards": c.algorithm.rewards.model_dump(),
+            "main": {"models": sorted(c.claims.models), "dataset": c.claims.dataset},
             "delta_v": c.claims.delta_v,
             "stand_ins": bool(c.stand_ins),
             "note": "",
@@ -192,7 +193,7 @@ def claims(b: Builder, graph: Any) -> dict[str, Artefact]:
         tables["claims_seeds"] = table("claims_seeds", seeds, {}, {})
     beyond = runs_behind("beyond", ("curves", "phase_diagram"))
     if beyond:
-        diverse = list(dict.fromkeys(runs_behind("beyond", ("diversity",))))
+        diverse = sorted(dict.fromkeys(runs_behind("beyond", ("diversity",))), key=lambda run: run.slug)
         more = {"diversity": [_claimed(c, run) | {"input": f"{run.slug}/diversity"} for run in diverse]}
         inputs = {f"{run.slug}/diversity": graph.diversity(b, run) for run in diverse}
         tables["claims_beyond"] = table("claims_beyond", beyond, inputs, more)

@@ -106,7 +106,8 @@ OVERLAYS = {
     ),
     "unknown objective": (
         figure_with(objective="asymmre"),
-        f"{RUN}.objective: must be 'asymre' or 'grpo', not 'asymmre'; did you mean 'asymre'?",
+        f"{RUN}.objective: must be 'asymre', 'asymre_tis', 'asymre_kl', 'topr', 'grpo' or "
+        "'positives_only', not 'asymmre'; did you mean 'asymre'?",
     ),
     "empty sweep": (
         figure_with(model=[]),
@@ -120,8 +121,8 @@ OVERLAYS = {
         figure_with(seeds=[0, -1]),
         f"{RUN}.seeds.1: must be greater than or equal to 0, not -1",
     ),
-    "N is zero": (figure_with(N=0), f"{RUN}.N: must be greater than 0, not 0"),
-    "N is negative": (figure_with(N=[250, -5]), f"{RUN}.N.1: must be greater than 0, not -5"),
+    "N is zero": (figure_with(N=0), f"{RUN}.N: must be greater than 0 or must be 'never', not 0"),
+    "N is negative": (figure_with(N=[250, -5]), f"{RUN}.N.1: must be greater than 0 or must be 'never', not -5"),
     "N of the scale is zero": (
         {"training": {"N": {250: 0}}},
         "training.N.250: must be greater than 0, not 0",
@@ -136,7 +137,7 @@ OVERLAYS = {
     ),
     "delta_v for grpo alone": (
         figure_with(objective="grpo"),
-        f"{RUN}: delta_v is a setting of asymre; remove it or add asymre",
+        f"{RUN}: delta_v is a setting of asymre, asymre_tis, asymre_kl; remove it or add one of them",
     ),
     "two missing keys": (figure_with(N=None, seeds=None), f"{RUN}.seeds: this key is missing"),
     "measure": (
@@ -190,7 +191,7 @@ OVERLAYS = {
     ),
     "calibration on seeds of the figures": (
         {"calibration": {"seeds": [100, 1]}},
-        "calibration.seeds: a figure uses 1; give seeds of its own",
+        "calibration.seeds: a figure or claim uses 1; give seeds of its own",
     ),
     "calibration whose cycles end between snapshots": (
         {"calibration": {"N": 30}},

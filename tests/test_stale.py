@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre import config, plan, stale
-from asymre.checks import PUBLISHED, stem
+from asymre.checks import published_files
 from asymre.hub_graph import BESIDE
 from asymre.plan import build
 from scripts import prune, why
@@ -47,11 +47,11 @@ def make(folder, p, paths=None):
         (folder / path / "spec.json").write_text(json.dumps(json.loads(p.spec_json(path)), indent=1))
         (folder / path / "data.bin").write_bytes(bytes(1000))
         write(folder / f"logs/{path}.log")
-    for figure in p.figures.values() if paths is None else ():
-        write(folder / f"figures/.current/{figure.id}")
-        for suffix in PUBLISHED:
-            write(folder / f"figures/{stem(figure.slug)}.{suffix}")
-        write(folder / f"logs/publish/{figure.id}.log")
+    for name, target in p.published.items() if paths is None else ():
+        write(folder / f"figures/.current/{target.id}")
+        for file in published_files(name):
+            write(folder / file)
+        write(folder / f"logs/publish/{target.id}.log")
     if paths is None:
         write(folder / f"figures/.current/{p.configuration_id}")
         write(folder / "configuration.yaml")
@@ -92,12 +92,12 @@ def groups_of(p, folder):
 
 def test_nothing_exists(smoke, tmp_path):
     made = stale.missing(smoke, set(), set())
-    needed = {
-        path for path, a in smoke.artefacts.items() if "seed100" not in path and a.slug != "calibration"
-    }
-    assert {a.path for a in made} == needed - {
-        a.path for a in smoke.artefacts.values() if a.kind == "calibration"
-    }
+    needed, todo = set(), [smoke.published[name] for name in smoke.default]
+    while todo:
+        artefact = todo.pop()
+        needed.add(artefact.path)
+        todo.extend(artefact.inputs.values())
+    assert {a.path for a in made} == needed < set(smoke.artefacts)
     kinds = [a.kind for a in made]
     assert kinds == sorted(kinds, key=stale.KINDS.index)
     heads = groups_of(smoke, tmp_path / "nowhere")
@@ -175,7 +175,7 @@ CHANGES = {
     "bandit": (
         {"bandit": {"iterations": 5}},
         [
-            "1 bandit: params.settings.iterations: 4 -> 5",
+            "2 bandit: params.settings.iterations: 4 -> 5",
             "1 figure: params.caption: changed; input data changed",
         ],
     ),
@@ -185,7 +185,7 @@ CHANGES = {
             "{base_policy} base_policy: params.pretraining.seed: 0 -> 3",
             "{rollouts} rollouts: input policy changed",
             "{training} training: input policy changed; input rollouts changed",
-            "{evaluation} evaluation: input training changed",
+            "{evaluation} evaluation: input base_policy changed; input training changed",
         ],
     ),
 }
@@ -222,7 +222,7 @@ def test_reasons_of_changed_code_and_packages(tree, results, smoke):
     (tree / "requirements.txt").write_text(re.sub(r"(?m)^scipy==.*$", "scipy==0.1", pins))
     scipy = re.search(r"(?m)^scipy==(.*)$", pins)[1]
     heads = groups_of(plan_of(tree), results)
-    assert f"3 bandit: packages.scipy: {scipy} -> 0.1" in heads
+    assert f"4 bandit: packages.scipy: {scipy} -> 0.1" in heads
     assert f"{counts(smoke)['evaluation']} evaluation: code asymre/evaluation.py changed" in heads
     assert any(
         re.match(r"4 figure: .*code asymre/theory.py is new; input data changed$", head) for head in heads
@@ -238,13 +238,13 @@ def test_unreadable_specifications_are_left_out(smoke, results):
     for damaged in ("{", "[]", "3", good.replace('"iterations": 4', '"iterations": 6')):
         assert damaged != good
         spec.write_text(damaged)
-        assert "1 bandit: params.settings.iterations: 4 -> 5" not in groups_of(changed, results)
+        assert "2 bandit: params.settings.iterations: 4 -> 5" not in groups_of(changed, results)
     spec.unlink()
     write(results / "bandit/notes.txt")
     (results / "bandit/empty-0123456789").mkdir()
     assert groups_of(changed, results)[0].startswith("1 bandit: params.")
     spec.write_text(good)
-    assert groups_of(changed, results)[0] == "1 bandit: params.settings.iterations: 4 -> 5"
+    assert groups_of(changed, results)[0] == "2 bandit: params.settings.iterations: 4 -> 5"
 
 
 def test_differences_by_hand():
@@ -269,10 +269,10 @@ def test_differences_by_hand():
 def test_missing_is_closed(data):
     p = CLOSED
     existing = data.draw(st.sets(st.sampled_from(sorted(p.artefacts))))
-    markers = data.draw(st.sets(st.sampled_from([figure.id for figure in p.figures.values()])))
+    markers = data.draw(st.sets(st.sampled_from([target.id for target in p.published.values()])))
     made = {a.path for a in stale.missing(p, existing, markers)}
     assert not made & existing
-    asked = {f.path for name, f in p.figures.items() if name != "calibration" and f.id not in markers}
+    asked = {p.published[name].path for name in p.default if p.published[name].id not in markers}
     assert asked <= made | existing
     read = {path for a in made for path in p.inputs(a)}
     assert read <= made | existing
@@ -472,6 +472,7 @@ RULES = {
     "training": "train_policy",
     "evaluation": "evaluate_policy",
     "figure": "plot_figure",
+    "claims": "check_claims",
 }
 
 
@@ -493,7 +494,7 @@ def test_why_names_what_snakemake_plans(gone, repository, smoke):
     make(results, smoke)
     for path in gone(smoke):
         shutil.rmtree(results / path)
-    lost = {name for name, figure in smoke.figures.items() if figure.path in gone(smoke)} - {"calibration"}
+    lost = {name for name in smoke.default if smoke.published[name].path in gone(smoke)}
     unpublished = lost | {"figure_2", "figure_6"}
     for name in unpublished:
         unpublish(results, name)
@@ -509,7 +510,7 @@ def test_why_names_what_snakemake_plans(gone, repository, smoke):
         ours[RULES[kind]] = ours.get(RULES[kind], 0) + int(n)
     assert ours == {name: n for name, n in counts.items() if name in RULES.values()}, planned.stdout
     assert ours["train_policy"] > 0
-    assert unpublished == {name for name in counts if name.startswith("figure_")}
+    assert unpublished == {name for name in counts if name.startswith(("figure_", "claims"))}
 
 
 @pytest.mark.parametrize("script", ["why", "prune"])
