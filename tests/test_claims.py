@@ -182,7 +182,7 @@ def test_paired_collapses():
     three_words("5", make, rows=training.seed_rows)
     equal = [(described(v, seed), evaluation(falling(100))) for v in (0, -0.1) for seed in range(10)]
     (row,) = rows_of("5", summarised(*equal))
-    assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.detail
+    assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.runs
 
 
 @pytest.mark.parametrize("claim, delta_v", [("6a", -0.1), ("6b", -0.1), ("6a'", -0.5), ("6b'", -0.5)])

@@ -103,6 +103,8 @@ def numbers(values) -> str:
 
 
 def seeds_text(runs: pd.DataFrame) -> str:
-    """`seeds 0, 1, 2`, with their base policies where these differ."""
-    text = f"seeds {numbers(runs['seed'])}" if len(runs) else ""
+    """`seeds 0 to 2`, or each where some lie between; with their base policies where these differ."""
+    seeds = sorted(set(runs["seed"]))
+    whole = len(seeds) > 2 and len(seeds) == seeds[-1] - seeds[0] + 1
+    text = f"seeds {seeds[0]} to {seeds[-1]}" if whole else f"seeds {numbers(seeds)}"
     return text + (" with base policies of their own" if runs["base_seed"].nunique() > 1 else "")

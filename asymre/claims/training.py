@@ -34,7 +34,7 @@ STABLE = Claim(
 
 
 def _faster(key, statement, source, measure):
-    return Claim(key, statement, source, measure, ORDER, "per next larger delta_v", 1)
+    return Claim(key, statement, source, measure, ORDER, "accuracy per next larger delta_v", 1)
 
 
 FASTER_TRAIN = _faster(
@@ -171,7 +171,9 @@ def collapsed_share(runs, column="collapse"):
 
 
 def delta_v_text(runs):
-    return f"{len(runs)} runs, delta_v {numbers(runs['delta_v'])}"
+    values = sorted(set(runs["delta_v"]))
+    span = f"{len(values)} delta_v from {values[0]:.12g} to {values[-1]:.12g}" if len(values) > 2 else ""
+    return f"{len(runs)} runs, {span or 'delta_v ' + numbers(values)}"
 
 
 def trend_row(claim, runs, measure, subject, params, setting="delta_v"):
@@ -239,8 +241,8 @@ def collapse_pairs(claim, first, second, subject, params):
         e = share(int(hit.sum()), len(hit), MARGIN)
         counts.append(f"{int(hit.sum())} of {len(hit)} [{e.low:.2f}, {e.high:.2f}]")
     estimate = discordant(one["collapse"].notna().to_numpy(), two["collapse"].notna().to_numpy())
-    detail = "collapses: " + " against ".join(counts)
-    return row(claim, estimate, f"{len(one)} pairs", one, subject, params, detail=detail)
+    pairs = f"{len(one)} pairs, collapses {' against '.join(counts)}"
+    return row(claim, estimate, pairs, one, subject, params)
 
 
 def _entropies(main, model, dataset, N, runs, params):
