@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from docutils.core import publish_doctree
 
-from asymre import bandit_experiments, theorem_checks
+from asymre import bandit_experiments, job, theorem_checks
 from asymre.claims import beyond, table, training
 from asymre.claims.bandit import bandit_rows
 from asymre.claims.runs import measures, summaries
@@ -526,3 +526,13 @@ def test_the_other_tables_are_readable_and_may_be_empty_of_runs(tmp_path, bandit
     empty, md, rst = written(tmp_path / "empty", bandit_tables, table=name)
     assert len(empty) == 0 < len(csv)
     publish_doctree(rst, settings_overrides={"report_level": 1, "halt_level": 2})
+
+
+@pytest.mark.parametrize("column", ["entropy", "distinct_answers"])
+def test_an_evaluation_that_lacks_a_measure_is_named(tmp_path, bandit_tables, column):
+    runs = [(described(-0.1), evaluation(0.4))]
+    divers = [(described(-0.1, N=50), diverse(0.3))]
+    broken = runs if column == "entropy" else divers
+    broken[0] = (broken[0][0], broken[0][1].drop(columns=column))
+    with pytest.raises(job.InputError, match=f"{broken[0][0]['input']}.*evaluation.parquet.*no {column}"):
+        written(tmp_path, bandit_tables, runs, divers, table="claims_beyond")

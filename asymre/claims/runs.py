@@ -1,5 +1,6 @@
 """What each training run did, as one row of numbers: the measures on which the training claims rest."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) 
         rows.append({key: run[key] for key in KEYS} | measures(own, run["N"]))
     table = pd.DataFrame(rows)
     table["delta_v"] = table["delta_v"].astype(float)
+    return table
+
+
+def read_curves(path: Path) -> pd.DataFrame:
+    """An evaluation. ValueError if it lacks one of the CURVES."""
+    table = pd.read_parquet(path)
+    for name in CURVES:
+        curve(table, name)
     return table
 
 
