@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from asymre import bandit_experiments, job, theorem_checks
 from asymre.claims import beyond, table, training
 from asymre.claims.bandit import bandit_rows
 from asymre.claims.runs import measures, summaries
-from asymre.claims.verdict import FAILS, HOLDS, OPEN, corrected, verdict
+from asymre.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
 from asymre.statistics import Estimate
 from scripts import check_claims
 
@@ -113,6 +114,17 @@ def test_a_test_decides_by_its_corrected_p_and_the_side_of_the_effect(effect, p,
 )
 def test_a_theorem_is_decided_by_its_bound(effect, direction, bound, word):
     assert verdict(Estimate(effect), np.nan, direction, bound) == word
+
+
+def test_all_tests_of_a_table_are_corrected_for_and_nothing_else():
+    def row(p, smallest=0.001, claim=training.STABLE):
+        return Row("4a", claim, "A", Estimate(0.1, null=0.5, p=p, smallest_p=smallest), "runs")
+
+    theorem = replace(training.STABLE, bound=1.0)
+    rows = corrected([row(0.02), row(0.04, smallest=0.05), row(0.01), row(0.001, claim=theorem), row(np.nan)])
+    np.testing.assert_equal([r.p_corrected for r in rows], [0.02, np.nan, 0.02, np.nan, np.nan])
+    assert [r.verdict for r in corrected([row(0.03), row(0.03)])] == [OPEN, OPEN]
+    assert [r.verdict for r in corrected([row(0.03)])] == [HOLDS]
 
 
 # Training
