@@ -260,6 +260,7 @@ def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
         by_number.setdefault(row.number, []).append(row)
     (stable,) = (row for row in by_number["8.4a"] if row.verdict != OPEN)
     assert stable.subject == "Llama 3B on MATH" and stable.verdict == HOLDS
+    assert stable.claim.source == "appendix C" != by_number["4a"][0].claim.source
     assert len(by_number["8.4a"]) == 4 and len(by_number["4a"]) == 2
     for row in by_number["4a"] + by_number["8.6a"]:
         assert (row.verdict, row.runs) == (OPEN, "no such runs")

@@ -16,6 +16,7 @@ RECOMMENDED = -0.1
 CRITICAL = 0.0
 # Claims 4 to 7 are the paper's for its first two models on its first data set; all else is claim 8.
 MAIN_MODELS = 2
+OTHERS = "appendix C"
 
 BINOMIAL = f"exact binomial against {MARGIN:g}"
 ORDER = "order permuted within seeds"
@@ -146,6 +147,7 @@ def row(claim, estimate, runs, used, subject, params, *, detail="", chosen=False
     """A row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was)."""
     main, model, dataset, N = subject
     number = claim.key if main else f"8.{claim.key}"
+    claim = claim if main else replace(claim, source=OTHERS)
     name = f"{params['models'][model]} on {params['datasets'][dataset]}"
     if not len(used):
         return Row(number, claim, name, Estimate(null=estimate.null), NO_RUNS)
