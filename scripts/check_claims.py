@@ -5,8 +5,8 @@ import pandas as pd
 from asymre import job
 from asymre.claims import table
 from asymre.claims.bandit import bandit_rows
-from asymre.claims.beyond import beyond_rows, diversity_summaries
-from asymre.claims.runs import summaries
+from asymre.claims.beyond import beyond_rows, diversity_summaries, read_diversity
+from asymre.claims.runs import read_curves, summaries
 from asymre.claims.training import seed_rows, training_rows
 from asymre.claims.verdict import corrected
 
@@ -14,20 +14,21 @@ BANDIT_INPUTS = ("bandit_theorems", "bandit_threshold", "bandit_limit")
 
 
 def make(params, inputs, folder):
-    def read(run, file="evaluation.parquet"):
-        return job.reading(inputs[run] / file, pd.read_parquet)
+    def summarised(summarise, runs, read):
+        files = {run["input"]: inputs[run["input"]] / "evaluation.parquet" for run in runs}
+        return summarise(runs, {name: job.reading(path, read) for name, path in files.items()})
 
-    def summarised(summarise, runs):
-        return summarise(runs, {run["input"]: read(run["input"]) for run in runs})
-
-    runs = summarised(summaries, params["runs"])
+    runs = summarised(summaries, params["runs"], read_curves)
     if params["table"] == "claims":
-        first, last = bandit_rows(*(read(name, "data.parquet") for name in BANDIT_INPUTS))
+        first, last = bandit_rows(
+            *(job.reading(inputs[name] / "data.parquet", pd.read_parquet) for name in BANDIT_INPUTS)
+        )
         rows = sorted([*first, *last, *training_rows(runs, params)], key=lambda row: row.number)
     elif params["table"] == "claims_seeds":
         rows = seed_rows(runs, params)
     else:
-        rows = beyond_rows(runs, summarised(diversity_summaries, params["diversity"]), params)
+        diversity = summarised(diversity_summaries, params["diversity"], read_diversity)
+        rows = beyond_rows(runs, diversity, params)
     rows = corrected(rows)
     table.frame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.6g")
     (folder / "claims.md").write_text(table.markdown(rows, params))

@@ -2,17 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_doctree
 
-from asymre import bandit_experiments, theorem_checks
+from asymre import bandit_experiments, job, theorem_checks
 from asymre.claims import beyond, table, training
 from asymre.claims.bandit import bandit_rows
 from asymre.claims.runs import measures, summaries
-from asymre.claims.verdict import FAILS, HOLDS, OPEN, corrected, verdict
+from asymre.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
 from asymre.statistics import Estimate
 from scripts import check_claims
 
@@ -115,6 +116,17 @@ def test_a_theorem_is_decided_by_its_bound(effect, direction, bound, word):
     assert verdict(Estimate(effect), np.nan, direction, bound) == word
 
 
+def test_all_tests_of_a_table_are_corrected_for_and_nothing_else():
+    def row(p, smallest=0.001, claim=training.STABLE):
+        return Row("4a", claim, "A", Estimate(0.1, null=0.5, p=p, smallest_p=smallest), "runs")
+
+    theorem = replace(training.STABLE, bound=1.0)
+    rows = corrected([row(0.02), row(0.04, smallest=0.05), row(0.01), row(0.001, claim=theorem), row(np.nan)])
+    np.testing.assert_equal([r.p_corrected for r in rows], [0.02, np.nan, 0.02, np.nan, np.nan])
+    assert [r.verdict for r in corrected([row(0.03), row(0.03)])] == [OPEN, OPEN]
+    assert [r.verdict for r in corrected([row(0.03)])] == [HOLDS]
+
+
 # Training
 
 
@@ -182,7 +194,7 @@ def test_paired_collapses():
     three_words("5", make, rows=training.seed_rows)
     equal = [(described(v, seed), evaluation(falling(100))) for v in (0, -0.1) for seed in range(10)]
     (row,) = rows_of("5", summarised(*equal))
-    assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.detail
+    assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.runs
 
 
 @pytest.mark.parametrize("claim, delta_v", [("6a", -0.1), ("6b", -0.1), ("6a'", -0.5), ("6b'", -0.5)])
@@ -248,6 +260,7 @@ def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
         by_number.setdefault(row.number, []).append(row)
     (stable,) = (row for row in by_number["8.4a"] if row.verdict != OPEN)
     assert stable.subject == "Llama 3B on MATH" and stable.verdict == HOLDS
+    assert stable.claim.source == "appendix C" != by_number["4a"][0].claim.source
     assert len(by_number["8.4a"]) == 4 and len(by_number["4a"]) == 2
     for row in by_number["4a"] + by_number["8.6a"]:
         assert (row.verdict, row.runs) == (OPEN, "no such runs")
@@ -526,3 +539,13 @@ def test_the_other_tables_are_readable_and_may_be_empty_of_runs(tmp_path, bandit
     empty, md, rst = written(tmp_path / "empty", bandit_tables, table=name)
     assert len(empty) == 0 < len(csv)
     publish_doctree(rst, settings_overrides={"report_level": 1, "halt_level": 2})
+
+
+@pytest.mark.parametrize("column", ["entropy", "distinct_answers"])
+def test_an_evaluation_that_lacks_a_measure_is_named(tmp_path, bandit_tables, column):
+    runs = [(described(-0.1), evaluation(0.4))]
+    divers = [(described(-0.1, N=50), diverse(0.3))]
+    broken = runs if column == "entropy" else divers
+    broken[0] = (broken[0][0], broken[0][1].drop(columns=column))
+    with pytest.raises(job.InputError, match=f"{broken[0][0]['input']}.*evaluation.parquet.*no {column}"):
+        written(tmp_path, bandit_tables, runs, divers, table="claims_beyond")

@@ -1,6 +1,7 @@
 """Claims about what the paper does not show: N (A), other objectives off-policy (B), diversity (C)."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from asymre.claims.runs import FINAL_POINTS, at, numbers, of
 from asymre.claims.verdict import Claim, Row
 
 NEVER = np.inf
+# What an evaluation has beside pass@k.
+ALWAYS = ["distinct_answers", "entropy"]
 NAMES = {
     "asymre_tis": "AsymRE with truncated importance weights",
     "asymre_kl": "AsymRE with a KL penalty",
@@ -165,12 +168,12 @@ def _phases(model, dataset, runs, params):
 
 
 def _objectives(model, dataset, runs, params):
-    others = runs[runs["objective"].isin(NAMES)]
+    refreshed = runs["refreshed"].astype(bool)
+    others = runs[runs["objective"].isin(NAMES) & refreshed]
     rows = []
     for N, own in others.groupby("N"):
         subject = (True, model, dataset, N)
-        asymre = of(runs, "asymre")
-        asymre = asymre[(asymre["N"] == N) & asymre["refreshed"].astype(bool)]
+        asymre = of(runs[(runs["N"] == N) & refreshed], "asymre")
         for objective, name in NAMES.items():
             other = of(own, objective)
             if other.empty:
@@ -192,6 +195,15 @@ def _filled(claim, **words):
     return replace(claim, statement=statement[0].upper() + statement[1:], measure=measure)
 
 
+def read_diversity(path: Path) -> pd.DataFrame:
+    """An evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
+    table = pd.read_parquet(path)
+    missing = {"step", "split", "temperature", "pass_at_1", *ALWAYS} - set(table.columns)
+    if missing or not ((table["split"] == "test") & (table["temperature"] == 1.0)).any():
+        raise ValueError(f"holds no {', '.join(sorted(missing)) or 'test samples at temperature 1'}")
+    return table
+
+
 def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a run: its keys and the mean of each measure over the last FINAL_POINTS evaluation points.
 
@@ -203,7 +215,7 @@ def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) 
         table = table[(table["split"] == "test") & (table["temperature"] == 1.0)].sort_values("step")
         last = table[table["step"].isin(sorted(table["step"].unique())[-FINAL_POINTS:])]
         names = [n for n in table.columns if n.startswith("pass_at_") and last[n].notna().all()]
-        rows.append(run | last[[*names, "distinct_answers", "entropy"]].mean(skipna=False).to_dict())
+        rows.append(run | last[[*names, *ALWAYS]].mean(skipna=False).to_dict())
     table = pd.DataFrame(rows, columns=None if rows else ["model", "dataset"])
     return table.assign(delta_v=table["delta_v"].astype(float)) if rows else table
 

@@ -1,5 +1,6 @@
 """What each training run did, as one row of numbers: the measures on which the training claims rest."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) 
         rows.append({key: run[key] for key in KEYS} | measures(own, run["N"]))
     table = pd.DataFrame(rows)
     table["delta_v"] = table["delta_v"].astype(float)
+    return table
+
+
+def read_curves(path: Path) -> pd.DataFrame:
+    """An evaluation. ValueError if it lacks one of the CURVES."""
+    table = pd.read_parquet(path)
+    for name in CURVES:
+        curve(table, name)
     return table
 
 
@@ -103,6 +112,8 @@ def numbers(values) -> str:
 
 
 def seeds_text(runs: pd.DataFrame) -> str:
-    """`seeds 0, 1, 2`, with their base policies where these differ."""
-    text = f"seeds {numbers(runs['seed'])}" if len(runs) else ""
+    """`seeds 0 to 2`, or each where some lie between; with their base policies where these differ."""
+    seeds = sorted(set(runs["seed"]))
+    whole = len(seeds) > 2 and len(seeds) == seeds[-1] - seeds[0] + 1
+    text = f"seeds {seeds[0]} to {seeds[-1]}" if whole else f"seeds {numbers(seeds)}"
     return text + (" with base policies of their own" if runs["base_seed"].nunique() > 1 else "")

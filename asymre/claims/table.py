@@ -102,6 +102,8 @@ def _effect(row):
 
 
 def _number(value):
+    if 0 < abs(value) < 1e-12:
+        return "below 1e-12"  # rounding
     return f"{value:.3f}" if 1e-3 <= abs(value) < 10 or value == 0 else f"{value:.3g}"
 
 
