@@ -23,6 +23,7 @@ PARAMS = {
     "models": {"llama-8b": "Llama 8B", "qwen-3b": "Qwen 3B", "llama-3b": "Llama 3B"},
     "datasets": {"math": "MATH", "numinamath": "NuminaMath"},
     "rewards": {"correct": 1.0, "wrong": -1.0},
+    "main": {"models": ["llama-8b", "qwen-3b"], "dataset": "math"},
     "delta_v": -0.5,
     "table": "claims",
     "scale": "cpu",
@@ -445,7 +446,7 @@ def diverse(level, samples=32):
     columns = {f"pass_at_{k}": level * (1 + np.log2(k)) / 10 for k in ks}
     return pd.DataFrame(
         {"step": [200, 300, 400], "split": "test", "temperature": 1.0, "entropy": level, **columns}
-    ).assign(distinct_answers=level)
+    ).assign(distinct_correct=level)
 
 
 def test_diversity_says_each_word():
@@ -541,7 +542,7 @@ def test_the_other_tables_are_readable_and_may_be_empty_of_runs(tmp_path, bandit
     publish_doctree(rst, settings_overrides={"report_level": 1, "halt_level": 2})
 
 
-@pytest.mark.parametrize("column", ["entropy", "distinct_answers"])
+@pytest.mark.parametrize("column", ["entropy", "distinct_correct"])
 def test_an_evaluation_that_lacks_a_measure_is_named(tmp_path, bandit_tables, column):
     runs = [(described(-0.1), evaluation(0.4))]
     divers = [(described(-0.1, N=50), diverse(0.3))]

@@ -122,7 +122,10 @@ OVERLAYS = {
         f"{RUN}.seeds.1: must be greater than or equal to 0, not -1",
     ),
     "N is zero": (figure_with(N=0), f"{RUN}.N: must be greater than 0 or must be 'never', not 0"),
-    "N is negative": (figure_with(N=[250, -5]), f"{RUN}.N.1: must be greater than 0 or must be 'never', not -5"),
+    "N is negative": (
+        figure_with(N=[250, -5]),
+        f"{RUN}.N.1: must be greater than 0 or must be 'never', not -5",
+    ),
     "N of the scale is zero": (
         {"training": {"N": {250: 0}}},
         "training.N.250: must be greater than 0, not 0",

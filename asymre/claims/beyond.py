@@ -12,7 +12,7 @@ from asymre.claims.verdict import Claim, Row
 
 NEVER = np.inf
 # What an evaluation has beside pass@k.
-ALWAYS = ["distinct_answers", "entropy"]
+ALWAYS = ["distinct_correct", "entropy"]
 NAMES = {
     "asymre_tis": "AsymRE with truncated importance weights",
     "asymre_kl": "AsymRE with a KL penalty",
@@ -100,10 +100,10 @@ SPREAD = _diversity(
 )
 DISTINCT = _diversity(
     "C3",
-    "Late distinct answers fall as delta_v grows towards 0",
+    "Late distinct right completions become fewer as delta_v grows towards 0",
     "ours; figure C",
-    "different final answers a test problem at temperature 1",
-    "answers",
+    "different right completions a test problem at temperature 1",
+    "completions",
 )
 END_ENTROPY = _diversity(
     "C4",
@@ -207,7 +207,7 @@ def read_diversity(path: Path) -> pd.DataFrame:
 def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a run: its keys and the mean of each measure over the last FINAL_POINTS evaluation points.
 
-    Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_answers, entropy.
+    Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_correct, entropy.
     """
     rows = []
     for run in runs:
@@ -233,7 +233,7 @@ def _diversities(model, dataset, runs, params):
         for claim, measure in (
             (_filled(LATE_PASS, k=late), "late"),
             (_filled(SPREAD, k=widest), "spread"),
-            (DISTINCT, "distinct_answers"),
+            (DISTINCT, "distinct_correct"),
             (END_ENTROPY, "entropy"),
         )
     ]

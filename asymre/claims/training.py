@@ -14,8 +14,6 @@ from asymre.statistics import Estimate, discordant, paired_difference, share, tr
 MARGIN = 0.5
 RECOMMENDED = -0.1
 CRITICAL = 0.0
-# Claims 4 to 7 are the paper's for its first two models on its first data set; all else is claim 8.
-MAIN_MODELS = 2
 OTHERS = "appendix C"
 
 BINOMIAL = f"exact binomial against {MARGIN:g}"
@@ -136,11 +134,13 @@ def seed_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
 def _subjects(runs, params):
     """(main, model, dataset, N, off-policy runs) for each model, data set and N; N is 0 where none ran."""
     off_policy = runs[(runs["N"] > 1) & runs["refreshed"].astype(bool)]
-    for d, dataset in enumerate(params["datasets"]):
-        for m, model in enumerate(params["models"]):
+    main = params["main"]
+    for dataset in params["datasets"]:
+        for model in params["models"]:
             own = off_policy[(off_policy["model"] == model) & (off_policy["dataset"] == dataset)]
             for N in sorted(own["N"].unique()) or [0]:
-                yield d == 0 and m < MAIN_MODELS, model, dataset, N, own[own["N"] == N]
+                is_main = dataset == main["dataset"] and model in main["models"]
+                yield is_main, model, dataset, N, own[own["N"] == N]
 
 
 def row(claim, estimate, runs, used, subject, params, *, detail="", chosen=False):
