@@ -23,7 +23,7 @@ def named(plan: Plan, path: str) -> bool:
     """Whether a target of the plan names what has this path: an artefact, what stands beside it, a marker."""
     folder, _, id = path.rpartition("/")
     if folder == "figures/.current":
-        return id in {plan.configuration_id, *(figure.id for figure in plan.figures.values())}
+        return id in {plan.configuration_id, *(artefact.id for artefact in plan.artefacts.values())}
     return f"{'cycles' if folder in BESIDE else folder}/{id}" in plan.artefacts
 
 
