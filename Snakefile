@@ -17,13 +17,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from asymre import config as configuration_files
 from asymre import plan as planning
-from asymre.checks import PUBLISHED, stem
+from asymre.checks import published_files, stem
 from asymre.progress import ProgressLine
 
 min_version("9.0")
-
-
-report: "docs/report/workflow.rst"
 
 
 try:
@@ -44,14 +41,21 @@ RESULTS = f"results/{CONFIGURATION.results}"
 SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
 
 
-FIGURES = [name for name in PLAN.figures if name != "calibration"]
+FIGURES = PLAN.figures_of("all")
 BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
 
 
 def published(names):
-    """The published figures with their markers; a target that names ids notices a changed figure."""
-    markers = [f"{RESULTS}/figures/.current/{PLAN.figures[name].id}" for name in names]
-    return markers + [f"{RESULTS}/figures/{stem(name)}.{suffix}" for name in names for suffix in PUBLISHED]
+    """What has these stable names, with markers; a target that names ids notices a changed figure."""
+    markers = [f"{RESULTS}/figures/.current/{PLAN.published[name].id}" for name in names]
+    return markers + [f"{RESULTS}/{file}" for name in names for file in published_files(name)]
+
+
+# The first page of the report: the claims, where they were checked.
+CLAIMS_PAGE = Path(RESULTS, "claims.rst")
+
+
+report: CLAIMS_PAGE.resolve() if CLAIMS_PAGE.is_file() else "docs/report/workflow.rst"
 
 
 if not any(isinstance(handler, ProgressLine) for handler in logger.handlers):
@@ -62,10 +66,10 @@ wildcard_constraints:
     id="[^/]+",
 
 
-# Further targets: one a figure (figure_1 ... figure_13) and calibration, in rules/figures.smk.
+# Further targets in rules/figures.smk: one a figure (figure_1 ... figure_13), calibration, claims, claims_seeds.
 rule all:
     input:
-        published(FIGURES),
+        published(PLAN.default),
         f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
         f"{RESULTS}/configuration.yaml",
         f"{RESULTS}/runs.csv",
@@ -79,6 +83,12 @@ rule bandit:
 rule training:
     input:
         published([name for name in FIGURES if name not in BANDIT]),
+
+
+# Not the paper's: figures A to C, and claims about them.
+rule beyond:
+    input:
+        published([*PLAN.figures_of("beyond"), *(name for name in PLAN.claims if name == "claims_beyond")]),
 
 
 include: "rules/common.smk"

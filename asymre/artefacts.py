@@ -73,11 +73,12 @@ class Builder:
                     source["revision"] = folder_revision(Path(source["folder"]), source["files"])
         return self.make("problems", dataset, params, script="prepare_problems.py")
 
-    def base_policy(self, model: str) -> Artefact:
-        """The policy that every run of a model starts from."""
-        return self.remember(("base_policy", model), lambda: self._new_base_policy(model))
+    def base_policy(self, run: Run) -> Artefact:
+        """The policy that a run starts from: of all runs of its model, or its own."""
+        key = ("base_policy", run.model, run.base_seed)
+        return self.remember(key, lambda: self._new_base_policy(run.model, run.base_seed))
 
-    def _new_base_policy(self, model: str) -> Artefact:
+    def _new_base_policy(self, model: str, seed: int | None) -> Artefact:
         c = self.configuration
         if model in c.pretrained:
             source = c.pretrained[model].model_dump()
@@ -91,7 +92,10 @@ class Builder:
             "tasks": {name: task.model_dump(exclude={"max_new_tokens"}) for name, task in c.tasks.items()},
             "pretraining": c.pretraining.model_dump(mode="json"),
         }
-        return self.make("base_policy", model, params, script="train_base_policy.py")
+        if seed is None:
+            return self.make("base_policy", model, params, script="train_base_policy.py")
+        params["pretraining"]["seed"] = seed
+        return self.make("base_policy", f"{model}_base{seed}", params, script="train_base_policy.py")
 
     def rollout_params(self, run: Run) -> dict[str, Any]:
         """How the rollouts of a run are sampled and rewarded, whatever the engine."""
@@ -112,7 +116,9 @@ class Builder:
     def training_params(self, run: Run) -> dict[str, Any]:
         """How a run is trained, whatever the engine."""
         c = self.configuration
-        settings = {"delta_v": run.delta_v} if run.objective == "asymre" else c.algorithm.grpo.model_dump()
+        settings = {} if run.delta_v is None else {"delta_v": run.delta_v}
+        own = getattr(c.algorithm, run.objective, None)
+        settings |= own.model_dump() if own else {}
         return {
             "objective": run.objective,
             "settings": settings,
@@ -120,6 +126,7 @@ class Builder:
             "learning_rate": run.learning_rate,
             "gradient_clip": c.training.gradient_clip,
             "N": run.N,
+            "refreshed": run.refreshed,
             "snapshot_every": c.training.snapshot_every,
             "extra_snapshots": sorted(c.training.extra_snapshots),
         }
@@ -127,7 +134,7 @@ class Builder:
     def evaluation_params(self, run: Run) -> dict[str, Any]:
         """How the snapshots of a run are evaluated, whatever the engine."""
         return {
-            **self.configuration.evaluation.model_dump(),
+            **self.configuration.evaluation.model_dump(exclude={"diversity_samples"}),
             "max_new_tokens": self.max_new_tokens(run.dataset),
             "test_sampling": self.configuration.algorithm.test_sampling.model_dump(),
             "seed": run.seed,

@@ -1,7 +1,9 @@
-"""The rule that chooses learning rates. It sees one delta_v: it cannot look at their ordering."""
+"""The rules that choose learning rates, at one delta_v, and then, of some values below 0, delta_v."""
 
 import numpy as np
 import pandas as pd
+
+from asymre.curves import final
 
 
 def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
@@ -32,3 +34,8 @@ def choose(improves: dict[float, bool]) -> float | None:
             break
         chosen = rate
     return chosen
+
+
+def final_accuracy(accuracies: list[pd.Series]) -> float:
+    """Mean over runs of the accuracy at the end. accuracies: by gradient step, one a seed."""
+    return float(np.mean([final(accuracy) for accuracy in accuracies]))

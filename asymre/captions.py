@@ -1,13 +1,19 @@
 """Captions: what was run, on which stand-in, with which settings, and what is not the paper's."""
 
 from asymre.architecture import Architecture
+from asymre.runs import shown_sweeps, steps_a_cycle
 from asymre.schema import Configuration, Figure, LeaveOut, Sweep, Task
 from asymre.tokenizer import VOCABULARY_SIZE
+
+COLLAPSE = (
+    "test accuracy below half of its running maximum and below the base policy's, at two evaluation points "
+    "in a row; a run whose loss or gradient is no longer finite counts as 0 from there"
+)
 
 
 def training_caption(c: Configuration, name: str, figure: Figure) -> str:
     """Caption of a figure of training curves."""
-    sweeps = [s for p in figure.panels for s in p.runs or figure.runs]
+    sweeps = shown_sweeps(figure)
     left_out = c.leave_out.get(name, LeaveOut())
     models = _unique(m for s in sweeps for m in s.model)
     datasets = _unique(d for s in sweeps for d in s.dataset)
@@ -26,12 +32,13 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
         f"N = {_N_text(c, sweeps)}, {c.training.steps} gradient steps, "
         f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. ",
         f"{_seeds_text(figure, left_out)}{band}",
-        f"Moving average over {c.smoothing_window} evaluation points, centred, shorter at the ends. ",
+        f"Moving average over {c.smoothing_window} evaluation points, centred, shorter at the ends. "
+        if figure.panels
+        else "",
         _measures_text(c, figure),
         _left_out_text(left_out, sweeps),
         _controls_text(figure.controls),
-        "Cross: step of collapse (test accuracy below half of its running maximum and below the base "
-        "policy's, at two evaluation points in a row). "
+        f"Cross: step of collapse ({COLLAPSE}). "
         if any(p.measure == "test_accuracy" for p in figure.panels)
         else "",
         figure.known,
@@ -113,22 +120,23 @@ def _task_text(task: Task) -> str:
 def _N_text(c: Configuration, sweeps: list[Sweep]) -> str:
     texts = []
     for N in _unique(N for s in sweeps for N in s.N):
-        own = c.training.N.get(N, N)
-        texts.append(f"{own}" if own == N else f"{own} (the paper: {N})")
+        own = steps_a_cycle(c, N)
+        if N == "never":
+            texts.append(f"never refreshed (the rollouts of {own} steps, reused in epochs)")
+        else:
+            texts.append(f"{own}" if own == N else f"{own} (the paper: {N})")
     return ", ".join(texts)
 
 
 def _rates_text(c: Configuration, sweeps: list[Sweep]) -> str:
     names = _unique(o for s in sweeps for o in s.objective)
-    rates = [f"{getattr(c.training.learning_rate, name):g} ({name})" for name in names]
+    rates = [f"{c.training.learning_rate[name]:g} ({name})" for name in names]
     return ", ".join(rates)
 
 
 def _seeds_text(figure: Figure, left_out: LeaveOut) -> str:
-    by_panel = [
-        _listed(i for s in panel.runs or figure.runs for i in s.seeds if i not in left_out.seeds)
-        for panel in figure.panels
-    ]
+    panels = [panel.runs or figure.runs for panel in figure.panels] or [figure.runs]
+    by_panel = [_listed(i for s in runs for i in s.seeds if i not in left_out.seeds) for runs in panels]
     if len(set(by_panel)) == 1:
         return f"Seeds: {by_panel[0]}. "
     return f"Seeds, panel by panel: {'; '.join(by_panel)}. "
@@ -153,7 +161,17 @@ def _measures_text(c: Configuration, figure: Figure) -> str:
         "entropy": "Entropy in nats a token: mean over the tokens sampled at temperature 1 for "
         f"{e.train_problems} fixed training problems. ",
     }
-    return "".join(texts[m] for m in _unique(panel.measure for panel in figure.panels))
+    charts = {
+        "curves": "",
+        "phase_diagram": f"Left: share of runs that collapse ({COLLAPSE}). Right: test accuracy, mean over "
+        f"seeds and the last three evaluation points. {texts['test_accuracy']}",
+        "diversity": f"At the end of training, {e.test_problems} test problems x {e.diversity_samples} "
+        "samples at temperature 1. pass@k: chance that one of k samples is right. Distinct right completions "
+        "among the samples of a problem. Entropy in nats a token. Grey: the base policy. Lines and points: "
+        "mean over seeds, bars: minimum to maximum. ",
+    }
+    measures = "".join(texts[m] for m in _unique(panel.measure for panel in figure.panels))
+    return measures + charts[figure.chart]
 
 
 def _left_out_text(left_out: LeaveOut, sweeps: list[Sweep]) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from asymre.arithmetic import TEST_SHARE, Arithmetic
-from asymre.schema import Configuration, Figure, LeaveOut, Sweep
+from asymre.schema import WITH_DELTA_V, Configuration, Figure, LeaveOut, Sweep
 
 NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
 # Of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 PUBLISHED = ("pdf", "png", "csv", "txt", "chain.html")  # files of a published figure, by suffix
+PUBLISHED_CLAIMS = ("csv", "md", "rst")  # files of a table of claims
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 
@@ -21,6 +22,10 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
     yield from _engine(c)
     for key, figure in c.figures.items():
         yield from _sweeps_of(c, key, figure)
+        if figure.chart == "diversity":
+            yield from _diversity(c, key)
+    for index, sweep in enumerate(c.claims.seeds if c.claims else []):
+        yield from _sweep(c, ("claims", "seeds", index), sweep)
     for key in c.leave_out:
         if key not in c.figures:
             yield ("leave_out", key), f"there is no figure {key!r}{nearest(key, c.figures)}"
@@ -43,6 +48,13 @@ def nearest(name: Any, valid: Any, listing: bool = True) -> str:
 def stem(figure: str) -> str:
     """Name of a figure's published files: `figure_3` becomes `figure_03`, so that they sort."""
     return re.sub(r"(?<=_)(\d)$", r"0\1", figure)
+
+
+def published_files(name: str) -> list[str]:
+    """Where a figure, or a table of claims, is published, by path below results/<name>/."""
+    if name.startswith("claims"):
+        return [f"{name}.{suffix}" for suffix in PUBLISHED_CLAIMS]
+    return [f"figures/{stem(name)}.{suffix}" for suffix in PUBLISHED]
 
 
 def _names(c: Configuration) -> Iterator[Problem]:
@@ -119,29 +131,7 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
     shown = {s for where, sweep in _all_sweeps(figure) if where[0] != "controls" for s in _subjects(sweep)}
     for where, sweep in _all_sweeps(figure):
         path = ("figures", key, *where)
-        for field, known, stand_ins, own, section in (
-            ("model", c.models, c.stand_ins, c.pretrained, ("stand_ins", "pretrained")),
-            ("dataset", c.datasets, c.tasks, c.data, ("tasks", "data")),
-        ):
-            for name in getattr(sweep, field):
-                if name not in known:
-                    yield (*path, field), f"there is no {field} {name!r}{nearest(name, known)}"
-                elif name not in stand_ins and name not in own:
-                    yield (
-                        (*path, field),
-                        f"scale {c.scale!r} has no stand-in for {name!r}: add {section[0]}.{name}"
-                        + ("" if c.engine == "tiny" else f" or {section[1]}.{name}"),
-                    )
-        for model in sweep.model:
-            for dataset in sweep.dataset:
-                if (model in c.stand_ins and dataset in c.data) or (
-                    model in c.pretrained and dataset in c.tasks
-                ):
-                    yield (
-                        path,
-                        f"{model!r} cannot run on {dataset!r}: a stand-in reads tasks alone, and "
-                        "pretrained weights real data",
-                    )
+        yield from _sweep(c, path, sweep)
         if set(sweep.seeds) <= set(left_out.seeds) or (
             sweep.delta_v and set(sweep.delta_v) <= set(left_out.delta_v)
         ):
@@ -150,13 +140,53 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
             yield path, "no panel shows this model, data set, objective and delta_v: where should it stand?"
 
 
+def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
+    """What a sweep at this path names and the rest of the configuration does not have."""
+    for field, known, stand_ins, own, section in (
+        ("model", c.models, c.stand_ins, c.pretrained, ("stand_ins", "pretrained")),
+        ("dataset", c.datasets, c.tasks, c.data, ("tasks", "data")),
+    ):
+        for name in getattr(sweep, field):
+            if name not in known:
+                yield (*path, field), f"there is no {field} {name!r}{nearest(name, known)}"
+            elif name not in stand_ins and name not in own:
+                yield (
+                    (*path, field),
+                    f"scale {c.scale!r} has no stand-in for {name!r}: add {section[0]}.{name}"
+                    + ("" if c.engine == "tiny" else f" or {section[1]}.{name}"),
+                )
+    for model in sweep.model:
+        for dataset in sweep.dataset:
+            if (model in c.stand_ins and dataset in c.data) or (model in c.pretrained and dataset in c.tasks):
+                yield (
+                    path,
+                    f"{model!r} cannot run on {dataset!r}: a stand-in reads tasks alone, and "
+                    "pretrained weights real data",
+                )
+    for objective in sweep.objective:
+        if objective not in c.training.learning_rate:
+            yield (*path, "objective"), f"training.learning_rate has none for {objective}: add one"
+    if "never" in sweep.N and c.training.never_refreshed is None:
+        yield (*path, "N"), "never needs training.never_refreshed: how many steps the rollouts are enough for"
+    for model in sweep.model:
+        if sweep.base_policy == "own" and model in c.pretrained:
+            yield (*path, "base_policy"), f"own is for stand-ins; {model!r} has pretrained weights"
+
+
+def _diversity(c: Configuration, key: str) -> Iterator[Problem]:
+    if c.engine != "tiny":
+        yield ("figures", key, "chart"), "diversity is drawn with engine tiny alone"
+    if c.evaluation.diversity_samples is None:
+        yield ("evaluation", "diversity_samples"), f"is missing: figures.{key} needs it"
+
+
 def _subjects(sweep: Sweep) -> set[tuple]:
     return {
         (model, dataset, objective, delta_v)
         for model in sweep.model
         for dataset in sweep.dataset
         for objective in sweep.objective
-        for delta_v in (sweep.delta_v if objective == "asymre" else [None])
+        for delta_v in (sweep.delta_v if objective in WITH_DELTA_V else [None])
     }
 
 
@@ -208,13 +238,18 @@ def _calibration(c: Configuration) -> Iterator[Problem]:
             yield ("calibration", field), f"there is no {field} {name!r}{nearest(name, known)}"
     if list(k.learning_rates) != sorted(set(k.learning_rates)):
         yield ("calibration", "learning_rates"), "give increasing values"
+    for objective in k.objectives:
+        if objective not in c.training.learning_rate:
+            yield ("calibration", "objectives"), f"training.learning_rate has none for {objective}: add one"
     N = c.training.N.get(k.N, k.N)
     if N % c.training.snapshot_every:
         yield (
             ("calibration", "N"),
             f"the end of each cycle of {N} steps needs a snapshot: training.snapshot_every must divide it",
         )
-    used = {seed for f in c.figures.values() for _, sweep in _all_sweeps(f) for seed in sweep.seeds}
+    sweeps = [sweep for f in c.figures.values() for _, sweep in _all_sweeps(f)]
+    sweeps += c.claims.seeds if c.claims else []
+    used = {seed for sweep in sweeps for seed in sweep.seeds}
     if used & set(k.seeds):
         shared = ", ".join(map(str, sorted(used & set(k.seeds))))
-        yield ("calibration", "seeds"), f"a figure uses {shared}; give seeds of its own"
+        yield ("calibration", "seeds"), f"a figure or claim uses {shared}; give seeds of its own"

@@ -20,13 +20,20 @@ def samplings(params: dict[str, Any]) -> list[tuple[str, int, float, float]]:
 
 
 def measure(
-    *, correct_PS: np.ndarray, answers_PS: np.ndarray, entropy: float, length: float, truncated: float
+    *,
+    correct_PS: np.ndarray,
+    answers_PS: np.ndarray,
+    texts_PS: np.ndarray,
+    entropy: float,
+    length: float,
+    truncated: float,
 ) -> dict[str, float]:
     """The measures of one sampling.
 
     accuracy: share of right answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats a token, mean
     over the generated tokens, of the whole next-token distribution at temperature 1. distinct_answers:
-    different final answers a problem. length: tokens, the end included. truncated: share without an end.
+    different final answers a problem. distinct_correct: different right completions a problem. length:
+    tokens, the end included. truncated: share without an end.
     """
     samples = correct_PS.shape[1]
     return {
@@ -34,9 +41,21 @@ def measure(
         **{f"pass_at_{k}": pass_at_k(correct_PS, k) for k in _powers_of_two(samples)},
         "entropy": entropy,
         "distinct_answers": float(np.mean([len(set(row)) for row in answers_PS])),
+        "distinct_correct": float(
+            np.mean([len(set(row[right])) for row, right in zip(texts_PS, correct_PS, strict=True)])
+        ),
         "length": length,
         "truncated": truncated,
     }
+
+
+def diverged_rows(params: dict[str, Any], step: int) -> list[dict[str, Any]]:
+    """The rows of a step after the divergence of a run: nothing is right, and nothing else can be said."""
+    return [
+        {"step": step, "split": split, "temperature": temperature, "top_p": top_p, "accuracy": 0.0}
+        | {f"pass_at_{k}": 0.0 for k in _powers_of_two(samples)}
+        for split, samples, temperature, top_p in samplings(params)
+    ]
 
 
 def pass_at_k(correct_PS: np.ndarray, k: int) -> float:
@@ -53,6 +72,6 @@ def _powers_of_two(largest: int) -> list[int]:
 
 
 def as_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """A table of rows; pass_at_k is null where fewer than k samples were drawn."""
+    """A table of rows; null where a row has no such measure: pass_at_k of fewer samples, a diverged run."""
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: [row.get(name) for row in rows] for name in names})

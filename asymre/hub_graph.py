@@ -42,7 +42,7 @@ def _joined(b: Builder, kind: str, file: str, run: Run, parts: list[Artefact]) -
 def _policies(b: Builder, run: Run) -> list[tuple[int, Artefact]]:
     """What each cycle starts from, and the last policy, with their steps."""
     ends = [*range(0, b.configuration.training.steps, run.N), b.configuration.training.steps]
-    return list(zip(ends, [b.base_policy(run.model), *_cycles(b, run)], strict=True))
+    return list(zip(ends, [b.base_policy(run), *_cycles(b, run)], strict=True))
 
 
 def _cycles(b: Builder, run: Run) -> list[Artefact]:
@@ -52,14 +52,17 @@ def _cycles(b: Builder, run: Run) -> list[Artefact]:
 def _new_cycles(b: Builder, run: Run) -> list[Artefact]:
     hub, steps = b.configuration.hub, b.configuration.training.steps
     params = b.training_params(run) | {"rollouts": b.rollout_params(run), "dtype": hub.dtype}
+    # For the order of epochs, where one cycle's rollouts serve all.
+    params |= {} if run.refreshed else {"seed": run.seed}
     also = (f"asymre/objectives/{run.objective}.py",)
-    base, problems, cycles = b.base_policy(run.model), b.problems(run.dataset), []
+    base, problems, cycles = b.base_policy(run), b.problems(run.dataset), []
     for first in range(0, steps, run.N):
         until = min(first + run.N, steps)
         policy = cycles[-1] if cycles else base
         inputs = {"base_policy": base, "problems": problems}
         inputs |= {"previous": policy} if cycles else {}
-        inputs |= {f"rollouts_{i}": s for i, s in enumerate(_shards(b, run, policy, first, until))}
+        sampled = (policy, first, until) if run.refreshed else (base, 0, run.N)
+        inputs |= {f"rollouts_{i}": s for i, s in enumerate(_shards(b, run, *sampled))}
         span = {"first_step": first, "until": until}
         slug = f"{run.slug}_step{until}"
         cycles.append(b.make("cycles", slug, params | span, inputs, script="train_cycle.py", also=also))
@@ -87,7 +90,7 @@ def _shards(b: Builder, run: Run, policy: Artefact, first: int, until: int) -> l
 def _cycle_evaluation(b: Builder, run: Run, policy: Artefact, step: int) -> Artefact:
     params = b.evaluation_params(run) | _generation_params(b, run.dataset) | {"until": step}
     slug = f"{run.slug if step else run.start_slug}_step{step}"
-    inputs = {"policy": policy, "problems": b.problems(run.dataset)}
+    inputs = {"policy": policy, "base_policy": b.base_policy(run), "problems": b.problems(run.dataset)}
     return b.make("cycle_evaluation", slug, params, inputs, script="evaluate_cycle.py")
 
 

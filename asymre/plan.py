@@ -10,37 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asymre import hub_graph, tiny_graph
+from asymre import hub_graph, targets, tiny_graph
 from asymre.artefact import HASH_DIGITS, Artefact, canonical
 from asymre.artefacts import Builder
-from asymre.captions import bandit_caption, calibration_caption, training_caption
 from asymre.runs import Run, runs_of, sweeps_of
-from asymre.schema import Configuration, Figure
-
-# What each bandit experiment uses: nothing else of the section can make its results stale.
-BANDIT_SETTINGS = {
-    "limit": (
-        "arms",
-        "reward_seed",
-        "instances",
-        "steps",
-        "learning_rate",
-        "baselines",
-        "support_threshold",
-        "sampled_batch",
-        "sampled_seeds",
-    ),
-    "improvement": (
-        "arms",
-        "reward_seed",
-        "instances",
-        "improvement_baselines",
-        "iterations",
-        "improvement_steps",
-        "learning_rate",
-    ),
-    "threshold": ("arms", "reward_seed", "threshold_instances"),
-}
+from asymre.schema import Configuration
 
 
 @dataclass(frozen=True)
@@ -49,6 +23,7 @@ class Plan:
 
     configuration: Configuration
     figures: dict[str, Artefact]  # by the figure's name, the calibration's last
+    claims: dict[str, Artefact]  # by the name of the table
     trainings: dict[Run, Artefact]
     evaluations: dict[Run, Artefact]
     figure_runs: dict[str, list[Run]]
@@ -81,6 +56,20 @@ class Plan:
         return self.scripts[path].removeprefix("scripts/")
 
     @property
+    def published(self) -> dict[str, Artefact]:
+        """All that has a stable name, by that name: figures and tables of claims."""
+        return self.figures | self.claims
+
+    def figures_of(self, target: str) -> list[str]:
+        """Names of the figures that a target, all or beyond, makes."""
+        return [name for name, figure in self.configuration.figures.items() if figure.target == target]
+
+    @property
+    def default(self) -> list[str]:
+        """Names of what is published by default."""
+        return [*self.figures_of("all"), *(name for name in self.claims if name == "claims")]
+
+    @property
     def configuration_id(self) -> str:
         """Name of the marker of the saved configuration; the order of keys does not change it."""
         content = [self.configuration.model_dump(mode="json"), sorted(map(canonical, self.runs()))]
@@ -109,16 +98,19 @@ def build(root: Path, configuration: Configuration) -> Plan:
         for name, f in c.figures.items()
     }
     figures = {
-        name: _bandit_figure(b, name, f) if f.experiment else _training_figure(b, graph, name, f)
+        name: targets.bandit_figure(b, name, f)
+        if f.experiment
+        else targets.training_figure(b, graph, name, f)
         for name, f in c.figures.items()
     }
     if c.calibration:
-        figures["calibration"] = _calibration_figure(b, graph)
+        figures["calibration"] = targets.calibration_figure(b, graph)
     runs = list(dict.fromkeys(run for runs in figure_runs.values() for run in runs))
     kept = hub_graph.last_cycles(b, runs) if c.engine == "hub" and c.hub.keep_state else set()
     return Plan(
         configuration=c,
         figures=figures,
+        claims=targets.claims(b, graph) if c.claims else {},
         trainings={run: graph.training(b, run) for run in runs},
         evaluations={run: graph.evaluation(b, run) for run in runs},
         figure_runs=figure_runs,
@@ -127,98 +119,3 @@ def build(root: Path, configuration: Configuration) -> Plan:
         scripts=b.scripts,
         kept=kept,
     )
-
-
-def _bandit_figure(b: Builder, name: str, figure: Figure) -> Artefact:
-    section = b.configuration.bandit
-    experiment = {"entropy": "limit"}.get(figure.experiment, figure.experiment)
-    settings = {key: getattr(section, key) for key in BANDIT_SETTINGS[experiment]}
-    params = {"experiment": experiment, "settings": settings}
-    data = b.make("bandit", experiment, params, script="simulate_bandit.py")
-    params = _frame(figure) | {
-        "experiment": figure.experiment,
-        "caption": bandit_caption(b.configuration, figure),
-    }
-    return b.make("figure", name, params, {"data": data}, script="plot_bandit.py")
-
-
-def _training_figure(b: Builder, graph: Any, name: str, figure: Figure) -> Artefact:
-    controls = [run for sweep in figure.controls for run in runs_of(b.configuration, name, sweep)]
-    inputs: dict[str, Artefact] = {}
-
-    def curve(run: Run, control: bool) -> dict[str, Any]:
-        inputs[run.slug] = graph.evaluation(b, run)
-        inputs[f"{run.slug}/training"] = graph.training(b, run)
-        described = {
-            "model": b.configuration.models[run.model],
-            "dataset": b.configuration.datasets[run.dataset],
-        }
-        return {
-            "input": run.slug,
-            "control": control,
-            "objective": run.objective,
-            "delta_v": run.delta_v,
-            "N": run.N,
-            "seed": run.seed,
-            **described,
-        }
-
-    panels = []
-    for panel in figure.panels:
-        runs = [r for sweep in panel.runs or figure.runs for r in runs_of(b.configuration, name, sweep)]
-        # A control stands where its own objective is shown.
-        own_controls = [r for r in dict.fromkeys(controls) if r.subject in {run.subject for run in runs}]
-        panels.append(
-            {
-                "title": panel.title,
-                "measure": panel.measure,
-                "draw": panel.draw,
-                "curves": [curve(r, False) for r in dict.fromkeys(runs)]
-                + [curve(r, True) for r in own_controls],
-            }
-        )
-    params = _frame(figure) | {
-        "panels": panels,
-        "smoothing_window": b.configuration.smoothing_window,
-        "rewards": b.configuration.algorithm.rewards.model_dump(),
-        "caption": training_caption(b.configuration, name, figure),
-    }
-    return b.make("figure", name, params, inputs, script="plot_training.py")
-
-
-def _calibration_figure(b: Builder, graph: Any) -> Artefact:
-    k, t = b.configuration.calibration, b.configuration.training
-    N = t.N.get(k.N, k.N)
-    runs = [
-        Run(k.model, k.dataset, o, k.delta_v if o == "asymre" else None, N, seed, rate)
-        for o in ("asymre", "grpo")
-        for rate in k.learning_rates
-        for seed in k.seeds
-    ]
-    inputs = {f"{run.slug}_lr{run.learning_rate:.12g}": graph.evaluation(b, run) for run in runs}
-    params = {
-        "N": N,
-        "tolerance": k.tolerance,
-        "runs": [
-            {
-                "input": key,
-                "objective": run.objective,
-                "learning_rate": run.learning_rate,
-                "seed": run.seed,
-            }
-            for key, run in zip(inputs, runs, strict=True)
-        ],
-    }
-    slug = f"{k.model}_{k.dataset}"
-    table = b.make("calibration", slug, params, inputs, script="choose_learning_rates.py")
-    return b.make(
-        "figure",
-        "calibration",
-        {"caption": calibration_caption(b.configuration)},
-        {"table": table},
-        script="plot_calibration.py",
-    )
-
-
-def _frame(figure: Figure) -> dict[str, Any]:
-    return {"title": figure.title, "width": figure.width, "height": figure.height}

@@ -3,7 +3,7 @@
 Shapes: R completions, L prompt tokens, T new tokens at most.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,14 @@ def problem_order(*, seed: int, first: int, count: int, problems: int) -> np.nda
     return order[start : start + count]
 
 
+def reused(rollouts: Rollouts, group_size: int, *, seed: int, epoch: int, groups: int) -> Rollouts:
+    """The first `groups` groups of the rollouts in the order of an epoch; epoch 0 keeps that of sampling."""
+    count = len(rollouts.reward) // group_size
+    order = np.arange(count) if epoch == 0 else numpy_stream("reuse", seed, epoch).permutation(count)
+    rows = torch.from_numpy(order[:groups, None] * group_size + np.arange(group_size)).flatten()
+    return Rollouts(*(getattr(rollouts, field.name)[rows] for field in fields(Rollouts)))
+
+
 def from_lists(
     *,
     problem_id: Tensor,
@@ -106,6 +114,11 @@ def write_rollouts(
         "text": texts,
     }
     pq.write_table(pa.table(columns, schema=_SCHEMA), path)
+
+
+def write_no_rollouts(path: Path) -> None:
+    """The file of a cycle whose run has diverged before."""
+    pq.write_table(_SCHEMA.empty_table(), path)
 
 
 def read_rollouts(

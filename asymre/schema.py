@@ -11,8 +11,12 @@ Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 # -0.0 becomes 0.0: one value, one id.
+# More than that makes no sense for AdamW, and up to there its weights stay finite.
+Rate = Annotated[float, Field(gt=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
-Objective = Literal["asymre", "grpo"]
+Objective = Literal["asymre", "asymre_tis", "asymre_kl", "topr", "grpo", "positives_only"]
+# The objectives with the baseline of Eq. 4.
+WITH_DELTA_V = ("asymre", "asymre_tis", "asymre_kl")
 Normalisation = Literal["token_sum", "token_mean", "sequence_mean"]
 Measure = Literal["train_accuracy", "test_accuracy", "test_accuracy_temperature_1", "entropy"]
 
@@ -43,6 +47,20 @@ class Grpo(Section):
     clip: Annotated[float, Field(gt=0, lt=1)] = Field(description="clip of the probability ratio, both sides")
 
 
+class AsymreTis(Section):
+    """Settings of AsymRE with truncated importance weights."""
+
+    truncation: Positive = Field(description="largest weight pi/mu of a completion")
+
+
+class AsymreKl(Section):
+    """Settings of AsymRE with a KL penalty to the behaviour policy."""
+
+    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        description="weight of the reverse KL of each token"
+    )
+
+
 class Algorithm(Section):
     """The off-policy cycle, common to all runs."""
 
@@ -55,6 +73,8 @@ class Algorithm(Section):
     train_sampling: Sampling = Field(description="sampling of rollouts from the behaviour policy")
     test_sampling: Sampling = Field(description="sampling of the test accuracy")
     grpo: Grpo = Field(description="GRPO's own settings")
+    asymre_tis: AsymreTis = Field(description="settings of AsymRE with truncated importance weights")
+    asymre_kl: AsymreKl = Field(description="settings of AsymRE with a KL penalty")
 
 
 class Sweep(Section):
@@ -62,19 +82,27 @@ class Sweep(Section):
 
     model: list[str] = Field(description="models, by their key in `models`")
     dataset: list[str] = Field(description="data sets, by their key in `datasets`")
-    objective: list[Objective] = Field(description="asymre or grpo")
-    delta_v: list[Finite] = Field(
-        default=[], description="for asymre alone: the baseline is the group mean plus delta_v"
+    objective: list[Objective] = Field(
+        description="asymre, asymre_tis, asymre_kl, topr, grpo or positives_only (docs/objectives.md)"
     )
-    N: list[Count] = Field(description="gradient steps between refreshes of the behaviour policy")
+    delta_v: list[Finite] = Field(
+        default=[], description="for the objectives asymre...: the baseline is the group mean plus delta_v"
+    )
+    N: list[Count | Literal["never"]] = Field(
+        description="gradient steps between refreshes of the behaviour policy, or never"
+    )
     seeds: list[Annotated[int, Field(ge=0)]] = Field(description="one run a seed")
+    base_policy: Literal["shared", "own"] = Field(
+        default="shared",
+        description="shared: one for all seeds; own: each seed pretrains its own stand-in with its own seed",
+    )
 
-    @field_validator("*", mode="before")
+    @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return value if isinstance(value, list) else [value]
 
-    @field_validator("*")
+    @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds")
     @classmethod
     def _no_repeats(cls, value: list, info: Any) -> list:
         repeated = sorted({str(v) for v in value if value.count(v) > 1})
@@ -86,10 +114,13 @@ class Sweep(Section):
 
     @model_validator(mode="after")
     def _delta_v_belongs_to_asymre(self) -> "Sweep":
-        if "asymre" in self.objective and not self.delta_v:
-            raise ValueError("objective asymre needs at least one delta_v, for example [-0.1]")
-        if self.delta_v and "asymre" not in self.objective:
-            raise ValueError("delta_v is a setting of asymre; remove it or add asymre")
+        with_delta_v = [name for name in self.objective if name in WITH_DELTA_V]
+        if with_delta_v and not self.delta_v:
+            raise ValueError(f"objective {with_delta_v[0]} needs at least one delta_v, for example [-0.1]")
+        if self.delta_v and not with_delta_v:
+            raise ValueError(
+                f"delta_v is a setting of {', '.join(WITH_DELTA_V)}; remove it or add one of them"
+            )
         return self
 
 
@@ -112,7 +143,7 @@ class Panel(Section):
 
 
 class Figure(Section):
-    """A figure. Bandit figures name an `experiment`, training figures `panels` and `runs`."""
+    """A figure. Bandit figures name an `experiment`, training figures `runs`, curves also `panels`."""
 
     title: str = Field(description="title, also the first words of the caption")
     known: str = Field(description="how the content is known, and what is our choice")
@@ -121,13 +152,22 @@ class Figure(Section):
     experiment: Literal["limit", "improvement", "entropy", "threshold"] | None = Field(
         default=None, description="bandit figures: what is drawn"
     )
-    panels: list[Panel] = Field(default=[], description="training figures: the axes")
+    chart: Literal["curves", "phase_diagram", "diversity"] = Field(
+        default="curves", description="training figures: what is drawn"
+    )
+    target: Literal["all", "beyond"] = Field(
+        default="all", description="made by default, or by `snakemake beyond` alone"
+    )
+    panels: list[Panel] = Field(default=[], description="curves: the axes")
     runs: list[Sweep] = Field(default=[], description="training figures: the runs of all panels")
     controls: list[Sweep] = Field(default=[], description="runs drawn as thin lines, not the paper's")
 
     @model_validator(mode="after")
     def _bandit_or_training(self) -> "Figure":
-        if (self.experiment is None) == (not self.panels):
+        if self.chart != "curves":
+            if self.experiment or self.panels or self.controls or not self.runs:
+                raise ValueError(f"chart {self.chart} takes runs alone: no experiment, panels or controls")
+        elif (self.experiment is None) == (not self.panels):
             raise ValueError("give either experiment (bandit) or panels (training)")
         for index, panel in enumerate(self.panels):
             if not (panel.runs or self.runs):
@@ -262,13 +302,6 @@ class Pretraining(Section):
     )
 
 
-class LearningRate(Section):
-    """Constant learning rate of AdamW for each objective; see the target `calibration`."""
-
-    asymre: Positive = Field(description="for asymre")
-    grpo: Positive = Field(description="for grpo")
-
-
 class Training(Section):
     """Size of a run."""
 
@@ -276,7 +309,13 @@ class Training(Section):
     N: dict[Count, Count] = Field(
         description="what stands for the paper's N; any other N is taken as written"
     )
-    learning_rate: LearningRate = Field(description="constant learning rates")
+    never_refreshed: Count | None = Field(
+        default=None,
+        description="N: never samples rollouts for so many gradient steps once, and reuses them in epochs",
+    )
+    learning_rate: dict[Objective, Rate] = Field(
+        description="constant learning rate of AdamW, by objective; see the target `calibration`"
+    )
     gradient_clip: Positive = Field(description="largest norm of the gradient")
     snapshot_every: Count = Field(description="gradient steps between policy snapshots")
     extra_snapshots: list[Count] = Field(
@@ -351,13 +390,25 @@ class Evaluation(Section):
     test_problems: Count = Field(description="test problems")
     train_problems: Count = Field(description="fixed training problems")
     samples: Count = Field(description="completions a problem at temperature 1")
+    diversity_samples: Count | None = Field(
+        default=None, description="charts of diversity: completions a problem, at the end of a run"
+    )
 
-    @field_validator("samples")
+    @field_validator("samples", "diversity_samples")
     @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        if value & (value - 1):
+    def _power_of_two(cls, value: int | None) -> int | None:
+        if value and value & (value - 1):
             raise ValueError(f"pass@k is reported for k = 1, 2, 4, ...: {value} is no power of 2")
         return value
+
+
+class Claims(Section):
+    """Settings of the claims (docs/claims.md)."""
+
+    delta_v: Finite = Field(
+        description="delta_v below 0 that the calibration seeds prefer, compared with GRPO beside -0.1"
+    )
+    seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
 
 
 class Bandit(Section):
@@ -372,6 +423,7 @@ class Bandit(Section):
     )
     instances: Count = Field(description="random instances beside the demo instance")
     threshold_instances: Count = Field(description="random instances of the threshold figure")
+    theorem_instances: Count = Field(description="random instances of the checks behind the claims")
     learning_rate: Positive = Field(description="of gradient ascent on the logits")
     steps: Count = Field(description="gradient steps of figures 1 and 7")
     baselines: list[Finite] = Field(min_length=1, description="V of figures 1 and 7")
@@ -392,9 +444,13 @@ class Calibration(Section):
 
     model: str = Field(description="model, by its key in `models`")
     dataset: str = Field(description="data set, by its key in `datasets`")
-    learning_rates: list[Positive] = Field(min_length=2, description="candidates, increasing")
+    objectives: list[Objective] = Field(min_length=1, description="objectives whose rate is chosen")
+    learning_rates: list[Rate] = Field(min_length=2, description="candidates, increasing")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="seeds")
-    delta_v: Finite = Field(description="the delta_v at which asymre is calibrated")
+    delta_v: Finite = Field(description="the delta_v at which learning rates are chosen")
+    delta_v_candidates: list[Finite] = Field(
+        min_length=1, description="values of which one is preferred, at the learning rate of asymre"
+    )
     N: Count = Field(description="N, as in a sweep")
     tolerance: Share = Field(description="largest fall of the accuracy from cycle to cycle")
 
@@ -426,3 +482,4 @@ class Configuration(Section):
     evaluation: Evaluation = Field(description="what is measured on every snapshot")
     bandit: Bandit = Field(description="the bandit")
     calibration: Calibration | None = Field(default=None, description="choice of the learning rates")
+    claims: Claims | None = Field(default=None, description="the paper's statements as checks over the runs")

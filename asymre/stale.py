@@ -26,6 +26,7 @@ KINDS = (
     "evaluation",
     "calibration",
     "figure",
+    "claims",
 )
 EXAMPLES = 3
 # Longer values, such as captions, are not printed.
@@ -36,12 +37,12 @@ _ABSENT = object()
 
 
 def missing(plan: Plan, existing: set[str], markers: set[str]) -> list[Artefact]:
-    """What the default targets, all figures but the calibration's, need and what does not exist.
+    """What the default targets need and what does not exist.
 
     existing: paths of artefacts. markers: names in figures/.current, that is ids of published figures.
     """
     found: dict[str, Artefact] = {}
-    todo = [figure.path for figure in default_figures(plan) if figure.id not in markers]
+    todo = [target.path for target in default_targets(plan) if target.id not in markers]
     while todo:
         path = todo.pop()
         artefact = plan.artefact_of(path)
@@ -71,7 +72,7 @@ def report(plan: Plan, specs: dict[str, dict], existing: set[str], markers: set[
         lines += ["", f"{len(members)} {kind}: {'; '.join(reasons)}"]
         lines += [f"    {artefact.path}" for artefact, _ in members[:EXAMPLES]]
         lines += [f"    and {len(members) - EXAMPLES} more"] if len(members) > EXAMPLES else []
-    publish = [a.slug for a in default_figures(plan) if a.path in existing and a.id not in markers]
+    publish = [a.slug for a in default_targets(plan) if a.path in existing and a.id not in markers]
     if publish:
         lines += ["", f"Made already, but not published: {', '.join(publish)}"]
     if plan.configuration_id not in markers:
@@ -146,9 +147,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def default_figures(plan: Plan) -> list[Artefact]:
-    """The figures of the default target: all but the calibration's."""
-    return [figure for name, figure in plan.figures.items() if name != "calibration"]
+def default_targets(plan: Plan) -> list[Artefact]:
+    """The figures and the table of claims that are made by default."""
+    return [plan.published[name] for name in plan.default]
 
 
 # --- prune: what no target names ----------------------------------------------------------------

@@ -12,24 +12,41 @@ def training(b: Builder, run: Run) -> Artefact:
 
 def evaluation(b: Builder, run: Run) -> Artefact:
     """The evaluation of every snapshot of a run."""
-    params = b.evaluation_params(run) | {"prompts_per_batch": b.configuration.training.prompts_per_batch}
-    inputs = {"training": training(b, run), "problems": b.problems(run.dataset)}
-    return b.make("evaluation", run.slug, params, inputs, script="evaluate_policy.py")
+    return _evaluation(b, run, run.slug, {"steps": None})
+
+
+def diversity(b: Builder, run: Run) -> Artefact:
+    """An evaluation of the base policy and of the end of a run with more samples."""
+    c = b.configuration
+    params = {"steps": [0, c.training.steps], "samples": c.evaluation.diversity_samples}
+    return _evaluation(b, run, f"{run.slug}_diversity", params)
+
+
+def _evaluation(b: Builder, run: Run, slug: str, params: dict) -> Artefact:
+    params = (
+        b.evaluation_params(run) | {"prompts_per_batch": b.configuration.training.prompts_per_batch} | params
+    )
+    inputs = {
+        "training": training(b, run),
+        "base_policy": b.base_policy(run),
+        "problems": b.problems(run.dataset),
+    }
+    return b.make("evaluation", slug, params, inputs, script="evaluate_policy.py")
 
 
 def _new_training(b: Builder, run: Run) -> Artefact:
     t = b.configuration.training
     params = b.training_params(run) | {"seed": run.seed, "rollouts": _rollout_params(b, run)}
-    problems = b.problems(run.dataset)
+    problems, base = b.problems(run.dataset), b.base_policy(run)
 
     def segment(kind: str, policy: Artefact, first: int, until: int) -> Artefact:
         slug = run.slug if kind == "training" else f"{run.slug}_step{until}"
-        inputs = {"policy": policy, "problems": problems, "rollouts": _rollouts(b, run, policy, first)}
+        rollouts = _rollouts(b, run, policy, first) if run.refreshed else _rollouts(b, run, base, 0)
+        inputs = {"policy": policy, "problems": problems, "rollouts": rollouts}
         span = {"first_step": first, "until": until}
         also = (f"asymre/objectives/{run.objective}.py",)
         return b.make(kind, slug, params | span, inputs, script="train_policy.py", also=also)
 
-    base = b.base_policy(run.model)
     whole = segment("training", base, 0, t.steps)
     cycles = -(-t.steps // run.N)
     if t.cycles_per_job != "all" and t.cycles_per_job < cycles:

@@ -1,5 +1,7 @@
 """The off-policy cycle: N gradient steps on rollouts from a frozen behaviour policy.
 
+A step whose loss or gradient is not finite ends a run: it diverged.
+
 The loop knows no engine but by what it asks of one:
 
     device                            where the engine computes
@@ -9,19 +11,50 @@ The loop knows no engine but by what it asks of one:
                                       finite number on filling; the entropy carries no gradient
     backward(loss)                    adds a part's share of the loss, which is a sum over parts and processes
     total(tensor)                     the sum of a tensor over processes
-    update(clip)                      one step of the optimiser, and the gradient's norm before clipping
+    update(clip)                      one step of the optimiser, none if the gradient is not finite, and the
+                                      gradient's norm before clipping
 
 Shapes: P prompts a step, G samples a prompt, B = P * G sequences, b of them in a part, T new tokens.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from asymre import objectives
 from asymre.objectives.normalisation import normalise
 from asymre.rollouts import Rollouts
+
+_MEASURES = (
+    "loss",
+    "gradient_norm",
+    "rollout_reward",
+    "entropy",
+    "log_prob_positive",
+    "log_prob_negative",
+    "kl_behaviour",
+    "ratio_mean",
+    "ratio_max",
+    "ratio_outside_clip",
+    "length",
+)
+# The columns of metrics.parquet, one row a gradient step.
+METRICS = pa.schema(
+    [("step", pa.int64()), ("cycle", pa.int64()), *((name, pa.float64()) for name in _MEASURES)]
+)
+
+
+def is_finite(row: dict[str, float]) -> bool:
+    """Whether the run goes on after the step with these metrics; it diverged otherwise."""
+    return math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])
+
+
+def is_snapshot(step: int, params: dict[str, Any]) -> bool:
+    """Whether the policy is kept after this step."""
+    return step % params["snapshot_every"] == 0 or step in params["extra_snapshots"]
 
 
 def train_cycle(
@@ -30,7 +63,7 @@ def train_cycle(
     """One gradient step on each batch of the rollouts, each batch used once, in order.
 
     params: objective, settings, normalisation, gradient_clip, N, rollouts. Yields the metrics of each step,
-    the first of which is `first_step` + 1.
+    the first of which is `first_step` + 1; stops after a step that is not finite (`is_finite`).
     """
     objective = objectives.load(params["objective"])
     group = params["rollouts"]["group_size"]
@@ -43,6 +76,8 @@ def train_cycle(
         loss = torch.zeros(())
         for part in engine.micro_batches(rollouts, rows_B):
             own_bT, own_entropy_bT = engine.log_probs(rollouts, rows_B[part])
+            # On filling 0, as the behaviour's: then a sum over tokens is the log-probability of a sequence.
+            own_bT = own_bT.masked_fill(~mask_BT[part].to(engine.device), 0.0)
             token_loss_bT = objective.token_loss(
                 own_bT,
                 behaviour_BT[part].to(engine.device),
@@ -60,7 +95,7 @@ def train_cycle(
             log_probs_BT[part], entropy_BT[part] = own_bT.detach().cpu(), own_entropy_bT.cpu()
             loss += share.detach().cpu()
         gradient_norm = engine.update(params["gradient_clip"])
-        yield {
+        row = {
             "step": step,
             "cycle": (step - 1) // params["N"],
             "loss": engine.total(loss).item(),
@@ -74,6 +109,9 @@ def train_cycle(
                 reward_B == params["rollouts"]["rewards"]["correct"],
             ),
         }
+        yield row
+        if not is_finite(row):
+            return
 
 
 def _statistics(log_probs_BT, behaviour_BT, entropy_BT, mask_BT, rewards_B, correct_B):

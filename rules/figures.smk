@@ -27,6 +27,21 @@ rule plot_figure:
         "{SCRIPT}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
+rule check_claims:
+    input:
+        inputs_of("claims"),
+    output:
+        directory(f"{RESULTS}/claims/{{id}}"),
+    log:
+        f"{RESULTS}/logs/claims/{{id}}.log",
+    priority: 3
+    localrule: True
+    params:
+        spec=spec_of("claims"),
+    shell:
+        "{SCRIPT}/check_claims.py - {output} <<< {params.spec:q} > {log} 2>&1"
+
+
 # A stable name such as figures/figure_03.pdf does not say what made it. The marker, named by the id,
 # does: publishing a figure removes the marker of the one that it replaces, so going back publishes again.
 for name, figure in PLAN.figures.items():
@@ -63,7 +78,34 @@ for name, figure in PLAN.figures.items():
             caption=figure.params["caption"],
             stem=stem(name),
         shell:
-            "{SCRIPT}/publish_figure.py {input} {params.stem} {output.marker} > {log} 2>&1"
+            "{SCRIPT}/publish.py {input} {params.stem} {output.marker} > {log} 2>&1"
+
+
+for name, table in PLAN.claims.items():
+
+    rule:
+        name:
+            name
+        input:
+            ancient(f"{RESULTS}/{table.path}"),
+        output:
+            marker=f"{RESULTS}/figures/.current/{table.id}",
+            csv=report(
+                f"{RESULTS}/{name}.csv",
+                caption="../docs/report/claims.rst",
+                category="Claims",
+                labels={"table": name},
+            ),
+            md=f"{RESULTS}/{name}.md",
+            rst=f"{RESULTS}/{name}.rst",
+        log:
+            f"{RESULTS}/logs/publish/{table.id}.log",
+        priority: 3
+        localrule: True
+        params:
+            stem=name,
+        shell:
+            "{SCRIPT}/publish.py {input} {params.stem} {output.marker} > {log} 2>&1"
 
 
 rule save_configuration:

@@ -23,13 +23,13 @@ def named(plan: Plan, path: str) -> bool:
     """Whether a target of the plan names what has this path: an artefact, what stands beside it, a marker."""
     folder, _, id = path.rpartition("/")
     if folder == "figures/.current":
-        return id in {plan.configuration_id, *(artefact.id for artefact in plan.artefacts.values())}
+        return id in {plan.configuration_id, *(target.id for target in plan.published.values())}
     return f"{'cycles' if folder in BESIDE else folder}/{id}" in plan.artefacts
 
 
 def missing(plan: Plan, paths: list[str]) -> list[str]:
     """What the default target names and what is not there; files behind a marker are compared with it."""
-    markers = [figure.id for figure in stale.default_figures(plan)] + [plan.configuration_id]
+    markers = [target.id for target in stale.default_targets(plan)] + [plan.configuration_id]
     return [f"figures/.current/{id}: missing" for id in markers if f"figures/.current/{id}" not in paths]
 
 

@@ -3,7 +3,8 @@
 import pyarrow.parquet as pq
 
 from asymre import job
-from asymre.evaluation import as_table
+from asymre.divergence import reason_in
+from asymre.evaluation import as_table, diverged_rows
 from asymre.hub.evaluation import evaluate_snapshot
 from asymre.hub.prompts import load_tokenizer
 
@@ -21,7 +22,7 @@ def make(params, inputs, folder, device, tokens_per_micro_batch, tokens_per_chun
         for split in ("train", "test")
     }
     tokenizer = job.reading(
-        snapshots[params["until"]], lambda path: load_tokenizer(path, chat=params["prompt"] is not None)
+        inputs["base_policy"], lambda path: load_tokenizer(path, chat=params["prompt"] is not None)
     )
     size = {
         "device": device,
@@ -30,6 +31,9 @@ def make(params, inputs, folder, device, tokens_per_micro_batch, tokens_per_chun
     }
     progress, rows = job.Progress(len(snapshots), "snapshot"), []
     for done, (step, snapshot) in enumerate(sorted(snapshots.items()), start=1):
+        if reason_in(snapshot):
+            rows += diverged_rows(params, step)
+            continue
         try:
             rows += evaluate_snapshot(snapshot, tokenizer, tables, params, step, **size)
         except (ValueError, RuntimeError) as error:

@@ -1,25 +1,30 @@
-"""Evaluate every snapshot of a run: evaluation.parquet, one row a snapshot, split and temperature."""
+"""Evaluate the snapshots of a run: evaluation.parquet, one row a snapshot, split and temperature."""
 
 import pyarrow.parquet as pq
 
 from asymre import job
-from asymre.evaluation import as_table
-from asymre.policy import load_policy, load_weights
+from asymre.divergence import reason_in
+from asymre.evaluation import as_table, diverged_rows
+from asymre.policy import load_policy, load_weights, policy_folder
 from asymre.problems import read_problems
 from asymre.tiny.evaluation import evaluate_snapshot
 
 
 def make(params, inputs, folder):
-    architecture, _ = job.reading(inputs["training"] / "policy", load_policy)
+    architecture, _ = job.reading(policy_folder(inputs["base_policy"]), load_policy)
     train = job.reading(inputs["problems"] / "train.parquet", read_problems)
     test = job.reading(inputs["problems"] / "test.parquet", read_problems)
-    snapshots = sorted((inputs["training"] / "snapshots").iterdir())
-    progress = job.Progress(len(snapshots), "snapshot")
-    rows = []
-    for done, snapshot in enumerate(snapshots, start=1):
-        weights = job.reading(snapshot, lambda path: load_weights(path, architecture))
-        step = int(snapshot.name.removeprefix("step_"))
-        rows += evaluate_snapshot(weights, architecture, train, test, params, step)
+    snapshots = {int(p.name[5:]): p for p in (inputs["training"] / "snapshots").glob("step_*")}
+    steps = params["steps"] or sorted(snapshots)
+    if missing := set(steps) - set(snapshots):
+        raise job.InputError(f"{inputs['training']}: no snapshot of step {min(missing)}")
+    progress, rows = job.Progress(len(steps), "snapshot"), []
+    for done, step in enumerate(steps, start=1):
+        if reason_in(snapshots[step]):
+            rows += diverged_rows(params, step)
+        else:
+            weights = job.reading(snapshots[step], lambda path: load_weights(path, architecture))
+            rows += evaluate_snapshot(weights, architecture, train, test, params, step)
         progress(done, f"test accuracy {rows[-3]['accuracy']:.3f}")
     pq.write_table(as_table(rows), folder / "evaluation.parquet")
 

@@ -1,16 +1,18 @@
 """Draw a figure of training curves: figure.pdf, figure.png, the data.csv that they show, caption.txt."""
 
+import math
+
 import pandas as pd
 
 from asymre import job
-from asymre.curves import curve, smooth, step_of_collapse
+from asymre.curves import curve, read_evaluation, read_metrics, smooth, step_of_collapse
 from asymre.figures.style import add_caption, save
 from asymre.figures.training import plot_training
 
 
 def make(params, inputs, folder):
     evaluations = {
-        name: job.reading(path / "evaluation.parquet", pd.read_parquet)
+        name: job.reading(path / "evaluation.parquet", read_evaluation)
         for name, path in inputs.items()
         if not name.endswith("/training")
     }
@@ -19,8 +21,9 @@ def make(params, inputs, folder):
     for index, panel in enumerate(params["panels"]):
         for run in panel["curves"]:
             name = run["input"]
-            described = {key: run[key] for key in ("control", "objective", "delta_v", "N", "seed")}
+            described = {key: run[key] for key in ("control", "objective", "delta_v", "seed")}
             described |= {"panel": index, "model": run["model"], "dataset": run["dataset"]}
+            described["N"] = run["N"] if run["refreshed"] else math.inf
             values = curve(evaluations[name], panel["measure"])
             rows = pd.DataFrame({"step": values.index, "value": values.to_numpy()})
             rows["smoothed"] = smooth(values, params["smoothing_window"]).to_numpy()
@@ -35,7 +38,7 @@ def make(params, inputs, folder):
                 )
             )
             if panel["measure"] == "train_accuracy":
-                metrics = job.reading(inputs[f"{name}/training"] / "metrics.parquet", pd.read_parquet)
+                metrics = job.reading(inputs[f"{name}/training"] / "metrics.parquet", read_metrics)
                 mean = metrics.groupby("cycle")["rollout_reward"].mean()
                 accuracy = (mean - rewards["wrong"]) / (rewards["correct"] - rewards["wrong"])
                 ends = [*(mean.index * run["N"]), metrics["step"].max()]

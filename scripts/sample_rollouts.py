@@ -1,15 +1,20 @@
 """Sample the rollouts of one cycle from its frozen behaviour policy: rollouts.parquet."""
 
 from asymre import job
+from asymre.divergence import reason_in
 from asymre.policy import load_policy, policy_folder
 from asymre.problems import read_problems
-from asymre.rollouts import write_rollouts
+from asymre.rollouts import write_no_rollouts, write_rollouts
 from asymre.tiny.rollouts import sample_rollouts
 from asymre.tokenizer import END, decode
 
 
 def make(params, inputs, folder):
-    architecture, weights = job.reading(policy_folder(inputs["policy"]), load_policy)
+    source = policy_folder(inputs["policy"])
+    if reason_in(source):
+        write_no_rollouts(folder / "rollouts.parquet")
+        return
+    architecture, weights = job.reading(source, load_policy)
     problems = job.reading(inputs["problems"] / "train.parquet", read_problems)
     rollouts = sample_rollouts(
         weights,

@@ -4,10 +4,11 @@ import pyarrow.parquet as pq
 import torch
 
 from asymre import job
+from asymre.divergence import reason_in
 from asymre.hub.answers import counts_line, judge
 from asymre.hub.generation import Request, generate
 from asymre.hub.prompts import decode_completions, encode_prompts, load_tokenizer
-from asymre.rollouts import from_lists, problem_order, write_rollouts
+from asymre.rollouts import from_lists, problem_order, write_no_rollouts, write_rollouts
 from asymre.streams import integer
 
 
@@ -15,6 +16,9 @@ def make(params, inputs, folder, device):
     policy = inputs["policy"]
     if policy.parent.name == "cycles":
         policy = job.beside(policy, "policies")
+    if reason_in(policy):
+        write_no_rollouts(folder / "rollouts.parquet")
+        return
     problems = job.reading(inputs["problems"] / "train.parquet", pq.read_table)
     per_step, group = params["prompts_per_step"], params["group_size"]
     first, count = params["first_step"] * per_step, params["steps"] * per_step

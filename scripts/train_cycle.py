@@ -1,7 +1,6 @@
 """Train one cycle on its rollouts, on several processes: metrics.parquet, policies/, snapshots/, state/."""
 
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -11,13 +10,14 @@ import torch
 import torch.distributed as dist
 
 from asymre import job
+from asymre.divergence import mark, reason_in, reason_of
 from asymre.hub.engine import HubEngine
 from asymre.hub.launch import run_processes
 from asymre.hub.model import load_model
 from asymre.hub.source import POLICY_BYTES, STATE_BYTES, parameter_count
 from asymre.hub.state import load_state, save_state, write_policy
-from asymre.rollouts import Rollouts, read_rollouts
-from asymre.training import train_cycle
+from asymre.rollouts import Rollouts, read_rollouts, reused
+from asymre.training import METRICS, is_finite, is_snapshot, train_cycle
 
 
 def make(params, inputs, folder, device, processes, tokens_per_micro_batch, tokens_per_chunk, checkpointing):
@@ -31,13 +31,23 @@ def make(params, inputs, folder, device, processes, tokens_per_micro_batch, toke
         raise job.InputError(
             "hub.device is cuda, and this job sees no GPU: ask for one, or install torch for CUDA"
         )
-    check_disk(params, inputs["base_policy"], folder)
-    try:
-        metrics = run_processes(processes, train_process, params, inputs, state, folder, settings)
-    except (ValueError, RuntimeError) as error:
-        raise job.InputError(str(error)) from error
-    pq.write_table(pa.Table.from_pylist(metrics), folder / "metrics.parquet")
+    metrics, diverged = [], reason_in(state) if state else None
+    if not diverged:
+        check_disk(params, inputs["base_policy"], folder)
+        try:
+            metrics = run_processes(processes, train_process, params, inputs, state, folder, settings)
+        except (ValueError, RuntimeError) as error:
+            raise job.InputError(str(error)) from error
+        diverged = None if is_finite(metrics[-1]) else reason_of(metrics[-1])
+    pq.write_table(pa.Table.from_pylist(metrics, schema=METRICS), folder / "metrics.parquet")
     (folder / "snapshots").mkdir(exist_ok=True)
+    if diverged:
+        print(f"diverged at {diverged}", flush=True)
+        done = metrics[-1]["step"] if metrics else params["first_step"] + 1
+        for step in filter(lambda step: is_snapshot(step, params), range(done, params["until"])):
+            mark(folder / "snapshots" / f"step_{step:06d}", diverged)
+        mark(folder / "policies", diverged)
+        mark(folder / "state", diverged)
 
 
 def check_disk(params, base: Path, folder: Path) -> None:
@@ -54,10 +64,6 @@ def check_disk(params, base: Path, folder: Path) -> None:
         )
 
 
-def is_snapshot(step: int, params) -> bool:
-    return step % params["snapshot_every"] == 0 or step in params["extra_snapshots"]
-
-
 def load_rollouts(params, inputs) -> Rollouts:
     problems = job.reading(inputs["problems"] / "train.parquet", pq.read_metadata).num_rows
     shards = sorted((n for n in inputs if n.startswith("rollouts_")), key=lambda n: int(n[9:]))
@@ -67,16 +73,27 @@ def load_rollouts(params, inputs) -> Rollouts:
     )
     sampling = params["rollouts"]
     steps = params["until"] - params["first_step"]
-    return job.reading(
+    rollouts = job.reading(
         paths[0],
         lambda _: read_rollouts(
             paths,
-            rows=steps * sampling["prompts_per_step"] * sampling["group_size"],
+            rows=(steps if params["refreshed"] else params["N"])
+            * sampling["prompts_per_step"]
+            * sampling["group_size"],
             problems=problems,
             vocabulary_size=vocabulary_size,
             width=sampling["max_new_tokens"],
             fill=0,
         ),
+    )
+    if params["refreshed"]:
+        return rollouts
+    return reused(
+        rollouts,
+        sampling["group_size"],
+        seed=params["seed"],
+        epoch=params["first_step"] // params["N"],
+        groups=steps * sampling["prompts_per_step"],
     )
 
 
@@ -95,13 +112,9 @@ def train_process(params, inputs, state, folder, settings) -> list[dict[str, flo
     first, until = params["first_step"], params["until"]
     progress, metrics = job.Progress(until - first, "step"), []
     for row in train_cycle(engine, rollouts, params, first_step=first):
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(row[name]):
-                raise ValueError(
-                    f"the {name} of step {row['step']} is {row[name]}: the run diverged; "
-                    "lower training.learning_rate"
-                )
         metrics.append(row)
+        if not is_finite(row):
+            return metrics
         step = row["step"]
         if dist.get_rank() == 0:
             progress(step - first, f"reward {row['rollout_reward']:.3f}, loss {row['loss']:.4g}")

@@ -1,10 +1,10 @@
 """Run cycles of a training run: metrics.parquet, snapshots/, policy/ and optimiser.safetensors.
 
 With further arguments, the folders of the run's cycles made by earlier jobs, joins those instead: the
-result is the same, byte for byte, as that of one job.
+result is the same, byte for byte, as that of one job. Of a run that diverges the snapshots that would follow,
+and the policy, only say so (`asymre.divergence`).
 """
 
-import math
 import shutil
 from pathlib import Path
 
@@ -12,29 +12,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymre import job
+from asymre.divergence import mark, reason_in, reason_of
 from asymre.policy import load_policy, policy_folder, save_policy, save_weights
 from asymre.problems import read_problems
 from asymre.rollouts import read_rollouts
 from asymre.tiny.engine import TinyEngine, train
 from asymre.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.training import METRICS, is_finite, is_snapshot
 
 
 def make(params, inputs, folder):
     if "parts" in inputs:
         join(inputs["parts"], folder)
         return
-    source = inputs["policy"]
-    architecture, weights = job.reading(policy_folder(source), load_policy)
+    source = policy_folder(inputs["policy"])
+    metrics, diverged = [], reason_in(source)
+    if not diverged:
+        metrics, diverged = train_cycles(params, inputs, source, folder)
+    pq.write_table(pa.Table.from_pylist(metrics, schema=METRICS), folder / "metrics.parquet")
+    if diverged:
+        print(f"diverged at {diverged}")
+        done = metrics[-1]["step"] if metrics else params["first_step"] + 1
+        for step in filter(lambda step: is_snapshot(step, params), range(done, params["until"] + 1)):
+            mark(snapshot_folder(folder, step), diverged)
+        mark(folder / "policy", diverged)
+
+
+def snapshot_folder(folder: Path, step: int) -> Path:
+    return folder / "snapshots" / f"step_{step:06d}"
+
+
+def train_cycles(params, inputs, source: Path, folder: Path) -> tuple[list[dict[str, float]], str | None]:
+    """Metrics of each step, and why the run ended early if it did."""
+    architecture, weights = job.reading(source, load_policy)
     problems = job.reading(inputs["problems"] / "train.parquet", read_problems)
-    first, until, every = params["first_step"], params["until"], params["snapshot_every"]
+    first, until = params["first_step"], params["until"]
     sampling = params["rollouts"]
-    steps = min(params["N"], until - first)
-    rows = steps * sampling["prompts_per_step"] * sampling["group_size"]
+    steps = min(params["N"], until - first) if params["refreshed"] else params["N"]
     rollouts = job.reading(
         inputs["rollouts"] / "rollouts.parquet",
         lambda path: read_rollouts(
             [path],
-            rows=rows,
+            rows=steps * sampling["prompts_per_step"] * sampling["group_size"],
             problems=problems.num_rows,
             vocabulary_size=VOCABULARY_SIZE,
             width=sampling["max_new_tokens"],
@@ -43,29 +62,20 @@ def make(params, inputs, folder):
     )
     engine = TinyEngine(architecture, weights, params["learning_rate"], sampling["group_size"])
     if first:
-        job.reading(source / "optimiser.safetensors", engine.load_optimiser)
-    progress = job.Progress(until - first, "step")
-    metrics = []
-
-    def snapshot(step):
-        save_weights(folder / "snapshots" / f"step_{step:06d}", engine.policy())
-
-    if first == 0:
-        snapshot(0)
+        job.reading(inputs["policy"] / "optimiser.safetensors", engine.load_optimiser)
+    else:
+        save_weights(snapshot_folder(folder, 0), engine.policy())
+    progress, metrics = job.Progress(until - first, "step"), []
     for row in train(engine, problems, params, first_step=first, until=until, first_rollouts=rollouts):
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(row[name]):
-                raise job.InputError(
-                    f"the {name} of step {row['step']} is {row[name]}: the run diverged; "
-                    "lower training.learning_rate"
-                )
         metrics.append(row)
+        if not is_finite(row):
+            return metrics, reason_of(row)
         progress(row["step"] - first, f"reward {row['rollout_reward']:.3f}")
-        if row["step"] % every == 0 or row["step"] in params["extra_snapshots"]:
-            snapshot(row["step"])
-    pq.write_table(pa.Table.from_pylist(metrics), folder / "metrics.parquet")
+        if is_snapshot(row["step"], params):
+            save_weights(snapshot_folder(folder, row["step"]), engine.policy())
     save_policy(folder / "policy", architecture, engine.policy())
     engine.save_optimiser(folder / "optimiser.safetensors")
+    return metrics, None
 
 
 def join(parts: list[Path], folder: Path) -> None:
@@ -74,7 +84,8 @@ def join(parts: list[Path], folder: Path) -> None:
     for part in parts:
         shutil.copytree(part / "snapshots", folder / "snapshots", dirs_exist_ok=True)
     shutil.copytree(parts[-1] / "policy", folder / "policy")
-    shutil.copy(parts[-1] / "optimiser.safetensors", folder)
+    if not reason_in(folder / "policy"):
+        shutil.copy(parts[-1] / "optimiser.safetensors", folder)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from asymre import config, stale
 from asymre.artefact import RECORD, identify
-from asymre.checks import PUBLISHED, stem
+from asymre.checks import published_files
 from asymre.plan import Plan, build
 from asymre.schema import Configuration
 
@@ -69,7 +69,7 @@ def read_markers(results: Path) -> set[str]:
 def _published(results: Path, name: str) -> list[Path]:
     if name == "configuration":
         return [results / "configuration.yaml", results / "runs.csv"]
-    return [results / f"figures/{stem(name)}.{suffix}" for suffix in PUBLISHED]
+    return [results / file for file in published_files(name)]
 
 
 def _entries(folder: Path) -> list[Path]:

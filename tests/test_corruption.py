@@ -14,7 +14,8 @@ import pytest
 from asymre import config, provenance
 from asymre.checks import PUBLISHED
 from asymre.plan import Plan, build
-from scripts import publish_figure, verify, why
+from scripts import publish as publisher
+from scripts import verify, why
 from tests.test_workflow import ROOT, copy_sources, snakemake
 
 RUN = {"dataset": "math", "objective": "asymre", "delta_v": [-0.1], "N": 250}
@@ -83,7 +84,7 @@ def results(made, tmp_path) -> Path:
 def publish(plan: Plan, results: Path, name: str) -> None:
     marker = results / "figures/.current" / plan.figures[name].id
     marker.parent.mkdir(parents=True, exist_ok=True)
-    publish_figure.publish(results / plan.figures[name].path, name, marker)
+    publisher.publish(results / plan.figures[name].path, name, marker)
 
 
 def of_kind(plan: Plan, kind: str, **params) -> list[str]:

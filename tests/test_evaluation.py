@@ -63,6 +63,7 @@ def test_measures_of_known_completions(problems, monkeypatch):
     entropy = sum(row * length for row, length in enumerate(lengths)) / sum(lengths)
     assert measured == {
         "accuracy": 3 / 8,
+        "distinct_correct": (2 + 1) / 2,
         "pass_at_1": pytest.approx(3 / 8),
         # Of the 6 pairs, 5 hold one of two right samples, and 3 one right sample.
         "pass_at_2": pytest.approx((5 / 6 + 3 / 6) / 2),
@@ -80,7 +81,7 @@ def test_a_policy_that_always_says_one_thing(constant_policy, problems):
     architecture, weights = constant_policy(logits_V)
     measured = evaluate(weights, architecture, problems, samples=2, stream=("a",), **SETTINGS)
     expected = {"accuracy": 0, "pass_at_1": 0, "pass_at_2": 0, "entropy": 0}
-    expected |= {"distinct_answers": 1, "length": 1, "truncated": 0}
+    expected |= {"distinct_answers": 1, "distinct_correct": 0, "length": 1, "truncated": 0}
     assert measured == pytest.approx(expected, abs=1e-6)
     architecture, uniform = constant_policy(torch.zeros(VOCABULARY_SIZE))
     measured = evaluate(uniform, architecture, problems, samples=2, stream=("a",), **SETTINGS)

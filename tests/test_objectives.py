@@ -1,6 +1,7 @@
 """The objectives against hand computation, finite differences, identities and the real TRL."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.objectives import asymre, grpo, load
+from asymre.objectives import asymre, asymre_kl, asymre_tis, grpo, load, positives_only, topr
 from asymre.objectives.normalisation import normalise
 
 HOWS = ["token_sum", "token_mean", "sequence_mean"]
@@ -209,7 +210,127 @@ def test_grpo_without_clipping_weighs_asymre_by_the_ratio(seed):
     assert_close(leaf_BT.grad, 15 * asymre_gradient_BT * ratio_BT)
 
 
-@pytest.mark.parametrize("objective", [asymre, grpo])
+# log pi, log mu of three sequences of two tokens: pi/mu of a sequence is 4, 1 and 1/4.
+PI_BT = [[-1.0, -2.0], [-0.5, -0.5], [-3.0, -1.0]]
+MU_BT = [[-1.0 - math.log(2), -2.0 - math.log(2)], [-0.25, -0.75], [-3.0 + math.log(4), -1.0]]
+
+
+def loss_of(objective, advantages, settings, pi=PI_BT, mu=MU_BT):
+    """Token losses, and the gradient of their sum in log pi."""
+    leaf_BT = double(pi).requires_grad_()
+    loss_BT = objective.token_loss(leaf_BT, double(mu), double(advantages), settings)
+    loss_BT.sum().backward()
+    return loss_BT.detach(), leaf_BT.grad
+
+
+@pytest.mark.parametrize(
+    ("truncation", "weights"), [(1, [1, 1, 0.25]), (2, [2, 1, 0.25]), (10, [4, 1, 0.25]), (0.1, [0.1] * 3)]
+)
+def test_asymre_tis_by_hand(truncation, weights):
+    loss_BT, gradient_BT = loss_of(asymre_tis, [1, -2, 3], {"truncation": truncation})
+    expected = -double(weights) * double([1, -2, 3])
+    assert_close(gradient_BT, expected[:, None].expand(3, 2))
+    assert_close(loss_BT, expected[:, None] * double(PI_BT))
+
+
+def test_asymre_tis_without_truncation_is_the_gradient_of_the_importance_sampled_reward():
+    leaf_BT = double(PI_BT).requires_grad_()
+    ratio_B = (leaf_BT - double(MU_BT)).sum(1).exp()
+    (-ratio_B * double([1, -2, 3])).sum().backward()
+    _, gradient_BT = loss_of(asymre_tis, [1, -2, 3], {"truncation": 1e9})
+    assert_close(gradient_BT, leaf_BT.grad)
+
+
+def test_asymre_kl_by_hand():
+    loss_BT, gradient_BT = loss_of(asymre_kl, [1, -2, 3], {"beta": 0.5})
+    log2, log4 = math.log(2), math.log(4)
+    rho = double([[2, 2], [math.exp(-0.25), math.exp(0.25)], [0.25, 1]])
+    log_rho = double([[log2, log2], [-0.25, 0.25], [-log4, 0]])
+    reinforce_BT = -double([1, -2, 3])[:, None] * double(PI_BT)
+    assert_close(loss_BT, reinforce_BT + 0.5 * (rho * log_rho - rho + 1))
+    assert_close(gradient_BT, -double([1, -2, 3])[:, None] + 0.5 * rho * log_rho)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_penalty_of_asymre_kl_is_the_reverse_kl_on_average(seed):
+    """Summed over all tokens with their probability under mu, and its gradient likewise."""
+    logits = torch.randn(2, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    pi_logits, log_mu = logits[0].requires_grad_(), logits[1].log_softmax(-1)
+    log_pi = pi_logits.log_softmax(-1)
+    penalty = asymre_kl.token_loss(log_pi[:, None], log_mu[:, None], torch.zeros(6), {"beta": 1.0})[:, 0]
+    mean = (log_mu.exp() * penalty).sum()
+    reverse_kl = (log_pi.exp() * (log_pi - log_mu)).sum()
+    assert_close(mean.detach(), reverse_kl.detach())
+    gradients = [torch.autograd.grad(x, pi_logits, retain_graph=True)[0] for x in (mean, reverse_kl)]
+    assert_close(*gradients)
+
+
+def test_topr_by_hand():
+    rewards_PG = double([[1, -1], [0, -2]])
+    assert torch.equal(topr.advantages(rewards_PG, {}), rewards_PG)
+    _, gradient_BT = loss_of(topr, [-1, -1, -1], {})
+    assert_close(gradient_BT, double([[1, 1], [1, 1], [0.25, 0.25]]))
+    loss_BT, gradient_BT = loss_of(topr, [1, 2, 3], {})
+    assert_close(gradient_BT, -double([[1, 1], [2, 2], [3, 3]]))
+    assert_close(loss_BT, -double([1, 2, 3])[:, None] * double(PI_BT))
+
+
+def test_positives_only_by_hand():
+    assert_close(positives_only.advantages(double([[1, -1], [-1, 1]]), {}), double([[1, 0], [0, 1]]))
+    _, gradient_BT = loss_of(positives_only, [1, 0, 2], {})
+    assert_close(gradient_BT, -double([[1, 1], [0, 0], [2, 2]]))
+
+
+# --- which objective is which, in a special case (the table of docs/objectives.md) ---
+
+
+@pytest.mark.parametrize(
+    "objective,settings", [(asymre_tis, {"truncation": 1}), (asymre_kl, {"beta": 0.7}), (grpo, {"clip": 0.2})]
+)
+def test_on_policy_the_gradient_is_that_of_asymre(objective, settings):
+    """With equal advantages: where pi is mu, weights are one and the KL is at its minimum."""
+    _, gradient_BT = loss_of(objective, [1, -2, 3], settings, mu=PI_BT)
+    assert_close(gradient_BT, loss_of(asymre, [1, -2, 3], {}, mu=PI_BT)[1])
+
+
+def test_asymre_kl_without_penalty_is_asymre():
+    for own, other in zip(
+        loss_of(asymre_kl, [1, -2, 3], {"beta": 0}), loss_of(asymre, [1, -2, 3], {}), strict=True
+    ):
+        assert_close(own, other)
+
+
+@given(rewards=groups, delta_v=st.floats(-1, 1), beta=st.floats(0, 1))
+@derandomised
+def test_a_penalty_on_the_forward_kl_is_a_shift_of_delta_v(rewards, delta_v, beta):
+    """-beta E_mu[log pi] added to the loss, and AsymRE at delta_v - beta."""
+    rewards_PG = double(rewards)
+    penalised, shifted = (
+        asymre.advantages(rewards_PG, {"delta_v": v}).flatten() for v in (delta_v, delta_v - beta)
+    )
+    log_probs_BT = -torch.arange(1.0, 1 + 2 * len(penalised), dtype=torch.float64).view(-1, 2)
+    with_penalty = asymre.token_loss(log_probs_BT, None, penalised, {}) - beta * log_probs_BT
+    assert_close(with_penalty, asymre.token_loss(log_probs_BT, None, shifted, {}), 1e-9)
+
+
+def test_topr_with_rewards_0_and_1_is_positives_only_and_asymre_with_baseline_0():
+    rewards_PG = double([[0, 1, 1, 0], [1, 1, 1, 0]])
+    of_topr, of_positives = topr.advantages(rewards_PG, {}), positives_only.advantages(rewards_PG, {})
+    assert_close(of_topr, of_positives)
+    for group_G, advantages_G in zip(rewards_PG, of_positives, strict=True):
+        baseline_0 = asymre.advantages(group_G[None], {"delta_v": -group_G.mean()})
+        assert_close(baseline_0[0], advantages_G)
+    assert_close(loss_of(topr, [0, 1, 1], {})[1], loss_of(positives_only, [0, 1, 1], {})[1])
+
+
+def test_topr_on_policy_is_asymre_with_baseline_0():
+    rewards_PG = double([[1, -1, -1]])
+    advantages_PG = asymre.advantages(rewards_PG, {"delta_v": -rewards_PG.mean()})
+    _, expected_BT = loss_of(asymre, advantages_PG[0].tolist(), {}, mu=PI_BT)
+    assert_close(loss_of(topr, rewards_PG[0].tolist(), {}, mu=PI_BT)[1], expected_BT)
+
+
+@pytest.mark.parametrize("objective", [asymre, grpo, asymre_tis, asymre_kl])
 def test_a_group_of_one_is_refused(objective):
     with pytest.raises(ValueError, match="at least 2 samples a prompt: .* group of 1"):
         objective.advantages(torch.ones(3, 1), SETTINGS)

@@ -196,7 +196,7 @@ FILES = {
     "asymre/config.py": is_nothing,
     "asymre/schema.py": is_nothing,
     "asymre/captions.py": is_nothing,
-    "scripts/publish_figure.py": is_nothing,
+    "scripts/publish.py": is_nothing,
     "scripts/why.py": is_nothing,
     "asymre/objectives/asymre.py": lambda a: a.kind == "training" and a.params["objective"] == "asymre",
     "asymre/objectives/grpo.py": lambda a: a.kind == "training" and a.params["objective"] == "grpo",

@@ -15,7 +15,7 @@ from asymre.tiny import rollouts as rollouts_module
 from asymre.tiny.engine import TinyEngine, token_log_probs, train
 from asymre.tiny.rollouts import sample_rollouts
 from asymre.tokenizer import END_ID, VOCABULARY_SIZE, decode
-from asymre.training import train_cycle
+from asymre.training import is_finite, train_cycle
 
 GROUP, PROMPTS_PER_STEP = 4, 2
 BATCH = GROUP * PROMPTS_PER_STEP
@@ -33,6 +33,7 @@ ROLLOUTS = {
 def parameters(N=3, objective="asymre", **settings):
     return {
         "N": N,
+        "refreshed": True,
         "seed": 0,
         "objective": objective,
         "settings": {"delta_v": -0.1, "clip": 0.2} | settings,
@@ -333,3 +334,40 @@ def test_optimiser_of_other_weights_is_refused(weights, architecture, problems, 
     fewer = {name: weight for name, weight in weights.items() if name != "model.norm.weight"}
     with pytest.raises(ValueError, match="belong"):
         TinyEngine(architecture, fewer, 0.01, GROUP).load_optimiser(tmp_path / "optimiser.safetensors")
+
+
+@pytest.mark.parametrize("objective", ["asymre", "asymre_tis", "asymre_kl"])
+def test_a_step_that_is_not_finite_ends_the_run_and_leaves_the_weights(
+    weights, architecture, problems, objective
+):
+    params = parameters(objective=objective, delta_v=math.inf, truncation=1.0, beta=0.1)
+    engine, metrics = run(weights, architecture, problems, params, until=6)
+    assert len(metrics) == 1 and not is_finite(metrics[0])
+    assert_same(engine.policy(), weights)
+
+
+def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, architecture, problems, recorded):
+    """Two steps of rollouts serve five steps, in an order of their own each epoch, group by group."""
+    first = sample_rollouts(weights, architecture, problems, ROLLOUTS, seed=0, first_step=0, steps=2)
+    used = []
+
+    class Recording(TinyEngine):
+        def log_probs(self, rollouts, rows):
+            used.append(rollouts.tokens[rows])
+            return super().log_probs(rollouts, rows)
+
+    params = parameters(N=2) | {"refreshed": False}
+    engine = Recording(architecture, weights, 0.01, GROUP)
+    metrics = list(train(engine, problems, params, first_step=0, until=5, first_rollouts=first))
+    assert recorded == []
+    assert [row["cycle"] for row in metrics] == [0, 0, 1, 1, 2]
+    epochs = [torch.cat(used[start : start + 2]) for start in (0, 2)]
+    assert torch.equal(epochs[0], first.tokens)
+    groups = [sorted(group.flatten().tolist() for group in epoch.split(GROUP)) for epoch in epochs]
+    assert groups[0] == groups[1]
+    assert not torch.equal(epochs[0], epochs[1])
+    # From the middle on, as a job of its own: the same order.
+    again = Recording(architecture, engine.policy(), 0.01, GROUP)
+    used.clear()
+    list(train(again, problems, params, first_step=2, until=4, first_rollouts=first))
+    assert torch.equal(torch.cat(used), epochs[1])

@@ -263,7 +263,7 @@ def test_figure_scripts_run_by_hand_make_the_same_bytes(clone):
     published = clone / "results/smoke/figures"
     marker = next((published / ".current").glob("figure_5-*"))
     (published / "figure_05.pdf").unlink()
-    done = by_hand(clone, "publish_figure.py", f"results/smoke/figure/{marker.name}", "figure_05", marker)
+    done = by_hand(clone, "publish.py", f"results/smoke/figure/{marker.name}", "figure_05", marker)
     assert done.returncode == 0 and (published / "figure_05.pdf").is_file(), done.stdout
 
 

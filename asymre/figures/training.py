@@ -9,7 +9,22 @@ from matplotlib.figure import Figure
 from asymre.curves import band
 from asymre.figures.style import new_figure, styled, sweep_colours
 
-GRPO_COLOUR = "#2a9d3f"
+NAMES = {
+    "asymre": "AsymRE",
+    "asymre_tis": "AsymRE, truncated weights",
+    "asymre_kl": "AsymRE, KL penalty",
+    "topr": "TOPR",
+    "grpo": "GRPO",
+    "positives_only": "positives only",
+}
+# AsymRE itself has the colours of delta_v.
+OBJECTIVE_COLOURS = {
+    "asymre_tis": "#7b3fa0",
+    "asymre_kl": "#e08214",
+    "topr": "#c51b7d",
+    "grpo": "#2a9d3f",
+    "positives_only": "#8c6d31",
+}
 SETTING = ["model", "dataset", "N"]  # one line style each combination, if a panel has several
 LINE_STYLES = ("-", "--", "-.", ":")
 MOST_REFRESHES = 50  # more lines than that would only grey the panel
@@ -59,7 +74,7 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame) -> None:
     varying = [name for name in SETTING if shown[name].nunique() > 1]
     for key, runs in rows.groupby([*SETTING, "objective", "delta_v", "control"], dropna=False):
         *setting, objective, delta_v, control = key
-        colour = GRPO_COLOUR if objective == "grpo" else colours[delta_v]
+        colour = OBJECTIVE_COLOURS.get(objective) or colours[delta_v]
         told = [name for name in SETTING if name in varying or control and name == "N"]
         label = _label(objective, delta_v, {name: setting[SETTING.index(name)] for name in told})
         if control:
@@ -86,7 +101,7 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame) -> None:
             same &= rollouts["delta_v"].eq(delta_v) | (rollouts["delta_v"].isna() & pd.isna(delta_v))
             mean = rollouts[same & ~rollouts["control"]].groupby("step")["rollout_accuracy"].mean()
             axis.plot(mean.index, mean, drawstyle="steps-post", color=colour, lw=0.7, alpha=0.7)
-    if shown["N"].nunique() == 1:
+    if shown["N"].nunique() == 1 and np.isfinite(shown["N"].iloc[0]):
         _mark_refreshes(axis, int(shown["N"].iloc[0]), int(rows["step"].max()))
     axis.set_title(rows["panel_title"].iloc[0])
     axis.set_xlabel("gradient step")
@@ -100,11 +115,17 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame) -> None:
 
 def _label(objective: str, delta_v: float, setting: dict[str, str | int]) -> str:
     """`AsymRE -0.1, N = 20`: the objective, and whatever of model, data set and N the panel varies."""
-    name = "GRPO" if objective == "grpo" else f"AsymRE {delta_v:+g}" if delta_v else "AsymRE 0"
+    name = NAMES[objective]
+    if not np.isnan(delta_v):
+        name += f" {delta_v:+g}" if delta_v else " 0"
     if objective == "asymre" and delta_v == 0 and "N" not in setting:
         name += " (critical)"
-    told = [f"N = {value}" if key == "N" else str(value) for key, value in setting.items()]
+    told = [_N_label(value) if key == "N" else str(value) for key, value in setting.items()]
     return ", ".join([name, *told])
+
+
+def _N_label(N: float) -> str:
+    return f"N = {N:g}" if np.isfinite(N) else "never refreshed"
 
 
 def _mark_collapse(axis, runs: pd.DataFrame, colour: str) -> None:

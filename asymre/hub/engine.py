@@ -3,6 +3,7 @@
 Shapes: R rollouts, B rows of a gradient step, b rows of a micro-batch, T new tokens, S tokens of a row.
 """
 
+import math
 from functools import partial
 
 import torch
@@ -88,15 +89,19 @@ class HubEngine:
         return total.to(tensor.device)
 
     def update(self, clip: float) -> float:
-        """Clip the gradient's global norm at `clip`, step, zero the gradients; returns the norm before."""
+        """Clip the gradient's global norm at `clip`, step, zero the gradients; returns the norm before.
+
+        No step where the norm is not finite, as in `asymre.tiny.engine`.
+        """
         gradients = [parameter.grad.to_local() for parameter in self.model.parameters()]
         # Not clip_grad_norm_: on a CPU torch sums the squares of a large tensor one by one in float32. For an
         # embedding of 28 million that is wrong by 1e-3, and otherwise wrong for each number of processes.
         squares = [torch.linalg.vector_norm(g, dim=-1).double().square().sum() for g in gradients]
         norm = self.total(torch.stack(squares).sum()).sqrt().item()
-        for gradient in gradients:
-            gradient.mul_(min(1.0, clip / (norm + 1e-6)))
-        self.optimiser.step()
+        if math.isfinite(norm):
+            for gradient in gradients:
+                gradient.mul_(min(1.0, clip / (norm + 1e-6)))
+            self.optimiser.step()
         self.optimiser.zero_grad()
         return norm
 

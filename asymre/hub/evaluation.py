@@ -55,11 +55,13 @@ def evaluate_snapshot(
     rows = []
     for (split, samples, temperature, top_p), part, score in zip(drawings, parts, scores, strict=True):
         own, (entropy, difference) = [completion for _, completion in part], score
+        own_texts, texts = texts[: len(own)], texts[len(own) :]
         verdicts, all_verdicts = all_verdicts[: len(own)], all_verdicts[len(own) :]
         finals, all_finals = all_finals[: len(own)], all_finals[len(own) :]
         measured = measure(
             correct_PS=np.array([v == "right" for v in verdicts]).reshape(-1, samples),
             answers_PS=np.array(finals, dtype=object).reshape(-1, samples),
+            texts_PS=np.array(own_texts, dtype=object).reshape(-1, samples),
             entropy=entropy,
             length=float(np.mean([len(c.tokens) for c in own])),
             truncated=float(np.mean([c.truncated for c in own])),

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from asymre.architecture import Architecture
 from asymre.decoder import Weights, forward, repeat
-from asymre.rollouts import Rollouts
+from asymre.rollouts import Rollouts, reused
 from asymre.sampling import entropy
 from asymre.tiny.rollouts import sample_rollouts
-from asymre.training import train_cycle
+from asymre.training import is_finite, train_cycle
 
 
 class TinyEngine:
@@ -44,9 +44,14 @@ class TinyEngine:
         return tensor
 
     def update(self, clip: float) -> float:
-        """One step along the gradient, clipped to the norm `clip`; returns the norm before."""
+        """One step along the gradient, clipped to the norm `clip`; returns the norm before.
+
+        No step where the norm is not finite, so the weights always are: a step of AdamW is bounded by its
+        learning rate, which the configuration holds to at most 1.
+        """
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), clip)
-        self.optimiser.step()
+        if norm.isfinite():
+            self.optimiser.step()
         self.optimiser.zero_grad()
         return norm.item()
 
@@ -102,22 +107,36 @@ def train(
     until: int,
     first_rollouts: Rollouts | None,
 ) -> Iterator[dict[str, float]]:
-    """Run cycles from step `first_step` to step `until`; yields the metrics of each step.
+    """Run cycles from step `first_step` to step `until`, or until a step that is not finite; yields metrics.
 
-    `first_rollouts` are those of the first of these cycles, where they were sampled before.
+    `first_rollouts` are those of the first of these cycles, where they were sampled before; of a run whose
+    behaviour policy is never refreshed those of all.
     """
-    step = first_step
+    step, sampling = first_step, params["rollouts"]
     while step < until:
         steps = min(params["N"] - step % params["N"], until - step)
-        rollouts = first_rollouts or sample_rollouts(
-            engine.policy(),
-            engine.architecture,
-            problems,
-            params["rollouts"],
-            seed=params["seed"],
-            first_step=step,
-            steps=steps,
-        )
-        first_rollouts = None
-        yield from train_cycle(engine, rollouts, params, first_step=step)
+        if not params["refreshed"]:
+            rollouts = reused(
+                first_rollouts,
+                sampling["group_size"],
+                seed=params["seed"],
+                epoch=step // params["N"],
+                groups=steps * sampling["prompts_per_step"],
+            )
+        elif step == first_step and first_rollouts:
+            rollouts = first_rollouts
+        else:
+            rollouts = sample_rollouts(
+                engine.policy(),
+                engine.architecture,
+                problems,
+                sampling,
+                seed=params["seed"],
+                first_step=step,
+                steps=steps,
+            )
+        for row in train_cycle(engine, rollouts, params, first_step=step):
+            yield row
+        if not is_finite(row):
+            return
         step += steps

@@ -48,6 +48,7 @@ def evaluate(
     return measure(
         correct_PS=verify(completions.tokens_RT, answers_P.repeat(samples)).view(-1, samples).numpy(),
         answers_PS=finals.reshape(-1, samples),
+        texts_PS=np.array(texts).reshape(-1, samples),
         entropy=completions.entropy_RT[mask_RT].mean().item(),
         length=mask_RT.sum(1).float().mean().item(),
         truncated=float(np.mean([not text.endswith(".") for text in texts])),

@@ -1,7 +1,7 @@
-"""Copy a figure under its stable name, with the chain of what it was made from, and leave a marker that says
-which id it shows, in which content.
+"""Copy a figure, with the chain of what it was made from, or a table of claims under its stable name, and
+leave a marker that says which id it shows, in which content.
 
-python scripts/publish_figure.py FIGURE_FOLDER STEM MARKER
+python scripts/publish.py FOLDER STEM MARKER
 """
 
 import os
@@ -14,32 +14,36 @@ from typing import Any
 
 from asymre import chain, provenance
 
-FILES = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
+FIGURE = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
+CLAIMS = {"claims.csv": "csv", "claims.md": "md", "claims.rst": "rst"}
 
 
-def publish(figure: Path, stem: str, marker: Path) -> None:
-    """Raises Damaged, and touches nothing, if the figure is not as it was made."""
-    content = provenance.content(provenance.check(figure))
-    # The old marker goes first: a marker never stands beside files of another figure.
-    slug = figure.name.rpartition("-")[0]
+def publish(source: Path, stem: str, marker: Path) -> None:
+    """Raises Damaged, and touches nothing, if the source is not as it was made."""
+    content = provenance.content(provenance.check(source))
+    # The old marker goes first: a marker never stands beside files of another source.
+    slug = source.name.rpartition("-")[0]
     for old in marker.parent.glob(f"{slug}-*"):
         if old.name.rpartition("-")[0] == slug:
             old.unlink()
-    published = []
+    published, is_figure = [], source.parent.name == "figure"
+    folder = marker.parents[1 if is_figure else 2]
 
     def put(suffix: str, write: Callable[[Path], object]) -> None:
-        target = marker.parent.parent / f"{stem}.{suffix}"
+        target = folder / f"{stem}.{suffix}"
         temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
         write(temporary)
         os.replace(temporary, target)
         published.append(target)
 
-    for source, suffix in FILES.items():
-        put(suffix, partial(shutil.copyfile, figure / source))
-    links = chain.follow(f"figure/{figure.name}", partial(read_link, figure.parent.parent))
-    text = chain.page(stem, content, links)
-    put("chain.html", lambda path: path.write_text(text))
-    provenance.write_marker(marker, published, {f"figure/{figure.name}": content})
+    for file, suffix in (FIGURE if is_figure else CLAIMS).items():
+        put(suffix, partial(shutil.copyfile, source / file))
+    path = f"{source.parent.name}/{source.name}"
+    if is_figure:
+        links = chain.follow(path, partial(read_link, source.parent.parent))
+        text = chain.page(stem, content, links)
+        put("chain.html", lambda path: path.write_text(text))
+    provenance.write_marker(marker, published, {path: content})
 
 
 def read_link(results: Path, path: str) -> tuple[dict[str, Any], str]:

@@ -1,0 +1,1 @@
+"""The paper's statements as checks over our own runs."""

@@ -1,0 +1,227 @@
+"""Claims about what the paper does not show: N (A), other objectives off-policy (B), diversity (C)."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from asymre.claims import training
+from asymre.claims.runs import FINAL_POINTS, at, numbers, of
+from asymre.claims.verdict import Claim, Row
+
+NEVER = np.inf
+NAMES = {
+    "asymre_tis": "AsymRE with truncated importance weights",
+    "asymre_kl": "AsymRE with a KL penalty",
+    "topr": "TOPR",
+    "grpo": "GRPO",
+    "positives_only": "positives only",
+}
+# Those of them that have a delta_v, and could prevent the collapse at 0.
+REGULARISED = ("asymre_tis", "asymre_kl")
+LATE_K = 8
+
+ON_POLICY = Claim(
+    "A1",
+    "On-policy (N = 1), delta_v >= 0 does not collapse",
+    "section 4; figure A",
+    "runs that collapse in test accuracy",
+    training.BINOMIAL,
+    "share of runs",
+    -1,
+)
+MORE_COLLAPSES = Claim(
+    "A2",
+    "delta_v >= 0: collapses become more frequent as N grows",
+    "section 4; figure A",
+    "share of a seed's runs that collapse",
+    training.ORDER,
+    "share of runs per next larger N",
+    1,
+)
+FALLS_WITH_N = Claim(
+    "A3",
+    "delta_v < 0: final test accuracy falls as N grows",
+    "ours; figure A",
+    "mean of the last three evaluation points, mean over a seed's delta_v",
+    training.ORDER,
+    "accuracy per next larger N",
+    -1,
+)
+NEVER_WORSE = Claim(
+    "A4",
+    "delta_v = -0.1: never refreshed ends worse than refreshed",
+    "a third party's offline study; figure A",
+    "final test accuracy, never refreshed - largest N that is",
+    training.SIGN_FLIP,
+    "accuracy",
+    -1,
+)
+BETTER = Claim(
+    "B1",
+    "AsymRE ends better than {name} at delta_v = {delta_v}",
+    "ours; figure B",
+    "test accuracy, AsymRE - other, mean of the last three evaluation points",
+    training.SIGN_FLIP,
+    "accuracy",
+    1,
+)
+PREVENTS = Claim(
+    "B2",
+    "{name} prevents the collapse at delta_v = 0",
+    "future work of the paper; figure B",
+    "of the seeds in which one of the two collapses, those in which AsymRE does",
+    "exact McNemar",
+    "share of unequal pairs",
+    1,
+)
+
+
+def _diversity(key, statement, source, measure, unit):
+    return Claim(key, statement, source, measure, training.ORDER, f"{unit} per next larger delta_v", -1)
+
+
+LATE_PASS = _diversity(
+    "C1",
+    "Late pass@{k} falls as delta_v grows towards 0",
+    "a third party's offline study; figure C",
+    "pass@{k} on test problems at temperature 1",
+    "share of problems",
+)
+SPREAD = _diversity(
+    "C2",
+    "Late pass@{k} - pass@1 shrinks as delta_v grows towards 0",
+    "ours; figure C",
+    "pass@{k} - pass@1 on test problems at temperature 1",
+    "share of problems",
+)
+DISTINCT = _diversity(
+    "C3",
+    "Late distinct answers fall as delta_v grows towards 0",
+    "ours; figure C",
+    "different final answers a test problem at temperature 1",
+    "answers",
+)
+END_ENTROPY = _diversity(
+    "C4",
+    "Late entropy falls as delta_v grows towards 0",
+    "ours; figure C",
+    "entropy on test problems at temperature 1",
+    "nats a token",
+)
+
+
+def beyond_rows(runs: pd.DataFrame, diversity: pd.DataFrame, params: dict) -> list[Row]:
+    """Rows of A, B and C for every model and data set that their runs are of.
+
+    runs: `runs.summaries`; diversity: `diversity_summaries`. A and B read the same runs: those of AsymRE with
+    several N, and those of all objectives at the N that the other objectives have.
+    """
+    rows = []
+    for model, dataset, own in _subjects(runs):
+        rows += _phases(model, dataset, own, params) + _objectives(model, dataset, own, params)
+    for model, dataset, own in _subjects(diversity):
+        rows += _diversities(model, dataset, own, params)
+    return sorted(rows, key=lambda row: row.number)
+
+
+def _subjects(runs):
+    for (model, dataset), own in runs.groupby(["model", "dataset"], sort=False):
+        yield model, dataset, own
+
+
+def _phases(model, dataset, runs, params):
+    asymre = of(runs, "asymre")
+    asymre = asymre.assign(
+        order=asymre["N"].where(asymre["refreshed"].astype(bool), NEVER).astype(float),
+        collapsed=asymre["collapse"].notna().astype(float),
+    )
+    other, negative = asymre[asymre["delta_v"] >= 0], asymre[asymre["delta_v"] < 0]
+    on_policy = other[other["order"] == 1]
+    estimate, detail = training.collapsed_share(on_policy)
+    subject = (True, model, dataset, 1)
+    first = training.row(
+        ON_POLICY,
+        estimate,
+        training.delta_v_text(on_policy),
+        on_policy,
+        subject,
+        params,
+        detail=detail,
+    )
+    rows = [first]
+    for claim, used, measure in (
+        (MORE_COLLAPSES, other, "collapsed"),
+        (FALLS_WITH_N, negative, "final_test"),
+    ):
+        subject = (True, model, dataset, numbers(used["order"]).replace("inf", "never refreshed"))
+        rows.append(training.trend_row(claim, used, measure, subject, params, setting="order"))
+    recommended = at(asymre, training.RECOMMENDED)
+    refreshed = recommended.loc[recommended["order"] < NEVER, "order"]
+    largest = recommended[recommended["order"] == refreshed.max()]
+    never = recommended[recommended["order"] == NEVER]
+    subject = (True, model, dataset, f"never refreshed against {refreshed.max():.12g}")
+    return [*rows, training.difference_row(NEVER_WORSE, never, largest, "final_test", subject, params)]
+
+
+def _objectives(model, dataset, runs, params):
+    others = runs[runs["objective"].isin(NAMES)]
+    rows = []
+    for N, own in others.groupby("N"):
+        subject = (True, model, dataset, N)
+        asymre = of(runs, "asymre")
+        asymre = asymre[(asymre["N"] == N) & asymre["refreshed"].astype(bool)]
+        for objective, name in NAMES.items():
+            other = of(own, objective)
+            if other.empty:
+                continue
+            for delta_v in sorted(other["delta_v"].dropna().unique()) or [training.RECOMMENDED]:
+                compared = at(other, delta_v) if other["delta_v"].notna().any() else other
+                claim = _filled(BETTER, name=name, delta_v=f"{delta_v:.12g}")
+                first = at(asymre, delta_v)
+                rows.append(training.difference_row(claim, first, compared, "final_test", subject, params))
+            if objective in REGULARISED:
+                claim = _filled(PREVENTS, name=name)
+                critical = (at(asymre, training.CRITICAL), at(other, training.CRITICAL))
+                rows.append(training.collapse_pairs(claim, *critical, subject, params))
+    return rows
+
+
+def _filled(claim, **words):
+    statement, measure = (text.format(**words) for text in (claim.statement, claim.measure))
+    return replace(claim, statement=statement[0].upper() + statement[1:], measure=measure)
+
+
+def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a run: its keys and the mean of each measure over the last FINAL_POINTS evaluation points.
+
+    Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_answers, entropy.
+    """
+    rows = []
+    for run in runs:
+        table = evaluations[run["input"]]
+        table = table[(table["split"] == "test") & (table["temperature"] == 1.0)].sort_values("step")
+        last = table[table["step"].isin(sorted(table["step"].unique())[-FINAL_POINTS:])]
+        names = [n for n in table.columns if n.startswith("pass_at_") and last[n].notna().all()]
+        rows.append(run | last[[*names, "distinct_answers", "entropy"]].mean(skipna=False).to_dict())
+    table = pd.DataFrame(rows, columns=None if rows else ["model", "dataset"])
+    return table.assign(delta_v=table["delta_v"].astype(float)) if rows else table
+
+
+def _diversities(model, dataset, runs, params):
+    towards = runs[(runs["objective"] == "asymre") & (runs["delta_v"] <= 0)]
+    ks = sorted(int(name.removeprefix("pass_at_")) for name in runs if name.startswith("pass_at_"))
+    late, widest = max(k for k in ks if k <= LATE_K), ks[-1]
+    towards = towards.assign(
+        late=towards[f"pass_at_{late}"], spread=towards[f"pass_at_{widest}"] - towards["pass_at_1"]
+    )
+    subject = (True, model, dataset, numbers(towards["N"]))
+    return [
+        training.trend_row(claim, towards.dropna(subset=measure), measure, subject, params)
+        for claim, measure in (
+            (_filled(LATE_PASS, k=late), "late"),
+            (_filled(SPREAD, k=widest), "spread"),
+            (DISTINCT, "distinct_answers"),
+            (END_ENTROPY, "entropy"),
+        )
+    ]

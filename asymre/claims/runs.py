@@ -1,0 +1,108 @@
+"""What each training run did, as one row of numbers: the measures on which the training claims rest."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.integrate import trapezoid
+
+from asymre.curves import curve, step_of_collapse
+
+# A single evaluation is noisy, and accuracy moves like a saw within a cycle.
+FINAL_POINTS = 3
+KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed"]
+CURVES = ("train_accuracy", "test_accuracy", "entropy")
+
+
+def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a run, at equal steps: up to the last step that all runs have.
+
+    Columns: KEYS and last_step; collapse, collapse_train (step; NaN: none); final_test (mean over the last
+    FINAL_POINTS evaluation points); mean_test (area under the curve over its length); early_train, early_test
+    (the same over the first cycle, N steps); entropy_drop (entropy of the base policy less its mean over the
+    first cycle, nats a token; NaN if the run diverged there). delta_v is NaN where there is none.
+    """
+    if not runs:
+        return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()])
+    curves = {run["input"]: {m: curve(evaluations[run["input"]], m) for m in CURVES} for run in runs}
+    last = min(c["test_accuracy"].index.max() for c in curves.values())
+    rows = []
+    for run in runs:
+        own = {name: values[values.index <= last] for name, values in curves[run["input"]].items()}
+        rows.append({key: run[key] for key in KEYS} | measures(own, run["N"]))
+    table = pd.DataFrame(rows)
+    table["delta_v"] = table["delta_v"].astype(float)
+    return table
+
+
+def measures(curves: dict[str, pd.Series], N: int) -> dict[str, float]:
+    """The numbers of one run from its CURVES by step; N is the length of the first cycle."""
+    train, test, entropy = (curves[name] for name in CURVES)
+    return {
+        "last_step": int(test.index.max()),
+        "collapse": collapse(test, entropy),
+        "collapse_train": collapse(train, entropy),
+        "final_test": final(test),
+        "mean_test": time_mean(test, test.index.max()),
+        "early_train": time_mean(train, N),
+        "early_test": time_mean(test, N),
+        "entropy_drop": entropy.iloc[0] - time_mean(entropy, N),
+    }
+
+
+def _measures_of_nothing():
+    nothing = pd.Series([0.0, 0.0], index=[0, 1])
+    return measures(dict.fromkeys(CURVES, nothing), 1)
+
+
+def collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
+    """`curves.step_of_collapse`, or the step from which its entropy is NaN (it diverged), if first."""
+    diverged = entropy.index[entropy.isna()]
+    return float(np.fmin(step_of_collapse(accuracy), diverged.min() if len(diverged) else np.nan))
+
+
+def final(values: pd.Series) -> float:
+    """Mean over the last FINAL_POINTS evaluation points."""
+    return float(values.iloc[-FINAL_POINTS:].mean())
+
+
+def time_mean(values: pd.Series, last: int) -> float:
+    """Mean over the steps 0 to `last` of the line through the evaluation points."""
+    values = values[values.index <= last]
+    if len(values) < 2:
+        return float(values.mean())
+    return float(trapezoid(values, values.index) / (values.index[-1] - values.index[0]))
+
+
+def by_seed(runs: pd.DataFrame, setting: str, measure: str) -> pd.DataFrame:
+    """Seeds (with their base policy) by setting: the mean of the measure. Seeds without one are left out."""
+    table = runs.pivot_table(
+        index=["seed", "base_seed"], columns=setting, values=measure, aggfunc="mean", dropna=False
+    )
+    return table.dropna()
+
+
+def paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs of both for the seeds (with their base policy) that both have, in the same order."""
+    one, two = (runs.set_index(["seed", "base_seed"], drop=False) for runs in (first, second))
+    both = one.index.intersection(two.index).sort_values()
+    return one.loc[both], two.loc[both]
+
+
+def at(runs: pd.DataFrame, delta_v: float) -> pd.DataFrame:
+    return runs[np.isclose(runs["delta_v"].astype(float), delta_v)]
+
+
+def of(runs: pd.DataFrame, objective: str) -> pd.DataFrame:
+    return runs[runs["objective"] == objective]
+
+
+def numbers(values) -> str:
+    """`-0.5, -0.1, 0`"""
+    return ", ".join(f"{value:.12g}" for value in sorted(set(values)))
+
+
+def seeds_text(runs: pd.DataFrame) -> str:
+    """`seeds 0, 1, 2`, with their base policies where these differ."""
+    text = f"seeds {numbers(runs['seed'])}" if len(runs) else ""
+    return text + (" with base policies of their own" if runs["base_seed"].nunique() > 1 else "")

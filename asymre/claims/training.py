@@ -1,0 +1,254 @@
+"""Claims 4 to 7 about training, and claim 8: the same for other models and data sets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from asymre.claims.runs import at, by_seed, numbers, of, paired, seeds_text
+from asymre.claims.verdict import Claim, Row
+from asymre.statistics import Estimate, discordant, paired_difference, share, trend
+
+# Stable: fewer than half of the runs collapse; collapsing: more than half. No stricter round margin can be
+# decided by the twelve runs (four delta_v, three seeds) of one figure once all tests are corrected for.
+MARGIN = 0.5
+RECOMMENDED = -0.1
+CRITICAL = 0.0
+# Claims 4 to 7 are the paper's for its first two models on its first data set; all else is claim 8.
+MAIN_MODELS = 2
+
+BINOMIAL = f"exact binomial against {MARGIN:g}"
+ORDER = "order permuted within seeds"
+SIGN_FLIP = "exact sign flips of pairs"
+NO_RUNS = "no such runs"
+
+STABLE = Claim(
+    "4a",
+    "delta_v < 0: training is stable",
+    "section 5.2",
+    "runs that collapse in test accuracy",
+    BINOMIAL,
+    "share of runs",
+    -1,
+)
+
+
+def _faster(key, statement, source, measure):
+    return Claim(key, statement, source, measure, ORDER, "per next larger delta_v", 1)
+
+
+FASTER_TRAIN = _faster(
+    "4b",
+    "delta_v < 0: nearer to 0 learns faster at first (training accuracy)",
+    "figures 3, 4",
+    "mean training accuracy over the first cycle",
+)
+FASTER_TEST = _faster(
+    "4c",
+    "delta_v < 0: nearer to 0 learns faster at first (test accuracy)",
+    "figures 3, 4",
+    "mean test accuracy over the first cycle",
+)
+COLLAPSE_TEST = Claim(
+    "4d",
+    "delta_v >= 0: test accuracy collapses",
+    "figures 3, 4",
+    "runs that collapse in test accuracy",
+    BINOMIAL,
+    "share of runs",
+    1,
+)
+COLLAPSE_TRAIN = Claim(
+    "4e",
+    "delta_v >= 0: training accuracy collapses",
+    "figures 3, 4",
+    "runs that collapse in training accuracy",
+    BINOMIAL,
+    "share of runs",
+    1,
+)
+EARLIER = Claim(
+    "4f",
+    "delta_v >= 0: the collapse is earlier for larger delta_v",
+    "figures 3, 4",
+    "step of collapse in test accuracy; no collapse: the last step",
+    ORDER,
+    "steps per next larger delta_v",
+    -1,
+)
+PAIRED_COLLAPSE = Claim(
+    "5",
+    "delta_v = 0 collapses where -0.1 does not",
+    "figure 5, left",
+    "of the seeds in which one of the two collapses, those in which 0 does",
+    "exact McNemar",
+    "share of unequal pairs",
+    1,
+)
+FINAL = Claim(
+    "6a",
+    "AsymRE ends better than GRPO",
+    "figure 5, right",
+    "test accuracy, AsymRE - GRPO, mean of the last three evaluation points",
+    SIGN_FLIP,
+    "accuracy",
+    1,
+)
+AREA = Claim(
+    "6b",
+    "AsymRE is better than GRPO over the whole run",
+    "figure 5, right",
+    "test accuracy, AsymRE - GRPO, mean over all steps",
+    SIGN_FLIP,
+    "accuracy",
+    1,
+)
+ENTROPY = Claim(
+    "7b",
+    "Entropy falls faster the larger delta_v is",
+    "figure 8",
+    "entropy of the base policy less its mean over the first cycle",
+    ORDER,
+    "nats a token per next larger delta_v",
+    1,
+)
+
+
+def training_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
+    """Rows of claims 4 to 8, for every model and data set of the paper.
+
+    runs: `runs.summaries`. Off-policy runs alone count (N > 1, refreshed); for each N of the runs.
+    """
+    rows = []
+    for subject in _subjects(runs, params):
+        rows += _learning(*subject, params) + _comparisons(*subject, params) + _entropies(*subject, params)
+    # The paper's order: by claim first, and the other models and data sets after all of its own.
+    return sorted(rows, key=lambda row: row.number)
+
+
+def seed_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
+    """Rows of claims 5 and 6, which need more seeds than the figures have, where there are runs."""
+    rows = [row for subject in _subjects(runs, params) for row in _comparisons(*subject, params)]
+    return sorted((row for row in rows if row.runs != NO_RUNS), key=lambda row: row.number)
+
+
+def _subjects(runs, params):
+    """(main, model, dataset, N, off-policy runs) for each model, data set and N; N is 0 where none ran."""
+    off_policy = runs[(runs["N"] > 1) & runs["refreshed"].astype(bool)]
+    for d, dataset in enumerate(params["datasets"]):
+        for m, model in enumerate(params["models"]):
+            own = off_policy[(off_policy["model"] == model) & (off_policy["dataset"] == dataset)]
+            for N in sorted(own["N"].unique()) or [0]:
+                yield d == 0 and m < MAIN_MODELS, model, dataset, N, own[own["N"] == N]
+
+
+def row(claim, estimate, runs, used, subject, params, *, detail="", chosen=False):
+    """A row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was)."""
+    main, model, dataset, N = subject
+    number = claim.key if main else f"8.{claim.key}"
+    name = f"{params['models'][model]} on {params['datasets'][dataset]}"
+    if not len(used):
+        return Row(number, claim, name, Estimate(null=estimate.null), NO_RUNS)
+    calibrated = ["learning rates"] if params["stand_ins"] else []
+    calibrated += ["delta_v"] if chosen else []
+    return Row(
+        number,
+        claim,
+        name,
+        estimate,
+        f"{runs}, N = {N}",
+        seeds_text(used),
+        detail,
+        ", ".join(calibrated),
+    )
+
+
+def collapsed_share(runs, column="collapse"):
+    """The share of runs that collapse, and the counts behind it by delta_v."""
+    hit = runs[column].notna()
+    counts = [f"{v:.12g}: {int(hit[g.index].sum())} of {len(g)}" for v, g in runs.groupby("delta_v")]
+    return share(int(hit.sum()), len(runs), MARGIN), "collapses by delta_v: " + ", ".join(counts)
+
+
+def delta_v_text(runs):
+    return f"{len(runs)} runs, delta_v {numbers(runs['delta_v'])}"
+
+
+def trend_row(claim, runs, measure, subject, params, setting="delta_v"):
+    """A row on the order of `measure` over a setting, from the seeds that have every value of it."""
+    table = by_seed(runs, setting, measure)
+    values = ", ".join(f"{value:.12g}: {mean:.4g}" for value, mean in table.mean().items())
+    used = runs[pd.MultiIndex.from_frame(runs[["seed", "base_seed"]]).isin(table.index)]
+    detail = f"mean by {setting}: {values}"
+    if not len(used) and len(runs):
+        used, detail = runs, f"no seed has every {setting}"
+    return row(claim, trend(table.to_numpy()), delta_v_text(used), used, subject, params, detail=detail)
+
+
+def _learning(main, model, dataset, N, runs, params):
+    subject = (main, model, dataset, N)
+    asymre = of(runs, "asymre")
+    negative, other = asymre[asymre["delta_v"] < 0], asymre[asymre["delta_v"] >= 0]
+    other = other.assign(censored=other["collapse"].fillna(other["last_step"]))
+    rows = []
+    for claim, used, column in (
+        (STABLE, negative, "collapse"),
+        (COLLAPSE_TEST, other, "collapse"),
+        (COLLAPSE_TRAIN, other, "collapse_train"),
+    ):
+        estimate, detail = collapsed_share(used, column)
+        rows.append(row(claim, estimate, delta_v_text(used), used, subject, params, detail=detail))
+    return [
+        *rows,
+        trend_row(FASTER_TRAIN, negative, "early_train", subject, params),
+        trend_row(FASTER_TEST, negative, "early_test", subject, params),
+        trend_row(EARLIER, other, "censored", subject, params),
+    ]
+
+
+def _comparisons(main, model, dataset, N, runs, params):
+    subject = (main, model, dataset, N)
+    asymre, grpo = of(runs, "asymre"), of(runs, "grpo")
+    rows = [collapse_pairs(PAIRED_COLLAPSE, at(asymre, CRITICAL), at(asymre, RECOMMENDED), subject, params)]
+    values = [(RECOMMENDED, False)]
+    if params["delta_v"] is not None and not np.isclose(params["delta_v"], RECOMMENDED):
+        values.append((params["delta_v"], True))
+    for delta_v, chosen in values:
+        for claim, measure in ((FINAL, "final_test"), (AREA, "mean_test")):
+            named = replace(claim, statement=f"{claim.statement} at delta_v = {delta_v:.12g}")
+            if chosen:
+                named = replace(named, key=claim.key + "'")
+            first = at(asymre, delta_v)
+            rows.append(difference_row(named, first, grpo, measure, subject, params, chosen=chosen))
+    return rows
+
+
+def difference_row(claim, first, second, measure, subject, params, *, chosen=False):
+    """A row on the measure of `first` less that of `second`, paired over seeds."""
+    one, two = paired(first, second)
+    detail = f"means {one[measure].mean():.4g} and {two[measure].mean():.4g}" if len(one) else ""
+    estimate = paired_difference(one[measure].to_numpy() - two[measure].to_numpy())
+    return row(claim, estimate, f"{len(one)} pairs", one, subject, params, detail=detail, chosen=chosen)
+
+
+def collapse_pairs(claim, first, second, subject, params):
+    """A row on the seeds in which `first` collapses and `second` does not."""
+    one, two = paired(first, second)
+    counts = []
+    for hit in (one["collapse"].notna(), two["collapse"].notna()):
+        e = share(int(hit.sum()), len(hit), MARGIN)
+        counts.append(f"{int(hit.sum())} of {len(hit)} [{e.low:.2f}, {e.high:.2f}]")
+    estimate = discordant(one["collapse"].notna().to_numpy(), two["collapse"].notna().to_numpy())
+    detail = "collapses: " + " against ".join(counts)
+    return row(claim, estimate, f"{len(one)} pairs", one, subject, params, detail=detail)
+
+
+def _entropies(main, model, dataset, N, runs, params):
+    asymre = of(runs, "asymre")
+    # Entropy is not defined after a run diverged: the delta_v at which one did are left out for all seeds.
+    diverged = asymre.loc[asymre["entropy_drop"].isna(), "delta_v"].unique()
+    left = asymre[~asymre["delta_v"].isin(diverged)]
+    entropy = trend_row(ENTROPY, left, "entropy_drop", (main, model, dataset, N), params)
+    if len(diverged):
+        entropy = replace(entropy, detail=f"left out, diverged: {numbers(diverged)}; {entropy.detail}")
+    return [entropy]

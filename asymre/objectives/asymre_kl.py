@@ -1,0 +1,40 @@
+"""AsymRE with a KL penalty to the behaviour policy: our reading of what the paper leaves to future work.
+
+Gradient ascent on
+
+    E_{x, y~mu(.|x)}[ (r(y, x) - V_mu(x) - delta_v) log pi(y|x) - beta sum_t (rho log rho - rho + 1) ]
+
+with rho = pi(y_t | x, y_<t) / mu(y_t | x, y_<t). The mean of the last term over y_t ~ mu is the reverse
+KL(pi || mu) of the next token: rho - 1 has mean 0 and makes each term at least 0.
+
+The forward KL(mu || pi) would be nothing new: its gradient is -E_mu[grad log pi], so a penalty beta on it is
+AsymRE at delta_v - beta.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asymre.objectives import asymre
+
+advantages = asymre.advantages
+
+
+def token_loss(
+    log_probs_BT: Tensor,
+    behaviour_log_probs_BT: Tensor,
+    advantages_B: Tensor,
+    settings: Mapping[str, Any],
+) -> Tensor:
+    """-A log pi + beta (rho log rho - rho + 1) for each token.
+
+    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
+    advantages_B: [B] one for each sequence. settings: "beta".
+    Returns [B, T], to be minimised, before masking and normalisation.
+    """
+    log_ratio_BT = log_probs_BT - behaviour_log_probs_BT
+    divergence_BT = log_ratio_BT.exp() * log_ratio_BT - torch.expm1(log_ratio_BT)
+    reinforce_BT = asymre.token_loss(log_probs_BT, behaviour_log_probs_BT, advantages_B, settings)
+    return reinforce_BT + settings["beta"] * divergence_BT

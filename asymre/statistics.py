@@ -1,0 +1,126 @@
+"""Estimates with 95 % intervals and exact tests, for a few runs paired by seed.
+
+All tests are two-sided; which side is which says the estimate. Sizes: S seeds (or other pairs), K values
+of what is varied.
+"""
+
+from math import factorial
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+# A permutation test with more permutations than this draws this many: a p-value down to 1e-4.
+RESAMPLES = 19_999
+RESAMPLING_STREAM = 0
+
+
+class Estimate(NamedTuple):
+    """An effect, its 95 % interval (NaN: none), and the test of effect = null.
+
+    p: two-sided, uncorrected; NaN where nothing could be tested. smallest_p: what the test could reach at
+    best with this many runs; it does not depend on their results.
+    """
+
+    effect: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    null: float = 0.0
+    p: float = np.nan
+    smallest_p: float = 1.0
+
+
+def share(successes: int, trials: int, null: float) -> Estimate:
+    """Share of successes, the interval of Clopper and Pearson, the exact binomial test against `null`."""
+    if not trials:
+        return Estimate(null=null)
+    test = stats.binomtest(int(successes), int(trials), null)
+    interval = test.proportion_ci(CONFIDENCE, method="exact")
+    smallest = min(stats.binomtest(k, int(trials), null).pvalue for k in (0, int(trials)))
+    return Estimate(successes / trials, interval.low, interval.high, null, test.pvalue, smallest)
+
+
+def discordant(first_S: np.ndarray, second_S: np.ndarray) -> Estimate:
+    """McNemar's exact test: of the pairs in which one event occurs, the share in which it is `first`'s.
+
+    Tested against one half. Effect and p are NaN if no pair differs.
+    """
+    first, second = np.asarray(first_S, dtype=bool), np.asarray(second_S, dtype=bool)
+    estimate = share((first & ~second).sum(), (first ^ second).sum(), 0.5)
+    # Not by the pairs that differ: that number is a result.
+    return estimate._replace(smallest_p=min(1.0, 2 * 0.5 ** len(first)))
+
+
+def mean_interval(values_S: np.ndarray) -> tuple[float, float, float]:
+    """Mean and Student's interval; the interval is NaN with fewer than two values."""
+    values = np.asarray(values_S, dtype=float)
+    if not len(values):
+        return np.nan, np.nan, np.nan
+    mean = values.mean()
+    if len(values) == 1:
+        return mean, np.nan, np.nan
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def paired_difference(differences_S: np.ndarray) -> Estimate:
+    """Mean difference of pairs, Student's interval, the sign-flip test (exact up to 14 pairs)."""
+    differences = np.asarray(differences_S, dtype=float)
+    n = len(differences)
+    mean, low, high = mean_interval(differences)
+    if n < 2:
+        return Estimate(mean, low, high)
+    p = _permutation_p((differences,), lambda x, axis: x.mean(axis))
+    return Estimate(mean, low, high, 0.0, p, _smallest(2, n))
+
+
+def trend(values_SK: np.ndarray) -> Estimate:
+    """Change of a value from one of K ordered settings to the next, and a test that seeds agree on it.
+
+    Effect: least-squares slope against the setting's rank, mean over seeds; interval: Student's over the
+    seeds' slopes. Test: the same statistic with the settings permuted within each seed (ordering test of
+    Page's kind on the values themselves), exact up to RESAMPLES permutations. Needs two seeds and two
+    settings, else there is no test.
+    """
+    values = np.asarray(values_SK, dtype=float)
+    seeds, settings = values.shape
+    if settings < 2 or not seeds:
+        return Estimate()
+    ranks = np.arange(settings) - (settings - 1) / 2
+    weights = ranks / (ranks**2).sum()
+    mean, low, high = mean_interval(values @ weights)
+    if seeds < 2:
+        return Estimate(mean, low, high)
+
+    def statistic(*columns, axis):
+        return sum(w * column for w, column in zip(weights, columns, strict=True)).mean(axis)
+
+    p = _permutation_p(tuple(values.T), statistic)
+    return Estimate(mean, low, high, 0.0, p, _smallest(factorial(settings), seeds))
+
+
+def _permutation_p(data, statistic) -> float:
+    result = stats.permutation_test(
+        data,
+        statistic,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=2_000,
+        rng=np.random.default_rng(RESAMPLING_STREAM),
+    )
+    return float(result.pvalue)
+
+
+def _smallest(permutations: int, blocks: int) -> float:
+    return min(1.0, 2 / min(permutations**blocks, RESAMPLES + 1))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's corrected p-values: the k-th smallest of m times m - k + 1, never falling, at most one."""
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return corrected

@@ -1,0 +1,528 @@
+"""Each claim says each of the three words where it should; the pages can be read."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from docutils.core import publish_doctree
+
+from asymre import bandit_experiments, theorem_checks
+from asymre.claims import beyond, table, training
+from asymre.claims.bandit import bandit_rows
+from asymre.claims.runs import measures, summaries
+from asymre.claims.verdict import FAILS, HOLDS, OPEN, corrected, verdict
+from asymre.statistics import Estimate
+from scripts import check_claims
+
+PAPER_DELTA_V = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
+STEPS = [0, 5, 10, 15, 20, *range(25, 401, 25)]
+PARAMS = {
+    "models": {"llama-8b": "Llama 8B", "qwen-3b": "Qwen 3B", "llama-3b": "Llama 3B"},
+    "datasets": {"math": "MATH", "numinamath": "NuminaMath"},
+    "rewards": {"correct": 1.0, "wrong": -1.0},
+    "delta_v": -0.5,
+    "table": "claims",
+    "scale": "cpu",
+    "stand_ins": True,
+    "note": "",
+}
+
+
+def described(delta_v=-0.1, seed=0, **other):
+    run = {
+        "model": "llama-8b",
+        "dataset": "math",
+        "objective": "asymre",
+        "delta_v": delta_v,
+        "N": 100,
+        "refreshed": True,
+        "seed": seed,
+        "base_seed": 0,
+    } | other
+    return run | {"input": "_".join(str(value) for value in run.values())}
+
+
+def evaluation(test, train=None, entropy=None, steps=STEPS):
+    """Accuracies and entropy by step, one number or one a step."""
+    tables = []
+    for split, temperature, accuracy in (
+        ("test", 0.1, test),
+        ("test", 1.0, test),
+        ("train", 1.0, test if train is None else train),
+    ):
+        columns = {"split": split, "temperature": temperature, "accuracy": accuracy}
+        tables.append(
+            pd.DataFrame({"step": steps, "entropy": 0.5 if entropy is None else entropy, **columns})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def falling(step_of_collapse, steps=STEPS):
+    """0.4 up to a step, then 0."""
+    return np.where(np.array(steps) < step_of_collapse, 0.4, 0.0)
+
+
+def summarised(*runs):
+    """runs: pairs of a description and an evaluation."""
+    return summaries([run for run, _ in runs], {run["input"]: table for run, table in runs})
+
+
+def rows_of(claim, runs, rows=training.training_rows):
+    """The rows of a claim that have runs."""
+    found = corrected(rows(runs, PARAMS))
+    return [row for row in found if row.number == claim and row.runs != training.NO_RUNS]
+
+
+def verdicts(claim, *runs, **arguments):
+    found = {row.verdict for row in rows_of(claim, summarised(*runs), **arguments)}
+    assert len(found) == 1
+    return found.pop()
+
+
+# The verdict itself
+
+
+@pytest.mark.parametrize(
+    "effect, p, direction, word",
+    [
+        (0.3, 0.049, 1, HOLDS),
+        (0.3, 0.049, -1, FAILS),
+        (-0.3, 0.049, 1, FAILS),
+        (-0.3, 0.049, -1, HOLDS),
+        (0.3, 0.05, 1, OPEN),
+        (0.3, np.nan, 1, OPEN),
+        (np.nan, 0.001, 1, OPEN),
+        (0.0, 0.001, 1, OPEN),
+    ],
+)
+def test_a_test_decides_by_its_corrected_p_and_the_side_of_the_effect(effect, p, direction, word):
+    assert verdict(Estimate(effect, p=0.001, smallest_p=0.001), p, direction) == word
+
+
+@pytest.mark.parametrize(
+    "effect, direction, bound, word",
+    [
+        (1.0, 1, 1.0, HOLDS),
+        (0.999, 1, 1.0, FAILS),
+        (1e-7, -1, 1e-6, HOLDS),
+        (1e-5, -1, 1e-6, FAILS),
+        (np.nan, 1, 1.0, OPEN),
+    ],
+)
+def test_a_theorem_is_decided_by_its_bound(effect, direction, bound, word):
+    assert verdict(Estimate(effect), np.nan, direction, bound) == word
+
+
+# Training
+
+
+def three_words(claim, make, **arguments):
+    """The words for a true effect, a reversed one and too few seeds. make(seed, sign) gives a seed's runs."""
+    for seeds, sign, word in ((10, 1, HOLDS), (10, -1, FAILS), (1, 1, OPEN)):
+        runs = [run for seed in range(seeds) for run in make(seed, sign)]
+        assert verdicts(claim, *runs, **arguments) == word
+
+
+@pytest.mark.parametrize("claim, delta_v, collapses_if", [("4a", -0.1, -1), ("4d", 0.1, 1), ("4e", 0.1, 1)])
+def test_stable_and_collapsing(claim, delta_v, collapses_if):
+    def make(seed, sign):
+        collapses = sign == collapses_if
+        curve = falling(100) if collapses else falling(1000)
+        # The other accuracy says the opposite: each claim reads its own.
+        opposite = falling(1000) if collapses else falling(100)
+        train = curve if claim == "4e" else opposite
+        test = curve if claim != "4e" else opposite
+        return [(described(delta_v, seed), evaluation(test, train))]
+
+    three_words(claim, make)
+    mixed = [
+        (described(delta_v, s), evaluation(falling(100 if s % 2 else 1000), falling(100 if s % 2 else 1000)))
+        for s in range(10)
+    ]
+    assert verdicts(claim, *mixed) == OPEN
+
+
+@pytest.mark.parametrize("claim, measure", [("4b", "train"), ("4c", "test")])
+def test_faster_at_first(claim, measure):
+    def make(seed, sign):
+        for delta_v in (-0.5, -0.3, -0.2, -0.1):
+            # After the first cycle the order is reversed, which must not matter.
+            early = 0.4 + 0.1 * sign * delta_v + 0.01 * np.sin(seed)
+            values = np.where(np.array(STEPS) <= 100, early, 0.4 - 0.1 * sign * delta_v)
+            other = np.full(len(STEPS), 0.4)
+            train, test = (values, other) if measure == "train" else (other, values)
+            yield described(delta_v, seed), evaluation(test, train)
+
+    three_words(claim, make)
+
+
+def test_collapse_is_earlier_for_larger_delta_v():
+    def make(seed, sign):
+        # The slowest never collapses at all.
+        steps = [1000, 300, 200, 100][::sign]
+        return [
+            (described(v, seed), evaluation(falling(s)))
+            for v, s in zip((0, 0.1, 0.2, 0.3), steps, strict=True)
+        ]
+
+    three_words("4f", make)
+
+
+def test_paired_collapses():
+    def make(seed, sign):
+        early, late = (100, 1000)[::sign]
+        return [
+            (described(0, seed), evaluation(falling(early))),
+            (described(-0.1, seed), evaluation(falling(late))),
+        ]
+
+    three_words("5", make)
+    three_words("5", make, rows=training.seed_rows)
+    equal = [(described(v, seed), evaluation(falling(100))) for v in (0, -0.1) for seed in range(10)]
+    (row,) = rows_of("5", summarised(*equal))
+    assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.detail
+
+
+@pytest.mark.parametrize("claim, delta_v", [("6a", -0.1), ("6b", -0.1), ("6a'", -0.5), ("6b'", -0.5)])
+def test_against_grpo(claim, delta_v):
+    def make(seed, sign):
+        noise = 0.01 * np.cos(7 * seed)
+        gain = np.full(len(STEPS), 0.1 * sign)
+        if claim.startswith("6a"):
+            # Only the end counts: before it is the other way round.
+            gain[:-3] *= -1
+        else:
+            gain[-3:] *= -1
+        return [
+            (described(delta_v, seed), evaluation(0.5 + gain + noise)),
+            (described(None, seed, objective="grpo"), evaluation(0.5)),
+        ]
+
+    three_words(claim, make)
+    # Three seeds decide nothing, however large the effect.
+    three = [run for seed in range(3) for run in make(seed, 1)]
+    (row,) = rows_of(claim, summarised(*three))
+    assert row.verdict == OPEN and row.estimate.smallest_p == 0.25 and not row.tested
+    assert ("delta_v" in row.calibrated) == claim.endswith("'")
+
+
+def test_noise_between_asymre_and_grpo_is_not_decided():
+    rng = np.random.default_rng(0)
+    runs = []
+    for seed in range(10):
+        runs.append((described(-0.1, seed), evaluation(0.5 + 0.1 * rng.normal())))
+        runs.append((described(None, seed, objective="grpo"), evaluation(0.5 + 0.1 * rng.normal())))
+    assert verdicts("6a", *runs) == OPEN
+
+
+def test_pairs_are_of_one_seed_and_one_base_policy():
+    runs = []
+    for seed in range(10):
+        # By seed alone, AsymRE of one base policy would meet GRPO of another.
+        for base_seed, level in ((seed, 0.3), (seed + 100, 0.6)):
+            own = {"seed": seed, "base_seed": base_seed}
+            if level == 0.3 or seed < 5:
+                runs.append((described(-0.1, **own), evaluation(level + 0.1)))
+            runs.append((described(None, objective="grpo", **own), evaluation(level)))
+    (row,) = rows_of("6a", summarised(*runs), rows=training.seed_rows)
+    assert row.estimate.effect == pytest.approx(0.1) and row.runs.startswith("15 pairs")
+    assert "base policies of their own" in row.seeds
+
+
+def test_entropy_falls_faster():
+    def make(seed, sign):
+        for delta_v in (-0.3, -0.1, 0.1):
+            entropy = np.maximum(0.5 - 0.002 * (1 + sign * delta_v) * np.array(STEPS), 0) + 0.01 * seed
+            yield described(delta_v, seed), evaluation(0.4, entropy=entropy)
+
+    three_words("7b", make)
+
+
+def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
+    runs = [(described(-0.1, seed, model="llama-3b", dataset="math"), evaluation(0.4)) for seed in range(10)]
+    rows = corrected(training.training_rows(summarised(*runs), PARAMS))
+    by_number = {}
+    for row in rows:
+        by_number.setdefault(row.number, []).append(row)
+    (stable,) = (row for row in by_number["8.4a"] if row.verdict != OPEN)
+    assert stable.subject == "Llama 3B on MATH" and stable.verdict == HOLDS
+    assert len(by_number["8.4a"]) == 4 and len(by_number["4a"]) == 2
+    for row in by_number["4a"] + by_number["8.6a"]:
+        assert (row.verdict, row.runs) == (OPEN, "no such runs")
+    assert len(training.seed_rows(summarised(*runs), PARAMS)) == 0
+
+
+def test_on_policy_and_never_refreshed_runs_are_no_evidence_for_the_papers_claims():
+    runs = [
+        (described(0.0, seed, **other), evaluation(falling(100)))
+        for seed in range(10)
+        for other in ({"N": 1}, {"refreshed": False})
+    ]
+    assert {row.runs for row in training.training_rows(summarised(*runs), PARAMS)} == {"no such runs"}
+
+
+def test_a_diverged_run_has_collapsed_and_has_no_entropy():
+    accuracy, entropy = np.full(len(STEPS), 0.4), np.full(len(STEPS), 0.5)
+    # At the last point alone: two points in a row would never come.
+    accuracy[-1], entropy[-1] = 0.0, np.nan
+    (run,) = summarised((described(0.3), evaluation(accuracy, entropy=entropy))).to_dict("records")
+    assert run["collapse"] == run["collapse_train"] == 400
+    assert run["entropy_drop"] == pytest.approx(0)
+
+    early = np.where(np.array(STEPS) < 20, 0.5, np.nan)
+    runs = [
+        (described(v, seed), evaluation(0.4, entropy=early if v == 0.3 else 0.5 - v * np.array(STEPS) / 400))
+        for v in (0.1, 0.2, 0.3)
+        for seed in range(10)
+    ]
+    row, *_ = rows_of("7b", summarised(*runs))
+    assert "left out, diverged: 0.3" in row.detail and row.estimate.effect > 0
+
+
+def test_measures_of_a_run_by_hand():
+    steps = [0, 5, 10, 30]
+    test = pd.Series([0.4, 0.6, 0.8, 0.4], index=steps)
+    train = pd.Series([0.4, 0.4, 0.1, 0.1], index=steps)
+    entropy = pd.Series([1.0, 0.5, 0.5, 0.0], index=steps)
+    found = measures({"train_accuracy": train, "test_accuracy": test, "entropy": entropy}, 10)
+    assert found["final_test"] == pytest.approx(0.6)
+    assert found["mean_test"] == pytest.approx((2.5 + 3.5 + 12) / 30)
+    assert found["early_test"] == pytest.approx(0.6)
+    assert found["entropy_drop"] == pytest.approx(1 - (3.75 + 2.5) / 10)
+    assert np.isnan(found["collapse"]) and found["collapse_train"] == 10
+
+
+def test_runs_are_compared_at_equal_steps():
+    longer = evaluation(np.linspace(0, 1, 41), steps=np.arange(41) * 25)
+    found = summarised((described(-0.1), longer), (described(None, objective="grpo"), evaluation(0.5)))
+    assert set(found["last_step"]) == {400}
+    assert found["final_test"].iloc[0] == pytest.approx(15 / 40)
+
+
+# The bandit
+
+
+@pytest.fixture(scope="module")
+def bandit_tables():
+    theorems = theorem_checks.theorem_sweep(
+        reward_seed=43, instances=20, arms=20, learning_rate=1.0, improvement_steps=50, iterations=10
+    )
+    threshold = bandit_experiments.threshold_sweep(arms=20, reward_seed=43, instances=10)
+    limit = pd.DataFrame(
+        {
+            "curve": "simulated",
+            "instance": np.repeat(np.arange(12), 4),
+            "baseline": np.tile([0.0, 0.2, 0.4, 0.6], 12),
+            "entropy": np.tile([2.0, 1.5, 1.6, 0.0], 12),
+        }
+    )
+    return theorems, threshold, limit
+
+
+def bandit_verdicts(theorems, threshold, limit):
+    first, last = bandit_rows(theorems, threshold, limit)
+    found = {}
+    for row in corrected([*first, *last]):
+        found.setdefault(row.number, []).append(row.verdict)
+    return found
+
+
+def test_theorems_hold_and_every_exception_is_seen(bandit_tables):
+    theorems, threshold, limit = bandit_tables
+    sound = bandit_verdicts(*bandit_tables)
+    assert {key: set(sound[key]) for key in ("1a", "1b", "1c", "2a", "2b", "2c")} == dict.fromkeys(
+        ("1a", "1b", "1c", "2a", "2b", "2c"), {HOLDS}
+    )
+    assert len(sound["1a"]) == 4 and sound["7a"] == [HOLDS]
+    for number, check, wrong in (
+        ("1a", "deviation", 0.1),
+        ("1b", "nested", 1),
+        ("1c", "single", 2),
+        ("2a", "rises", -1e-6),
+        ("2b", "optimal_under", 0),
+        ("2c", "optimal_over", 1),
+    ):
+        broken = theorems.copy()
+        broken.loc[broken.index[broken["check"] == check][0], "value"] = wrong
+        assert FAILS in bandit_verdicts(broken, threshold, limit)[number]
+        assert OPEN in bandit_verdicts(theorems[theorems["check"] != check], threshold[:0], limit)[number]
+
+
+def test_figure_6_counts_for_the_threshold(bandit_tables):
+    theorems, threshold, limit = bandit_tables
+    for number, side in (("2b", threshold["from_threshold"] < 0), ("2c", threshold["from_threshold"] > 0)):
+        ends = threshold.index[side & np.isinf(threshold["iteration"])]
+        broken = threshold.copy()
+        broken.loc[ends[0], "reward"] = broken["best_reward"][ends[0]] - (0.1 if number == "2b" else 0)
+        assert bandit_verdicts(theorems, broken, limit)[number] == [FAILS]
+
+
+@pytest.mark.parametrize("worse, word", [(20, HOLDS), (0, FAILS), (10, OPEN)])
+def test_near_the_critical_value_and_bandit_entropy(bandit_tables, worse, word):
+    theorems, threshold, limit = bandit_tables
+    near, lower = (theorems.index[theorems["check"] == f"finite_{c}"] for c in ("near", "lower"))
+    theorems = theorems.copy()
+    theorems.loc[lower, "value"] = 0.5
+    theorems.loc[near, "value"] = np.where(np.arange(20) < worse, 0.4, 0.6)
+    limit = pd.DataFrame(
+        {
+            "curve": "simulated",
+            "instance": np.repeat(np.arange(20), 2),
+            "baseline": np.tile([0.0, 0.5], 20),
+            "entropy": [e for i in range(20) for e in ((2, 1) if i < worse else (1, 2))],
+        }
+    )
+    found = bandit_verdicts(theorems, threshold, limit)
+    assert found["3"] == found["7a"] == [word]
+
+
+# Beyond the paper
+
+
+def beyond_verdicts(runs=(), diversity=()):
+    divers = beyond.diversity_summaries(
+        [run for run, _ in diversity], {run["input"]: table for run, table in diversity}
+    )
+    rows = corrected(beyond.beyond_rows(summarised(*runs), divers, PARAMS))
+    return {(row.number, row.claim.statement): row.verdict for row in rows}
+
+
+def test_phase_diagram_says_each_word():
+    def runs(seeds, sign):
+        for seed in range(seeds):
+            for order, (N, refreshed) in enumerate(((1, True), (10, True), (100, True), (300, False))):
+                own = {"N": N, "refreshed": refreshed}
+                collapses = order >= 2 if sign == 1 else order < 2
+                yield described(0.0, seed, **own), evaluation(falling(100 if collapses else 1000))
+                accuracy = 0.5 - sign * 0.05 * order + 0.01 * np.sin(seed)
+                yield described(-0.1, seed, **own), evaluation(accuracy)
+
+    for seeds, sign, word in ((10, 1, HOLDS), (10, -1, FAILS), (1, 1, OPEN)):
+        found = beyond_verdicts(list(runs(seeds, sign)))
+        assert {key[0] for key in found} == {"A1", "A2", "A3", "A4"}
+        assert set(found.values()) == {word}
+
+
+def test_objectives_say_each_word():
+    others = {"asymre_tis": 0.0, "asymre_kl": 0.0, "topr": None, "grpo": None, "positives_only": None}
+
+    def runs(seeds, sign):
+        for seed in range(seeds):
+            noise = 0.01 * np.cos(3 * seed)
+            early, late = (100, 1000)[::sign]
+            yield described(0.0, seed), evaluation(falling(early))
+            yield described(-0.1, seed), evaluation(0.5 + 0.1 * sign + noise)
+            for objective, delta_v in others.items():
+                end = falling(late) if delta_v == 0 else 0.5
+                yield described(delta_v, seed, objective=objective), evaluation(end)
+
+    for seeds, sign, word in ((10, 1, HOLDS), (10, -1, FAILS), (1, 1, OPEN)):
+        found = {
+            key: word for key, word in beyond_verdicts(list(runs(seeds, sign))).items() if key[0][0] == "B"
+        }
+        at_recommended = {key: w for key, w in found.items() if key[0] == "B2" or "-0.1" in key[1]}
+        assert len(at_recommended) == 5 and set(at_recommended.values()) == {word}
+        assert len(found) == 7
+
+
+def diverse(level, samples=32):
+    ks = [k for k in (1, 2, 4, 8, 16, 32) if k <= samples]
+    columns = {f"pass_at_{k}": level * (1 + np.log2(k)) / 10 for k in ks}
+    return pd.DataFrame(
+        {"step": [200, 300, 400], "split": "test", "temperature": 1.0, "entropy": level, **columns}
+    ).assign(distinct_answers=level)
+
+
+def test_diversity_says_each_word():
+    def runs(seeds, sign, samples=32):
+        for seed in range(seeds):
+            for delta_v in (-0.5, -0.2, -0.1, 0.0):
+                level = 0.5 - sign * delta_v * 0.5 + 0.01 * seed
+                yield described(delta_v, seed), diverse(level, samples)
+            # Above the critical value nothing counts.
+            yield described(0.3, seed), diverse(9.0 * sign, samples)
+
+    for seeds, sign, word in ((10, 1, HOLDS), (10, -1, FAILS), (1, 1, OPEN)):
+        found = beyond_verdicts(diversity=list(runs(seeds, sign)))
+        assert len(found) == 4 and set(found.values()) == {word}
+        assert "pass@8" in list(found)[0][1] and "pass@32" in list(found)[1][1]
+    assert "pass@2" in list(beyond_verdicts(diversity=list(runs(1, 1, samples=2))))[0][1]
+
+
+# The pages
+
+
+def written(folder, bandit_tables, runs=(), diversity=(), **params):
+    inputs = {}
+    names = check_claims.BANDIT_INPUTS
+    for name, data in [
+        *zip(names, bandit_tables, strict=True),
+        *((r["input"], t) for r, t in (*runs, *diversity)),
+    ]:
+        inputs[name] = folder / "inputs" / name
+        inputs[name].mkdir(parents=True)
+        file = "data.parquet" if name in names else "evaluation.parquet"
+        data.to_parquet(inputs[name] / file)
+    out = folder / "out"
+    out.mkdir()
+    params = PARAMS | {"runs": [run for run, _ in runs], "diversity": [run for run, _ in diversity]} | params
+    check_claims.make(json.loads(json.dumps(params)), inputs, out)
+    return pd.read_csv(out / "claims.csv"), (out / "claims.md").read_text(), (out / "claims.rst").read_text()
+
+
+def readable(csv, md, rst):
+    """Every row stands in all three files, whole; docutils has nothing to say."""
+    lines = [line for line in md.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(table.COLUMNS) + 1}
+    assert len(lines) == len(csv) + 2
+    tree = publish_doctree(rst, settings_overrides={"report_level": 1, "halt_level": 2})
+    rows = list(tree.findall(lambda node: node.tagname == "row"))
+    assert len(rows) == len(csv) + 1
+    assert not list(
+        tree.findall(lambda node: node.tagname in ("reference", "problematic", "enumerated_list"))
+    )
+    for row, record in zip(rows[1:], csv.itertuples(), strict=True):
+        texts = [entry.astext() for entry in row.children]
+        assert texts[1] == record.statement and texts[-1] == record.verdict
+        assert texts[0].split()[0] == str(record.claim)
+
+
+def test_the_script_writes_three_readable_files(tmp_path, bandit_tables):
+    runs = [
+        (described(v, seed, objective=objective), evaluation(0.4 + 0.01 * seed))
+        for objective, values in (("asymre", PAPER_DELTA_V), ("grpo", [None]))
+        for v in values
+        for seed in range(3)
+    ]
+    csv, md, rst = written(tmp_path, bandit_tables, runs)
+    readable(csv, md, rst)
+    assert csv["claim"].astype(str).str[0].is_monotonic_increasing
+    assert set(csv["claim"].astype(str).str[0]) == set("12345678")
+    assert all(word in md and word in rst for word in (HOLDS, OPEN))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_smoke_run_decides_nothing_and_breaks_nothing(tmp_path, bandit_tables):
+    steps = [0, 1, 2, 3, 4]
+    smoke = {"N": 2}
+    runs = [
+        (described(v, 0, objective=objective, **smoke), evaluation(0.0, steps=steps))
+        for v, objective in ((-0.1, "asymre"), (0.0, "asymre"), (None, "grpo"))
+    ]
+    csv, md, rst = written(tmp_path, bandit_tables, runs)
+    readable(csv, md, rst)
+    assert set(csv.loc[csv["subject"] != "bandit", "verdict"]) == {OPEN}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["claims_seeds", "claims_beyond"])
+def test_the_other_tables_are_readable_and_may_be_empty_of_runs(tmp_path, bandit_tables, name):
+    runs = [(described(v, seed), evaluation(0.4)) for v in (-0.1, 0.0) for seed in range(3)]
+    divers = [(described(v, 0, N=50), diverse(0.3)) for v in (-0.1, 0.0)]
+    csv, md, rst = written(tmp_path / "full", bandit_tables, runs, divers, table=name)
+    readable(csv, md, rst)
+    empty, md, rst = written(tmp_path / "empty", bandit_tables, table=name)
+    assert len(empty) == 0 < len(csv)
+    publish_doctree(rst, settings_overrides={"report_level": 1, "halt_level": 2})
