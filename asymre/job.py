@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asymre import provenance
-from asymre.artefact import RECORD, identify
+from asymre.artefact import identify
 from asymre.fingerprint import tree_hash
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,6 @@ def _run(make, spec_argument: str, output: Path, parts: list[Path], beside=(), g
         sys.modules["torch"].set_num_threads(1)
     text = sys.stdin.read() if spec_argument == "-" else _read(Path(spec_argument))
     spec = json.loads(text)
-    spec.pop(RECORD, None)  # of another making, where SPEC is an artefact's own file
     if identify(spec) != output.name:
         raise InputError(f"{output}: the specification belongs to {identify(spec)}; use that name")
     changed = [file for file, digest in spec["code"].items() if tree_hash(ROOT / file) != digest]

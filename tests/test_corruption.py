@@ -15,7 +15,7 @@ from asymre import config, provenance
 from asymre.checks import PUBLISHED
 from asymre.plan import Plan, build
 from scripts import publish as publisher
-from scripts import verify
+from scripts import verify, why
 from tests.test_workflow import ROOT, copy_sources, snakemake
 
 RUN = {"dataset": "math", "objective": "asymre", "delta_v": [-0.1], "N": 250}
@@ -239,6 +239,11 @@ def test_a_damaged_figure_is_not_published(plan, results):
     with pytest.raises(provenance.Damaged, match="data.csv: altered"):
         publish(plan, results, "figure_2")
     assert not [path for path in (results / "figures").rglob("*") if path.is_file()]
+
+
+def test_why_compares_specifications_without_records(plan, results):
+    specs = why.read_specs(results, why.existing_paths(results))
+    assert specs == {path: json.loads(plan.spec_json(path)) for path in needed(plan)}
 
 
 def test_verify_lists_and_counts(plan, results, monkeypatch, capsys):
