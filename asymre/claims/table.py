@@ -22,8 +22,8 @@ WORDS = {
     OPEN: "everything else: too few runs, too much noise, no effect to see, or no such runs.",
 }
 NOTES = [
-    "Every measure, margin and test stands in the code (asymre/claims). They were fixed before these runs, by "
-    "people who had seen the figures of earlier ones.",
+    "Every measure, margin and test stands in the code (asymre/claims). They were fixed before these runs, "
+    "with the figures of earlier ones known.",
     "Collapse: accuracy below half of its own running maximum and below the base policy's, at two evaluation "
     "points in a row; the step of collapse is the first of them. Test accuracy unless the row says training "
     "accuracy. A run that diverged (NaN) has collapsed.",
