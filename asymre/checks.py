@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from asymre.arithmetic import TEST_SHARE, Arithmetic
-from asymre.schema import Configuration, Figure, LeaveOut, Sweep
+from asymre.schema import NAME, Configuration, Figure, LeaveOut, Sweep
 
-NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
+NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first, at most 40 characters"
+# Jobs that one run is cut into: planning holds them all in memory.
+MOST_JOBS = 10_000
 # Of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 PUBLISHED = ("pdf", "png", "csv", "txt")  # files of a published figure, by suffix
@@ -48,7 +50,7 @@ def stem(figure: str) -> str:
 def _names(c: Configuration) -> Iterator[Problem]:
     for section, names in (("models", c.models), ("datasets", c.datasets), ("figures", c.figures)):
         for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            if not re.fullmatch(NAME, name):
                 yield (section, name), f"becomes part of file names: {NAME_RULE}"
     stems: dict[str, str] = {}
     for name in c.figures:
@@ -132,6 +134,12 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
                         f"scale {c.scale!r} has no stand-in for {name!r}: add {section[0]}.{name}"
                         + ("" if c.engine == "tiny" else f" or {section[1]}.{name}"),
                     )
+        for N in sweep.N:
+            if (jobs := _jobs(c, c.training.N.get(N, N))) > MOST_JOBS:
+                yield (
+                    (*path, "N"),
+                    f"{N} makes {jobs} jobs of one run (training.steps, training.N): at most {MOST_JOBS}",
+                )
         for model in sweep.model:
             for dataset in sweep.dataset:
                 if (model in c.stand_ins and dataset in c.data) or (
@@ -148,6 +156,12 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
             yield ("leave_out", key), f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}"
         if where[0] == "controls" and not _subjects(sweep) <= shown:
             yield path, "no panel shows this model, data set, objective and delta_v: where should it stand?"
+
+
+def _jobs(c: Configuration, N: int) -> int:
+    """Jobs that a run of cycles of N steps is trained in."""
+    together = 1 if c.engine == "hub" else c.training.cycles_per_job
+    return 1 if together == "all" else -(-c.training.steps // (N * (together or 1)))
 
 
 def _subjects(sweep: Sweep) -> set[tuple]:
@@ -179,7 +193,8 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
 def _task_sizes(c: Configuration) -> Iterator[Problem]:
     for field, available in (("test_problems", c.problems.test), ("train_problems", c.problems.train)):
         if getattr(c.evaluation, field) > available:
-            yield ("evaluation", field), f"there are {available} such problems (problems)"
+            own = field.removesuffix("_problems")
+            yield ("evaluation", field), f"there are {available} such problems (problems.{own})"
     for name, task in c.tasks.items():
         arithmetic = Arithmetic(task.terms, task.operators)
         if task.max_new_tokens < arithmetic.solution_length:
