@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -79,6 +80,12 @@ rule bandit:
 rule training:
     input:
         published([name for name in FIGURES if name not in BANDIT]),
+
+
+onerror:
+    # The jobs' logs lie there too, and may be empty for the same reason.
+    if shutil.disk_usage("results").free < 2**16:
+        logger.error("results: No space left on device; free some space and run again")
 
 
 include: "rules/common.smk"

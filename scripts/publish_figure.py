@@ -19,6 +19,8 @@ def publish(figure: Path, stem: str, marker: Path) -> None:
             old.unlink()
     for source, suffix in FILES.items():
         target = marker.parent.parent / f"{stem}.{suffix}"
+        for left in target.parent.glob(f".{target.name}.*.partial"):
+            left.unlink()  # of a job that was killed
         temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
         shutil.copyfile(figure / source, temporary)
         os.replace(temporary, target)
