@@ -149,15 +149,15 @@ def small_disk(tmp_path):
 
 def test_a_run_goes_on_after_a_full_disk(finished, tmp_path, small_disk):
     folder = copy_sources(tmp_path / "asymre")
-    small_disk(folder / "results", "1m")
-    target = ["bandit", "figure_13", "figure_4", *SMOKE]
-    output = snakemake(folder, *target, check=False)
-    assert "No space left on device" in output and "Error in rule" in output
+    small_disk(folder / "results", "500k")
+    target = ["bandit", *SMOKE]
+    output = " ".join(snakemake(folder, *target, check=False).split())  # it is wrapped
+    assert "No space left on device" in output and "free some space and run again" in output, output
     assert "Traceback" not in output, output
     subprocess.run(["mount", "-o", "remount,size=100m", folder / "results"], check=True)
     snakemake(folder, *target)
     made = sorted((folder / RESULTS / "figures").glob("*.csv"))
-    assert len(made) == 6
+    assert len(made) == 4
     for file in made:
         assert file.read_bytes() == (finished / RESULTS / "figures" / file.name).read_bytes()
     assert unfinished(folder) == []
