@@ -1,5 +1,6 @@
 """A run that is killed, starved of disk or started twice ends with the figures of an undisturbed one."""
 
+import base64
 import itertools
 import os
 import shutil
@@ -43,6 +44,18 @@ def test_after_a_kill_snakemake_says_what_to_do(finished, tmp_path):
     snakemake(folder, "--unlock", *SMOKE)
     snakemake(folder, *SMOKE)
     assert different_figures(folder, finished) == []
+
+
+def test_a_result_that_was_in_place_when_the_run_was_killed_hides_no_other_job(finished, tmp_path):
+    folder = copied(finished, tmp_path)
+    shutil.rmtree(folder / RESULTS / "figures")
+    in_place = next((folder / RESULTS / "figure").glob("figure_1-*")).relative_to(folder)
+    # Snakemake's note that a job was running: removed when it has seen the job end.
+    note = folder / ".snakemake/incomplete" / base64.b64encode(str(in_place).encode()).decode()
+    note.parent.mkdir(parents=True)
+    note.touch()
+    jobs = planned(folder)
+    assert jobs == {f"figure_{number}": 1 for number in range(1, 14)} | {"save_configuration": 1}
 
 
 def copied(finished: Path, tmp_path: Path) -> Path:
