@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -89,6 +90,12 @@ rule training:
 rule beyond:
     input:
         published([*PLAN.figures_of("beyond"), *(name for name in PLAN.claims if name == "claims_beyond")]),
+
+
+onerror:
+    # The jobs' logs lie there too, and may be empty for the same reason.
+    if shutil.disk_usage("results").free < 2**16:
+        logger.error("results: No space left on device; free some space and run again")
 
 
 include: "rules/common.smk"

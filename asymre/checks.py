@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from asymre.arithmetic import TEST_SHARE, Arithmetic
-from asymre.schema import WITH_DELTA_V, Configuration, Figure, LeaveOut, Sweep
+from asymre.runs import steps_a_cycle
+from asymre.schema import NAME, WITH_DELTA_V, Configuration, Figure, LeaveOut, Sweep
 
-NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first"
+NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first, at most 40 characters"
+# Jobs that one run is cut into: planning holds them all in memory.
+MOST_JOBS = 10_000
 # Of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 PUBLISHED = ("pdf", "png", "csv", "txt", "chain.html")  # files of a published figure, by suffix
@@ -68,7 +71,7 @@ def published_files(name: str) -> list[str]:
 def _names(c: Configuration) -> Iterator[Problem]:
     for section, names in (("models", c.models), ("datasets", c.datasets), ("figures", c.figures)):
         for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            if not re.fullmatch(NAME, name):
                 yield (section, name), f"becomes part of file names: {NAME_RULE}"
     stems: dict[str, str] = {}
     for name in c.figures:
@@ -174,8 +177,17 @@ def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
     for objective in sweep.objective:
         if objective not in c.training.learning_rate:
             yield (*path, "objective"), f"training.learning_rate has none for {objective}: add one"
-    if "never" in sweep.N and c.training.never_refreshed is None:
-        yield (*path, "N"), "never needs training.never_refreshed: how many steps the rollouts are enough for"
+    for N in sweep.N:
+        if N == "never" and c.training.never_refreshed is None:
+            yield (
+                (*path, "N"),
+                "never needs training.never_refreshed: steps that the rollouts last",
+            )
+        elif (jobs := _jobs(c, N)) > MOST_JOBS:
+            yield (
+                (*path, "N"),
+                f"{N} makes {jobs} jobs of one run (training.steps, training.N): at most {MOST_JOBS}",
+            )
     for model in sweep.model:
         if sweep.base_policy == "own" and model in c.pretrained:
             yield (*path, "base_policy"), f"own is for stand-ins; {model!r} has pretrained weights"
@@ -186,6 +198,12 @@ def _diversity(c: Configuration, key: str) -> Iterator[Problem]:
         yield ("figures", key, "chart"), "diversity is drawn with engine tiny alone"
     if c.evaluation.diversity_samples is None:
         yield ("evaluation", "diversity_samples"), f"is missing: figures.{key} needs it"
+
+
+def _jobs(c: Configuration, N: int | str) -> int:
+    """Jobs that a run of cycles of N steps is trained in."""
+    together = 1 if c.engine == "hub" else c.training.cycles_per_job
+    return 1 if together == "all" else -(-c.training.steps // (steps_a_cycle(c, N) * (together or 1)))
 
 
 def _subjects(sweep: Sweep) -> set[tuple]:
@@ -217,7 +235,8 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
 def _task_sizes(c: Configuration) -> Iterator[Problem]:
     for field, available in (("test_problems", c.problems.test), ("train_problems", c.problems.train)):
         if getattr(c.evaluation, field) > available:
-            yield ("evaluation", field), f"there are {available} such problems (problems)"
+            own = field.removesuffix("_problems")
+            yield ("evaluation", field), f"there are {available} such problems (problems.{own})"
     for name, task in c.tasks.items():
         arithmetic = Arithmetic(task.terms, task.operators)
         if task.max_new_tokens < arithmetic.solution_length:

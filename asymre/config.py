@@ -30,7 +30,8 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
     scale = overlay.get("scale", "cpu")
     available = sorted(path.stem for path in (root / "config/scale").glob("*.yaml"))
     if scale not in available:
-        raise ConfigurationError(f"{source}: scale: there is no scale {scale!r}{nearest(scale, available)}")
+        text = f"there is no scale {scale!r}{nearest(scale, available)}"
+        raise ConfigurationError(_line(source, ("scale",), text))
     layers = {name: read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")}
     base_results = layers[f"config/scale/{scale}.yaml"].get("results")
     taken = {name: read(root / f"config/scale/{name}.yaml").get("results") for name in available}
@@ -51,7 +52,7 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
     problems = list(cross_checks(configuration))
     if problems:
         raise ConfigurationError(
-            "\n".join(f"{_file_of(path, layers)}: {_dotted(path)}: {text}" for path, text in problems)
+            "\n".join(_line(_file_of(path, layers), path, text) for path, text in problems)
         )
     return configuration
 
@@ -104,7 +105,7 @@ def _explain(error: ValidationError, merged: dict, layers: dict[str, dict]) -> l
             # A value that may be of two types: pydantic reports each.
             text = f"{messages[path].rpartition(', not ')[0]} or {text}"
         else:
-            text = f"{_file_of(path, layers, missing)}: {_dotted(path)}: {text}"
+            text = _line(_file_of(path, layers, missing), path, text)
         messages[path] = text
     return list(messages.values())
 
@@ -167,8 +168,18 @@ def _annotation(path: tuple) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is UnionType else annotation
 
 
+def _line(file: str, path: tuple, text: str) -> str:
+    """One line of a message, whatever characters and lengths the keys and values have."""
+    return f"{file}: {_dotted(path)}: {_legible(text, 500)}"
+
+
 def _dotted(path: tuple) -> str:
-    return ".".join(str(part) for part in path) or "(top level)"
+    return ".".join(_legible(str(part), 60) for part in path) or "(top level)"
+
+
+def _legible(text: str, length: int) -> str:
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def _file_of(path: tuple, layers: dict[str, dict], missing: bool = False) -> str:

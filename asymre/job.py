@@ -7,6 +7,7 @@ folder to make, `results/<name>/<kind>/<id>`. The inputs are the folders that SP
 are folders that already hold the result in pieces. Options change no result: processes, memory and the like.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -49,6 +50,11 @@ def run(make: Callable[..., None], *, options: dict[str, Any] | None = None, bes
         _run(partial(make, **given), sys.argv[1], Path(sys.argv[2]), parts, beside, gpu)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        # pyarrow, safetensors and torch each have an exception of their own for it.
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        sys.exit(f"error: {sys.argv[2]} cannot be written: {error}; free some space and run again")
 
 
 def _options(arguments: list[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:

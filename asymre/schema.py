@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=10**9)]
+# A name becomes part of a file's name, together with others.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"
+# What numpy takes as a seed.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# A specification goes to its job in one argument of a command, which Linux limits to 128 KiB.
+Text = Annotated[str, Field(max_length=2000)]
+Inches = Annotated[float, Field(ge=1, le=50)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 # -0.0 becomes 0.0: one value, one id.
@@ -19,6 +26,18 @@ Objective = Literal["asymre", "asymre_tis", "asymre_kl", "topr", "grpo", "positi
 WITH_DELTA_V = ("asymre", "asymre_tis", "asymre_kl")
 Normalisation = Literal["token_sum", "token_mean", "sequence_mean"]
 Measure = Literal["train_accuracy", "test_accuracy", "test_accuracy_temperature_1", "entropy"]
+
+
+def _once(values: list) -> list:
+    """A value that stands twice would count twice in a mean, or be two inputs of one name."""
+    repeated = sorted({str(v) for v in values if values.count(v) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} given twice; give each value once")
+    return values
+
+
+Seeds = Annotated[list[Seed], AfterValidator(_once)]
+Baselines = Annotated[list[Finite], AfterValidator(_once)]
 
 
 class Section(BaseModel):
@@ -91,7 +110,7 @@ class Sweep(Section):
     N: list[Count | Literal["never"]] = Field(
         description="gradient steps between refreshes of the behaviour policy, or never"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(description="one run a seed")
+    seeds: list[Seed] = Field(description="one run a seed")
     base_policy: Literal["shared", "own"] = Field(
         default="shared",
         description="shared: one for all seeds; own: each seed pretrains its own stand-in with its own seed",
@@ -105,9 +124,7 @@ class Sweep(Section):
     @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds")
     @classmethod
     def _no_repeats(cls, value: list, info: Any) -> list:
-        repeated = sorted({str(v) for v in value if value.count(v) > 1})
-        if repeated:
-            raise ValueError(f"{', '.join(repeated)} given twice; give each value once")
+        _once(value)
         if not value and info.field_name != "delta_v":
             raise ValueError("an empty list makes an empty sweep; give at least one value")
         return value
@@ -134,7 +151,7 @@ class LeaveOut(Section):
 class Panel(Section):
     """One pair of axes of a training figure."""
 
-    title: str = Field(description="title above the axes")
+    title: Text = Field(description="title above the axes")
     measure: Measure = Field(description="what is drawn against the gradient step")
     draw: Literal["mean", "runs"] = Field(
         default="mean", description="mean and range over seeds, or every run by itself"
@@ -145,10 +162,10 @@ class Panel(Section):
 class Figure(Section):
     """A figure. Bandit figures name an `experiment`, training figures `runs`, curves also `panels`."""
 
-    title: str = Field(description="title, also the first words of the caption")
-    known: str = Field(description="how the content is known, and what is our choice")
-    width: Positive = Field(default=9.0, description="inches")
-    height: Positive = Field(default=4.2, description="inches, without the caption")
+    title: Text = Field(description="title, also the first words of the caption")
+    known: Text = Field(description="how the content is known, and what is our choice")
+    width: Inches = Field(default=9.0, description="inches")
+    height: Inches = Field(default=4.2, description="inches, without the caption")
     experiment: Literal["limit", "improvement", "entropy", "threshold"] | None = Field(
         default=None, description="bandit figures: what is drawn"
     )
@@ -225,11 +242,11 @@ def _one_source(section: Any) -> Any:
 class Pretrained(Section):
     """The weights of a model of the paper: on the hub, or in a local folder."""
 
-    hub: str | None = Field(default=None, description="id on the hub, such as Qwen/Qwen2.5-3B-Instruct")
+    hub: Text | None = Field(default=None, description="id on the hub, such as Qwen/Qwen2.5-3B-Instruct")
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
         default=None, description="commit on the hub, 40 hexadecimal digits"
     )
-    folder: str | None = Field(
+    folder: Text | None = Field(
         default=None, description="local folder in Hugging Face layout, instead of the hub"
     )
     architecture: HubArchitecture = Field(description="shape of the model")
@@ -240,12 +257,12 @@ class Pretrained(Section):
 class Source(Section):
     """Files of a data set, on the hub or in a local folder: Parquet, or a JSON object a line."""
 
-    hub: str | None = Field(default=None, description="id of a data set on the hub")
+    hub: Text | None = Field(default=None, description="id of a data set on the hub")
     revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|FILL_IN)$")] | None = Field(
         default=None, description="commit on the hub, 40 hexadecimal digits; FILL_IN where we know none"
     )
-    folder: str | None = Field(default=None, description="local folder, instead of the hub")
-    files: list[str] = Field(min_length=1, description="names of the files")
+    folder: Text | None = Field(default=None, description="local folder, instead of the hub")
+    files: list[Text] = Field(min_length=1, description="names of the files")
 
     _source = model_validator(mode="after")(_one_source)
 
@@ -262,8 +279,8 @@ class Data(Section):
     )
     train_problems: Count = Field(description="training problems, drawn from those that there are")
     test_problems: Count = Field(description="test problems, drawn from those that there are")
-    seed: int = Field(description="seed of the drawing")
-    prompt: str = Field(description="the user's message, with {problem}")
+    seed: Seed = Field(description="seed of the drawing")
+    prompt: Text = Field(description="the user's message, with {problem}")
     max_new_tokens: Count = Field(description="a completion is cut off after these tokens")
 
     @field_validator("prompt")
@@ -287,7 +304,7 @@ class Problems(Section):
 
     train: Count = Field(description="training problems")
     test: Count = Field(description="test problems")
-    seed: int = Field(description="seed of the problems")
+    seed: Seed = Field(description="seed of the problems")
 
 
 class Pretraining(Section):
@@ -296,7 +313,7 @@ class Pretraining(Section):
     steps: Count = Field(description="gradient steps")
     batch_size: Count = Field(description="worked solutions a step, all tasks together")
     learning_rate: Positive = Field(description="peak learning rate of AdamW")
-    seed: int = Field(description="seed of weights and corpus")
+    seed: Seed = Field(description="seed of weights and corpus")
     accuracy: tuple[Share, Share] = Field(
         description="sampled accuracy on held-out problems must end in this range"
     )
@@ -420,23 +437,19 @@ class Bandit(Section):
     """
 
     arms: Annotated[int, Field(gt=1)] = Field(description="number of arms")
-    reward_seed: Annotated[int, Field(ge=0)] = Field(
-        description="numpy RandomState seed of the demo instance's rewards"
-    )
+    reward_seed: Seed = Field(description="numpy RandomState seed of the demo instance's rewards")
     instances: Count = Field(description="random instances beside the demo instance")
     threshold_instances: Count = Field(description="random instances of the threshold figure")
     theorem_instances: Count = Field(description="random instances of the checks behind the claims")
     learning_rate: Positive = Field(description="of gradient ascent on the logits")
     steps: Count = Field(description="gradient steps of figures 1 and 7")
-    baselines: list[Finite] = Field(min_length=1, description="V of figures 1 and 7")
+    baselines: Baselines = Field(min_length=1, description="V of figures 1 and 7")
     sampled_batch: Count = Field(description="arms drawn a step by sampled AsymRE")
-    sampled_seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        min_length=1, description="seeds of sampled AsymRE"
-    )
+    sampled_seeds: Seeds = Field(min_length=1, description="seeds of sampled AsymRE")
     support_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="an arm is in the support if its probability exceeds this"
     )
-    improvement_baselines: list[Finite] = Field(min_length=1, description="V of figure 2")
+    improvement_baselines: Baselines = Field(min_length=1, description="V of figure 2")
     iterations: Count = Field(description="policy improvement iterations of figure 2")
     improvement_steps: Count = Field(description="gradient steps an iteration of figure 2")
 
@@ -448,7 +461,7 @@ class Calibration(Section):
     dataset: str = Field(description="data set, by its key in `datasets`")
     objectives: list[Objective] = Field(min_length=1, description="objectives whose rate is chosen")
     learning_rates: list[Rate] = Field(min_length=2, description="candidates, increasing")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="seeds")
+    seeds: Seeds = Field(min_length=1, description="seeds")
     delta_v: Finite = Field(description="the delta_v at which learning rates are chosen")
     delta_v_candidates: list[Finite] = Field(
         min_length=1, description="values of which one is preferred, at the learning rate of asymre"
@@ -461,11 +474,11 @@ class Configuration(Section):
     """Everything a plan follows from."""
 
     scale: str = Field(description="the file of config/scale/ that this rests on")
-    results: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
+    results: Annotated[str, Field(pattern=f"^{NAME}$")] = Field(
         description="folder below results/ for everything that is generated"
     )
-    models: dict[str, str] = Field(description="models of the paper: key and full name")
-    datasets: dict[str, str] = Field(description="data sets of the paper: key and full name")
+    models: dict[str, Text] = Field(description="models of the paper: key and full name")
+    datasets: dict[str, Text] = Field(description="data sets of the paper: key and full name")
     algorithm: Algorithm = Field(description="the off-policy cycle")
     smoothing_window: Count = Field(description="moving average over evaluation points")
     figures: dict[str, Figure] = Field(description="the figures")

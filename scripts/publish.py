@@ -31,6 +31,8 @@ def publish(source: Path, stem: str, marker: Path) -> None:
 
     def put(suffix: str, write: Callable[[Path], object]) -> None:
         target = folder / f"{stem}.{suffix}"
+        for left in target.parent.glob(f".{target.name}.*.partial"):
+            left.unlink()  # of a job that was killed
         temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
         write(temporary)
         os.replace(temporary, target)

@@ -16,6 +16,8 @@ from asymre import provenance
 
 
 def write_whole(path: Path, text: str) -> None:
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        left.unlink()  # of a job that was killed
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     temporary.write_text(text)
     os.replace(temporary, path)

@@ -1,5 +1,9 @@
 """Tiny architectures, policies and problems that several test files use."""
 
+import fcntl
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +13,7 @@ from asymre.decoder import initial_weights
 from asymre.problems import generate_problems
 from asymre.tiny.rollouts import problem_arrays
 from asymre.tokenizer import VOCABULARY_SIZE
+from tests.test_workflow import copy_sources, snakemake
 
 # One thread: bits of sums depend on the number of threads, and so does the speed of the tests.
 torch.set_num_threads(1)
@@ -95,3 +100,17 @@ def problems():
 def prompts(problems):
     """Prompt tokens [10, L] of `problems`."""
     return problem_arrays(problems)[0]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A copy of the repository with a finished smoke run, made once for all of pytest's processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, complete = shared / "finished", shared / "finished.complete"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            snakemake(copy_sources(folder), "--config", "scale=smoke")
+            complete.touch()
+    return folder

@@ -281,6 +281,30 @@ OVERLAYS = {
         "pretraining.accuracy: give the lower end first",
     ),
     "range of one end": ({"pretraining": {"accuracy": [0.6]}}, "pretraining.accuracy.1: this key is missing"),
+    "a seed of the calibration twice": (
+        {"calibration": {"seeds": [100, 100]}},
+        "calibration.seeds: 100 given twice; give each value once",
+    ),
+    "a seed that numpy does not take": (
+        {"bandit": {"reward_seed": 2**32}},
+        "bandit.reward_seed: must be less than 4294967296, not 4294967296",
+    ),
+    "a name too long for files": (
+        {"models": {"x" * 41: "X"}},
+        f"models.{'x' * 41}: becomes part of file names: letters, digits",
+    ),
+    "a name that would move the cursor": (
+        {"models": {"a\x1b\nb": "X"}},
+        "models.a\\x1b\\nb: becomes part of file names",
+    ),
+    "a title that no command can carry": (
+        {"figures": {"figure_1": {"title": "x" * 200_000}}},
+        "figures.figure_1.title: String should have at most 2000 characters",
+    ),
+    "a run of too many jobs": (
+        figure_with(N=1) | {"training": {"steps": 250_000, "cycles_per_job": 2}},
+        f"{RUN}.N: 1 makes 125000 jobs of one run (training.steps, training.N): at most 10000",
+    ),
     "unsorted learning rates": (
         {"calibration": {"learning_rates": [2e-4, 1e-4]}},
         "calibration.learning_rates: give increasing values",

@@ -54,6 +54,14 @@ def lines(axis):
     return {line.get_label(): line for line in axis.get_lines() if not line.get_label().startswith("_")}
 
 
+def test_titles_and_captions_are_text_and_no_formulas(tmp_path):
+    unclosed = "from 5 $ to {$"
+    table = rows([0.2, 0.4, 0.6], panel_title=unclosed)
+    fig = plot_training(table, rollouts().iloc[:0], title=unclosed, width=6.0, height=3.0)
+    add_caption(fig, unclosed)
+    assert all(path.is_file() for path in save(fig, tmp_path, "figure"))
+
+
 def test_mean_and_band_over_seeds():
     fig = draw(rows([0.2, 0.4, 0.6]), rows([0.4, 0.8, 0.6], seed=1))
     (axis,) = fig.axes

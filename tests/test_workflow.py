@@ -72,14 +72,6 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A copy of the repository with a finished smoke run."""
-    folder = copy_sources(tmp_path_factory.mktemp("workflow") / "asymre")
-    snakemake(folder, "--config", "scale=smoke")
-    return folder
-
-
 @pytest.fixture
 def clone(finished, tmp_path) -> Path:
     """A copy of the sources beside a plain copy of the finished results, without .snakemake."""

@@ -46,7 +46,7 @@ def styled():
 def new_figure(width, height, title):
     """Empty figure of `width` x `height` inches with constrained layout, and its title."""
     fig = Figure(figsize=(width, height), layout="constrained")
-    fig.suptitle(title)
+    fig.suptitle(title, parse_math=False)
     return fig
 
 
@@ -93,6 +93,7 @@ def add_caption(fig, text):
         linespacing=LINE_HEIGHT - 0.1,
         va="top",
         color="0.25",
+        parse_math=False,
     )
 
 

@@ -103,7 +103,7 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame) -> None:
             axis.plot(mean.index, mean, drawstyle="steps-post", color=colour, lw=0.7, alpha=0.7)
     if shown["N"].nunique() == 1 and np.isfinite(shown["N"].iloc[0]):
         _mark_refreshes(axis, int(shown["N"].iloc[0]), int(rows["step"].max()))
-    axis.set_title(rows["panel_title"].iloc[0])
+    axis.set_title(rows["panel_title"].iloc[0], parse_math=False)
     axis.set_xlabel("gradient step")
     axis.set_ylabel(LABELS[measure])
     axis.set_xlim(0, rows["step"].max())
