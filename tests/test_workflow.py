@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from asymre.artefact import identify
-from asymre.checks import PUBLISHED
+from asymre.checks import PUBLISHED, PUBLISHED_CLAIMS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ["Snakefile", "rules", "scripts", "asymre", "config", "envs", "profiles", "docs"]
@@ -87,10 +87,18 @@ def test_smoke_run_makes_all_figures(finished):
             file = figures / f"figure_{number:02d}.{suffix}"
             assert file.stat().st_size > 50, file
     assert (finished / "results/smoke/configuration.yaml").is_file()
-    runs = (finished / "results/smoke/runs.csv").read_text().splitlines()
-    trainings = {row.split(",")[-2] for row in runs[1:]}
-    assert 10 < len(trainings) <= 25
-    assert all((finished / "results/smoke" / path).is_dir() for path in trainings)
+    assert 10 < len(trainings(finished)) <= 25
+    assert all((finished / "results/smoke" / path).is_dir() for path in trainings(finished))
+    for suffix in PUBLISHED_CLAIMS:
+        text = (finished / f"results/smoke/claims.{suffix}").read_text()
+        assert "Theorem 4.2" in text and "not decided by these runs" in text
+
+
+def trainings(folder: Path, words: str = "") -> set[str]:
+    """Paths of the trainings of the default figures whose rows of runs.csv hold these words."""
+    rows = (folder / "results/smoke/runs.csv").read_text().splitlines()[1:]
+    beyond = ("figure_A,", "figure_B,", "figure_C,")
+    return {row.split(",")[-2] for row in rows if words in row and not row.startswith(beyond)}
 
 
 def test_nothing_is_planned_after_a_finished_run(finished):
@@ -147,6 +155,8 @@ def test_one_more_delta_v_adds_its_own_jobs(clone):
         "evaluate_policy": 1,
         "plot_figure": 1,
         "figure_9": 1,
+        "check_claims": 1,
+        "claims": 1,
         "save_configuration": 1,
     }
 
@@ -161,13 +171,14 @@ def test_one_more_seed_adds_its_own_jobs(clone):
         "evaluate_policy": 2,
         "plot_figure": 1,
         "figure_9": 1,
+        "check_claims": 1,
+        "claims": 1,
         "save_configuration": 1,
     }
 
 
 def test_a_changed_objective_retrains_its_own_runs(clone):
-    runs = (clone / "results/smoke/runs.csv").read_text().splitlines()
-    grpo = {row.split(",")[-2] for row in runs if ",grpo," in row}
+    grpo = trainings(clone, ",grpo,")
     edit(clone / "asymre/objectives/grpo.py", "std_P1 + 1e-4", "std_P1 + 1e-5")
     assert planned(clone) == {
         "train_policy": len(grpo),
@@ -175,6 +186,8 @@ def test_a_changed_objective_retrains_its_own_runs(clone):
         "plot_figure": 2,
         "figure_5": 1,
         "figure_13": 1,
+        "check_claims": 1,
+        "claims": 1,
         "save_configuration": 1,
     }
 
@@ -187,7 +200,7 @@ def test_a_changed_evaluation_retrains_nothing(clone):
 
 
 def test_results_of_other_code_are_never_used(clone):
-    runs = {row.split(",")[-2] for row in (clone / "results/smoke/runs.csv").read_text().splitlines()[1:]}
+    runs = trainings(clone)
     edit(clone / "asymre/decoder.py", "return functional.linear(hidden_BTC, head), new_cache",
          "return 2 * functional.linear(hidden_BTC, head), new_cache")  # fmt: skip
     jobs = planned(clone)
@@ -328,10 +341,12 @@ def test_an_archive_of_damaged_or_missing_results_is_refused(clone):
 
 def test_calibration_target(clone):
     jobs = planned(clone, "calibration", "--config", "scale=smoke")
-    assert jobs["train_policy"] == 4 and jobs["choose_learning_rates"] == 1
+    assert jobs["train_policy"] == 5 and jobs["choose_learning_rates"] == 1
     output = snakemake(clone, "calibration", "--config", "scale=smoke")
     table = (clone / "results/smoke/figures/calibration.csv").read_text()
-    assert table.startswith("objective,learning_rate,step,accuracy,still_improves,chosen"), output
+    assert table.startswith("choice,objective,delta_v,learning_rate,step,accuracy,still_improves,chosen"), (
+        output
+    )
 
 
 def test_other_packages_than_the_pinned_are_refused(clone):
