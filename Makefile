@@ -10,7 +10,7 @@ CONFIG ?=
 SELECT := $(if $(CONFIG),--configfile $(CONFIG),--config scale=$(SCALE))
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: figures smoke test test-scale setup setup-vllm plan rehearsal report gallery calibration why prune verify archive reference lint help
+.PHONY: figures smoke test test-scale setup setup-vllm plan rehearsal report gallery claims calibration why prune verify archive reference lint help
 
 figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures/
 	$(SNAKEMAKE) $(SELECT)
@@ -59,9 +59,12 @@ rehearsal: setup-vllm ## the gpu scale's graph on this CPU: Slurm, vLLM, two tra
 report: setup ## after `make figures`: everything in one file, results/<scale>/report.html
 	$(BIN)/snakemake $(SELECT) --report results/$(SCALE)/report.html
 
-gallery: setup ## all figures at cpu scale, copied into docs/gallery/, and docs/calibration.md
-	$(SNAKEMAKE) all calibration
+gallery: setup ## all figures and claims at cpu scale, copied into docs/gallery/, docs/claims/ and docs/calibration.md
+	$(SNAKEMAKE) all calibration beyond claims_seeds
 	$(BIN)/python scripts/write_gallery.py results/cpu docs
+
+claims: setup ## the paper's claims on the runs of the figures; claims_seeds and beyond add runs of their own
+	$(SNAKEMAKE) claims $(SELECT)
 
 calibration: setup ## choose the learning rates again, on seeds that no figure uses
 	$(SNAKEMAKE) calibration $(SELECT)

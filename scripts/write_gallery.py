@@ -1,4 +1,4 @@
-"""Copy the published figures into docs/gallery/, with a page that shows them, and write docs/calibration.md.
+"""Copy what is published: figures to docs/gallery/, with a page, claims to docs/claims/; docs/calibration.md.
 
 python scripts/write_gallery.py results/cpu docs
 """
@@ -10,22 +10,29 @@ from pathlib import Path
 
 GALLERY = """# Gallery
 
-All figures of `make figures` at cpu scale, and the calibration of its learning rates. Models and data are
-stand-ins: each caption says which. `make gallery` refreshes this folder.
+All figures of `make figures` at cpu scale, figures A to C of `snakemake beyond`, and the calibration. Models and
+data are stand-ins: each caption says which. `make gallery` refreshes this folder.
 """
 CALIBRATION = """# Calibration of the learning rates
 
-`make calibration` runs AsymRE at one delta_v, and GRPO, with each candidate learning rate, and applies one
-rule: take the largest learning rate up to which the test accuracy at the end of no cycle falls by more than
-the tolerance below the cycle before, and the last cycle ends above the base policy (mean over seeds; the
-code is `asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a figure. One model and
-data set decides for all. It does look at the test problems that the figures use: only the learning rate is
-chosen so.
+`make calibration` runs each objective, at delta_v = -0.5 where it has one, with each candidate learning rate,
+and applies one rule: take the largest learning rate up to which the test accuracy at the end of no cycle falls
+by more than the tolerance below the cycle before, and the last cycle ends above the base policy (mean over
+seeds; the code is `asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a figure. One
+model and data set decides for all. It does look at the test problems that the figures use: only the learning
+rate is chosen so.
 
 The chosen rates stand in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
 table.
 
 ![Calibration](gallery/calibration.png)
+
+"""
+
+
+DELTA_V = """
+At the rate of asymre, the delta_v below 0 with the best final training accuracy (mean over seeds and the last three
+evaluation points) is the one that the claims compare with GRPO beside the paper's -0.1 (`claims.delta_v`):
 
 """
 
@@ -45,13 +52,26 @@ def write(results: Path, docs: Path) -> None:
     for picture in [*pictures, calibration]:
         shutil.copyfile(picture, gallery / picture.name)
     (gallery / "README.md").write_text("\n".join([GALLERY, *sections, section("Calibration", calibration)]))
-    (docs / "calibration.md").write_text(CALIBRATION + table(calibration.with_suffix(".csv")))
-
-
-def table(path: Path) -> str:
-    """One row an objective and learning rate, one column an end of a cycle."""
-    with path.open() as file:
+    with calibration.with_suffix(".csv").open() as file:
         rows = list(csv.DictReader(file))
+    chosen = [[row for row in rows if row["choice"] == choice] for choice in ("learning_rate", "delta_v")]
+    text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
+    (docs / "calibration.md").write_text(text)
+    (docs / "claims").mkdir(exist_ok=True)
+    for name in ("claims", "claims_seeds", "claims_beyond"):
+        shutil.copyfile(results / f"{name}.md", docs / "claims" / f"{name}.md")
+
+
+def delta_v_table(rows: list[dict[str, str]]) -> str:
+    lines = ["| delta_v | final training accuracy | preferred |", "|---|---|---|"]
+    for row in rows:
+        preferred = "yes" if row["chosen"] == "True" else ""
+        lines.append(f"| {row['delta_v']} | {float(row['accuracy']):.3f} | {preferred} |")
+    return "\n".join(lines) + "\n"
+
+
+def rate_table(rows: list[dict[str, str]]) -> str:
+    """One row an objective and learning rate, one column an end of a cycle."""
     steps = sorted({int(row["step"]) for row in rows})
     heads = ["objective", "learning rate", *(f"step {s}" for s in steps), "still improves", "chosen"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
