@@ -16,6 +16,9 @@ from asymre.artefacts import Builder
 from asymre.runs import Run, runs_of, sweeps_of
 from asymre.schema import Configuration
 
+# A specification stands in the command of its job, an argument that Linux limits to 128 KiB.
+LONGEST_SPEC = 120_000
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -76,8 +79,8 @@ class Plan:
         return f"configuration-{hashlib.sha256(canonical(content).encode()).hexdigest()[:HASH_DIGITS]}"
 
     def configuration_json(self) -> str:
-        """What is saved beside the results: the resolved configuration and the rows of runs.csv."""
-        return json.dumps({"configuration": self.configuration.model_dump(mode="json"), "runs": self.runs()})
+        """The resolved configuration, for the job that saves it."""
+        return json.dumps(self.configuration.model_dump(mode="json"))
 
     def runs(self) -> list[dict[str, Any]]:
         """Rows of runs.csv: which figure shows which run, and where it lies."""
@@ -107,7 +110,7 @@ def build(root: Path, configuration: Configuration) -> Plan:
         figures["calibration"] = targets.calibration_figure(b, graph)
     runs = list(dict.fromkeys(run for runs in figure_runs.values() for run in runs))
     kept = hub_graph.last_cycles(b, runs) if c.engine == "hub" and c.hub.keep_state else set()
-    return Plan(
+    made = Plan(
         configuration=c,
         figures=figures,
         claims=targets.claims(b, graph),
@@ -119,3 +122,7 @@ def build(root: Path, configuration: Configuration) -> Plan:
         scripts=b.scripts,
         kept=kept,
     )
+    for name, target in made.published.items():
+        if len(made.spec_json(target.path)) > LONGEST_SPEC:
+            raise ValueError(f"{name}: rests on too many runs ({len(target.inputs)} inputs); cut its sweeps")
+    return made

@@ -1,4 +1,4 @@
-"""Save the resolved configuration and the table of runs beside the results.
+"""Save the resolved configuration, given as JSON, and the table of its runs beside the results.
 
 python scripts/save_configuration.py MARKER CONFIGURATION_YAML RUNS_CSV < JSON
 """
@@ -12,7 +12,10 @@ from pathlib import Path
 
 import yaml
 
-from asymre import provenance
+from asymre import plan, provenance
+from asymre.schema import Configuration
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -37,4 +40,6 @@ def save(configuration: dict, runs: list[dict], marker: Path, yaml_path: Path, c
 
 if __name__ == "__main__":
     content = json.load(sys.stdin)
-    save(content["configuration"], content["runs"], *map(Path, sys.argv[1:]))
+    # The table would not fit into the command line beside it.
+    rows = plan.build(ROOT, Configuration.model_validate(content)).runs()
+    save(content, rows, *map(Path, sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Copy what is published: figures to docs/gallery/, with a page, claims to docs/claims/; docs/calibration.md.
+"""Copy what is published to docs/gallery/, with a page, and docs/claims/, and write docs/calibration.md.
 
 python scripts/write_gallery.py results/cpu docs
 """
@@ -10,17 +10,17 @@ from pathlib import Path
 
 GALLERY = """# Gallery
 
-All figures of `make figures` at cpu scale, figures A to C of `snakemake beyond`, and the calibration. Models and
-data are stand-ins: each caption says which. `make gallery` refreshes this folder.
+All figures of `make figures` at cpu scale, figures A to C of `snakemake beyond`, and the calibration. Models
+and data are stand-ins: each caption says which. `make gallery` refreshes this folder.
 """
 CALIBRATION = """# Calibration of the learning rates
 
-`make calibration` runs each objective, at delta_v = -0.5 where it has one, with each candidate learning rate,
-and applies one rule: take the largest learning rate up to which the test accuracy at the end of no cycle falls
-by more than the tolerance below the cycle before, and the last cycle ends above the base policy (mean over
-seeds; the code is `asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a figure. One
-model and data set decides for all. It does look at the test problems that the figures use: only the learning
-rate is chosen so.
+`make calibration` runs each objective, at delta_v = -0.5 where it has one, with each candidate learning
+rate, and applies one rule: take the largest learning rate up to which the test accuracy at the end of no
+cycle falls by more than the tolerance below the cycle before, and the last cycle ends above the base policy
+(mean over seeds; the code is `asymre/calibration.py`). The rule sees neither another delta_v nor a seed of a
+figure. One model and data set decides for all. It does look at the test problems that the figures use: only
+the learning rate is chosen so.
 
 The chosen rates stand in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
 table.
@@ -31,8 +31,9 @@ table.
 
 
 DELTA_V = """
-At the rate of asymre, the delta_v below 0 with the best final training accuracy (mean over seeds and the last three
-evaluation points) is the one that the claims compare with GRPO beside the paper's -0.1 (`claims.delta_v`):
+At the rate of asymre, the delta_v below 0 with the best final training accuracy (mean over seeds and the
+last three evaluation points) is the one that the claims compare with GRPO beside the paper's -0.1
+(`claims.delta_v`):
 
 """
 

@@ -530,3 +530,9 @@ def test_hash_of_a_file_is_the_same_in_every_python(tmp_path):
     # ast.dump would not do: it differs between Python 3.11, 3.12 and 3.13.
     root = project(tmp_path, {"a.py": "class A:\n    def f(self, *, x=None):\n        return [f'{x}', ()]\n"})
     assert fingerprint.code_of(root, "a.py") == {"a.py": "cfa53d5e189b8cf9"}
+
+
+def test_a_figure_of_too_many_runs_is_refused_before_any_job():
+    """Its specification would not fit into a command."""
+    with pytest.raises(ValueError, match=r"^figure_4: rests on too many runs \(\d+ inputs\)"):
+        plan_of(**sweeps_of("figure_4", seeds=list(range(60))))
