@@ -38,7 +38,7 @@ ROUNDING = 1e-12
 NEAR, LOWER = -0.0154, -0.1404
 
 
-def theorem_sweep(*, reward_seed, instances, arms, learning_rate, improvement_steps, iterations):
+def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterations):
     """Every check on every instance, one row a check, instance and V.
 
     Columns: check; instance; arms; delta_v (V - V_mu of the instance); value, which is
@@ -47,7 +47,7 @@ def theorem_sweep(*, reward_seed, instances, arms, learning_rate, improvement_st
     single: number of arms above SINGLE after the same steps with V > V_mu;
     rises: smallest growth of the reward in one iteration of Theorem 4.3 (NaN: none was left to gain);
     optimal_under, optimal_over: 1 if the iterated reward is the best one within SAME_REWARD, else 0;
-    finite_near, finite_lower: last reward of figure 2's iterations (`iterations` of `improvement_steps`
+    finite_near, finite_lower: last reward of figure 2's iterations (`iterations` of `steps`
     steps with `learning_rate`, `arms` arms) at V_mu + NEAR and V_mu + LOWER.
     """
     rng = np.random.default_rng([reward_seed, INSTANCES_STREAM])
@@ -57,7 +57,7 @@ def theorem_sweep(*, reward_seed, instances, arms, learning_rate, improvement_st
         _nested(*few[:2]),
         _nested(*bandit.instances(reward_seed, instances, arms)),
         *_improvement(rng, instances),
-        *_finite_steps(reward_seed, instances, arms, learning_rate, improvement_steps, iterations),
+        *_finite_steps(reward_seed, instances, arms, learning_rate, steps, iterations),
     ]
     return pd.concat(tables, ignore_index=True)
 

@@ -321,7 +321,7 @@ def test_runs_are_compared_at_equal_steps():
 @pytest.fixture(scope="module")
 def bandit_tables():
     theorems = theorem_checks.theorem_sweep(
-        reward_seed=43, instances=20, arms=20, learning_rate=1.0, improvement_steps=50, iterations=10
+        reward_seed=43, instances=20, arms=20, learning_rate=1.0, steps=50, iterations=10
     )
     threshold = bandit_experiments.threshold_sweep(arms=20, reward_seed=43, instances=10)
     limit = pd.DataFrame(

@@ -5,7 +5,7 @@ import pytest
 
 from asymre import bandit, theorem_checks, theory
 
-SETTINGS = {"arms": 20, "learning_rate": 1.0, "improvement_steps": 100, "iterations": 5}
+SETTINGS = {"arms": 20, "learning_rate": 1.0, "steps": 100, "iterations": 5}
 
 
 @pytest.fixture(scope="module")
