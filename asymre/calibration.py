@@ -20,22 +20,17 @@ def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
     return mean.loc[ends]
 
 
-def still_improves(ends: pd.Series, tolerance: float) -> bool:
-    """Whether no cycle ends more than `tolerance` below the one before, and the last above step 0."""
-    values = ends.to_numpy()
-    return bool((np.diff(values) >= -tolerance).all() and values[-1] > values[0])
-
-
-def choose(improves: dict[float, bool]) -> float | None:
-    """The largest learning rate up to which every candidate still improves; None if the smallest does not."""
-    chosen = None
-    for rate in sorted(improves):
-        if not improves[rate]:
-            break
-        chosen = rate
-    return chosen
-
-
 def final_accuracy(accuracies: list[pd.Series]) -> float:
     """Mean over runs of the accuracy at the end. accuracies: by gradient step, one a seed."""
     return float(np.mean([final(accuracy) for accuracy in accuracies]))
+
+
+def largest_of_the_best(accuracy: dict[float, float], tolerance: float) -> float:
+    """The largest learning rate whose final accuracy is at most `tolerance` below that of the best one."""
+    best = max(accuracy.values())
+    return max(rate for rate, value in accuracy.items() if value >= best - tolerance)
+
+
+def best(accuracy: dict[float, float]) -> float:
+    """The delta_v with the highest final accuracy."""
+    return max(accuracy, key=accuracy.get)

@@ -467,7 +467,7 @@ class Calibration(Section):
         min_length=1, description="values of which one is preferred, at the learning rate of asymre"
     )
     N: Count = Field(description="N, as in a sweep")
-    tolerance: Share = Field(description="largest fall of the accuracy from cycle to cycle")
+    tolerance: Share = Field(description="how far below the best final accuracy a learning rate may stay")
 
 
 class Configuration(Section):

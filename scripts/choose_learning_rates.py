@@ -1,38 +1,37 @@
-"""Apply the calibration's rules: calibration.csv, a row a learning rate and end of cycle, or a delta_v."""
+"""Apply the calibration's rules: calibration.csv, one row a candidate and end of a cycle."""
+
+from functools import partial
 
 import pandas as pd
 
 from asymre import job
-from asymre.calibration import choose, cycle_ends, final_accuracy, still_improves
+from asymre.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
 from asymre.curves import curve, read_evaluation
 
 
 def make(params, inputs, folder):
-    def accuracies(runs: pd.DataFrame, measure: str) -> list[pd.Series]:
+    def accuracies(runs: pd.DataFrame) -> list[pd.Series]:
         files = [inputs[name] / "evaluation.parquet" for name in runs["input"]]
-        return [curve(job.reading(file, read_evaluation), measure) for file in files]
+        return [curve(job.reading(file, read_evaluation), "train_accuracy") for file in files]
 
     tables = []
-    for objective, candidates in pd.DataFrame(params["runs"]).groupby("objective", sort=False):
-        ends = {
-            rate: cycle_ends(accuracies(runs, "test_accuracy_temperature_1"), params["N"])
-            for rate, runs in candidates.groupby("learning_rate")
-        }
-        improves = {rate: still_improves(e, params["tolerance"]) for rate, e in ends.items()}
-        chosen = choose(improves)
-        print(f"{objective}: {chosen}")
-        for rate, accuracy in ends.items():
-            described = {"choice": "learning_rate", "objective": objective, "learning_rate": rate}
-            described |= {"delta_v": candidates["delta_v"].iloc[0], "still_improves": improves[rate]}
-            rows = pd.DataFrame({"step": accuracy.index, "accuracy": accuracy.to_numpy()})
-            tables.append(rows.assign(**described, chosen=rate == chosen))
-    runs = pd.DataFrame(params["delta_v_runs"])
-    final = {v: final_accuracy(accuracies(own, "train_accuracy")) for v, own in runs.groupby("delta_v")}
-    preferred = max(final, key=final.get)
-    print(f"delta_v: {preferred}")
-    rows = pd.DataFrame({"delta_v": final.keys(), "accuracy": final.values()})
-    described = {"choice": "delta_v", "objective": "asymre", "learning_rate": runs["learning_rate"].iloc[0]}
-    tables.append(rows.assign(**described, chosen=rows["delta_v"] == preferred))
+    for choice, runs, rule in (
+        ("learning_rate", params["runs"], partial(largest_of_the_best, tolerance=params["tolerance"])),
+        ("delta_v", params["delta_v_runs"], best),
+    ):
+        for objective, candidates in pd.DataFrame(runs).groupby("objective", sort=False):
+            by_value = {value: accuracies(own) for value, own in candidates.groupby(choice)}
+            final = {value: final_accuracy(curves) for value, curves in by_value.items()}
+            chosen = rule(final)
+            print(f"{objective}: {choice} {chosen}")
+            for value, curves in by_value.items():
+                ends = cycle_ends(curves, params["N"])
+                same = candidates[candidates[choice] == value].iloc[0]
+                described = {"choice": choice, "objective": objective}
+                described |= {"delta_v": same["delta_v"], "learning_rate": same["learning_rate"]}
+                rows = pd.DataFrame({"step": ends.index, "accuracy": ends.to_numpy()})
+                rows = rows.assign(**described, final_accuracy=final[value], chosen=value == chosen)
+                tables.append(rows)
     names = [
         "choice",
         "objective",
@@ -40,10 +39,10 @@ def make(params, inputs, folder):
         "learning_rate",
         "step",
         "accuracy",
-        "still_improves",
+        "final_accuracy",
         "chosen",
     ]
-    table = pd.concat(tables, ignore_index=True)[names].astype({"step": "Int64"})
+    table = pd.concat(tables, ignore_index=True)[names]
     table.to_csv(folder / "calibration.csv", index=False, float_format="%.6g")
 
 

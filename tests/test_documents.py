@@ -51,12 +51,10 @@ def test_example_of_another_N(paper):
 def test_learning_rates_are_those_that_the_calibration_chose():
     table = (ROOT / "docs/calibration.md").read_text()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line]
-    head, chosen = rows[0], {}
-    for row in rows[2:]:
-        cells = dict(zip(head, row, strict=True))
-        if cells["chosen"]:
-            chosen[cells["objective"]] = float(cells["learning rate"])
-    assert chosen == config.load(ROOT).training.learning_rate.model_dump()
+    rates = {row[0]: float(row[1]) for row in rows if len(row) > 3 and row[-1] == "yes"}
+    assert rates == config.load(ROOT).training.learning_rate
+    preferred = [float(row[0]) for row in rows if len(row) == 3 and row[-1] == "yes"]
+    assert preferred == [config.load(ROOT).claims.delta_v]
 
 
 def test_pins_name_every_version_and_no_host():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from asymre.calibration import choose, cycle_ends, still_improves
+from asymre.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
 from asymre.curves import band, curve, smooth, step_of_collapse
 from asymre.evaluation import as_table, pass_at_k
 from asymre.sampling import Completions
@@ -200,31 +200,20 @@ def test_cycle_ends_are_means_over_seeds():
 
 
 @pytest.mark.parametrize(
-    "values,improves",
+    "accuracy,chosen",
     [
-        ((0.3, 0.5, 0.7, 0.7), True),
-        ((0.3, 0.5, 0.46, 0.7), True),  # falls by less than the tolerance
-        ((0.3, 0.5, 0.44, 0.7), False),  # falls by more, although it recovers
-        ((0.3, 0.28, 0.29), False),  # never by much, but does not end above the base policy
-        ((0.3, 0.3), False),
-        ((0.3, 0.7, 0.1), False),
-        ((0.3, float("nan")), False),
+        ({1e-4: 0.9, 2e-4: 0.95, 4e-4: 0.5}, 2e-4),
+        ({4e-4: 0.94, 1e-4: 0.9, 2e-4: 0.95}, 4e-4),  # in any order, and within the tolerance of the best
+        ({1e-4: 0.95, 2e-4: 0.5, 4e-4: 0.94}, 4e-4),
+        ({1e-4: 0.95, 2e-4: 0.92}, 1e-4),
     ],
 )
-def test_still_improves(values, improves):
-    assert still_improves(steps(*values), tolerance=0.05) is improves
+def test_the_largest_learning_rate_near_the_best(accuracy, chosen):
+    assert largest_of_the_best(accuracy, tolerance=0.02) == chosen
 
 
-@pytest.mark.parametrize(
-    "improves,chosen",
-    [
-        ({1e-4: True, 2e-4: True, 4e-4: False}, 2e-4),
-        ({4e-4: False, 1e-4: True, 2e-4: True}, 2e-4),  # in any order
-        ({1e-4: True, 2e-4: False, 4e-4: True}, 1e-4),  # a lucky one above a bad one does not count
-        ({1e-4: True, 2e-4: True}, 2e-4),
-        ({1e-4: False, 2e-4: True}, None),
-        ({}, None),
-    ],
-)
-def test_choose(improves, chosen):
-    assert choose(improves) == chosen
+def test_the_best_delta_v_by_the_end_of_its_runs():
+    runs = {-0.5: [steps(0, 0.3, 0.6, 0.9), steps(1, 0.6, 0.6, 0.6)], -0.1: [steps(0, 0.5, 0.5, 0.5)]}
+    final = {delta_v: final_accuracy(curves) for delta_v, curves in runs.items()}
+    assert final == {-0.5: pytest.approx(0.6), -0.1: pytest.approx(0.5)}
+    assert best(final) == -0.5

@@ -344,7 +344,7 @@ def test_calibration_target(clone):
     assert jobs["train_policy"] == 5 and jobs["choose_learning_rates"] == 1
     output = snakemake(clone, "calibration", "--config", "scale=smoke")
     table = (clone / "results/smoke/figures/calibration.csv").read_text()
-    assert table.startswith("choice,objective,delta_v,learning_rate,step,accuracy,still_improves,chosen"), (
+    assert table.startswith("choice,objective,delta_v,learning_rate,step,accuracy,final_accuracy,chosen"), (
         output
     )
 

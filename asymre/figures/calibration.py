@@ -34,14 +34,15 @@ def plot_calibration(table: pd.DataFrame) -> Figure:
             axis.set_title(objective)
             axis.set_ylim(0, 1)
         last = axes[len(objectives)]
-        last.plot(delta_vs["delta_v"], delta_vs["accuracy"], "o-", color="black")
-        for delta_v in delta_vs.loc[delta_vs["chosen"], "delta_v"]:
+        final = delta_vs.drop_duplicates("delta_v").sort_values("delta_v")
+        last.plot(final["delta_v"], final["final_accuracy"], "o-", color="black")
+        for delta_v in final.loc[final["chosen"], "delta_v"]:
             last.axvline(delta_v, color="black", ls="--", lw=1)
         last.set_xlabel("$\\delta_v$")
         last.set_title("asymre: final training accuracy")
         for axis in axes[len(objectives) + 1 :]:
             axis.set_axis_off()
         for axis in axes[::COLUMNS]:
-            axis.set_ylabel("test accuracy, temperature 1")
+            axis.set_ylabel("training accuracy")
         axes[0].legend(loc="lower left")
     return fig
