@@ -84,9 +84,8 @@ def calibration_caption(c: Configuration) -> str:
         f"where there is one. Accuracy on {c.evaluation.train_problems} fixed training problems at "
         "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
         f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. It sees one "
-        "delta_v alone. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, beside the "
-        "paper's -0.1. "
-        "The choices serve all models and data sets."
+        "delta_v alone. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, beside "
+        "the paper's -0.1. The choices serve all models and data sets."
     )
 
 
