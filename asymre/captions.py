@@ -83,9 +83,9 @@ def calibration_caption(c: Configuration) -> str:
         f"{', '.join(map(str, k.seeds))}, which no figure uses. delta_v = {k.delta_v:g} "
         f"where there is one. Accuracy on {c.evaluation.train_problems} fixed training problems at "
         "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
-        f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. It sees one "
-        "delta_v alone. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, beside "
-        "the paper's -0.1. The choices serve all models and data sets."
+        f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. It sees "
+        "one delta_v alone. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, "
+        "beside the paper's -0.1. The choices serve all models and data sets."
     )
 
 

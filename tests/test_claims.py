@@ -499,7 +499,8 @@ def readable(csv, md, rst):
     )
     for row, record in zip(rows[1:], csv.itertuples(), strict=True):
         texts = [entry.astext() for entry in row.children]
-        assert texts[1] == record.statement and texts[-1] == record.verdict
+        assert texts[1].startswith(f"{record.statement} ({record.source}). {record.subject}")
+        assert texts[-1].startswith(record.verdict) and "\\" not in "".join(texts)
         assert texts[0].split()[0] == str(record.claim)
 
 

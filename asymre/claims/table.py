@@ -8,7 +8,9 @@ import pandas as pd
 from asymre.claims.verdict import FAILS, HOLDS, LEVEL, OPEN, Row
 
 COLUMNS = ["claim", "statement", "where", "tested on", "effect [95 %]", "p", "verdict"]
-WIDTHS = [5, 24, 12, 33, 16, 7, 12]
+# The report's page is narrow.
+REPORT_COLUMNS = ["claim", "statement, and where it was tested", "effect [95 %]", "verdict (p)"]
+REPORT_WIDTHS = [8, 48, 24, 20]
 TITLES = {
     "claims": "The paper's claims",
     "claims_seeds": "The paper's claims that need more seeds",
@@ -155,21 +157,26 @@ def restructured_text(rows: list[Row], params: dict) -> str:
     title = _rst(_title(params))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
     lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]
+    lines += ["", "What was measured and tested for each row stands in claims.md and claims.csv."]
     lines += ["", *_list_table(rows)] if rows else []
     lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(params))]
     return "\n".join(lines) + "\n"
 
 
 def _list_table(rows):
-    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, WIDTHS))}", "")
-    for texts in (COLUMNS, *(_rst_cells(row) for row in rows)):
+    widths = " ".join(map(str, REPORT_WIDTHS))
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "")
+    for texts in (REPORT_COLUMNS, *(_rst_cells(row) for row in rows)):
         yield from (f"   {'*' if i == 0 else ' '} - {text}".rstrip() for i, text in enumerate(texts))
 
 
 def _rst_cells(row):
-    return [*(_rst(text) for text in cells(row)[:-1]), f"**{row.verdict}**"]
+    claim, statement, source, _, effect, p, verdict = cells(row)
+    subject = "; ".join(part for part in (row.subject, row.runs) if part)
+    texts = [claim, f"{statement} ({source}). {subject}", effect]
+    return [*map(_rst, texts), f"**{verdict}** {_rst(p)}".strip()]
 
 
 def _rst(text):
-    # @ would make a mail address of pass@k; ( at the start of a cell an enumeration of (0.25).
-    return re.sub(r"([\\*_|`@])", r"\\\1", re.sub(r"^\(", r"\\(", text) if text.startswith("(") else text)
+    # @ would make a mail address of pass@k.
+    return re.sub(r"([\\*_|`@])", r"\\\1", text)
