@@ -15,7 +15,7 @@ MOST_JOBS = 10_000
 # Of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 PUBLISHED = ("pdf", "png", "csv", "txt", "chain.html")  # files of a published figure, by suffix
-PUBLISHED_CLAIMS = ("csv", "md", "rst")  # files of a table of claims
+PUBLISHED_CLAIMS = ("csv", "md", "html", "rst")  # files of a table of claims
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 
@@ -143,10 +143,13 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
     for where, sweep in _all_sweeps(figure):
         path = ("figures", key, *where)
         yield from _sweep(c, path, sweep)
-        if set(sweep.seeds) <= set(left_out.seeds) or (
-            sweep.delta_v and set(sweep.delta_v) <= set(left_out.delta_v)
-        ):
-            yield ("leave_out", key), f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}"
+        for field in ("seeds", "delta_v"):
+            values = set(getattr(sweep, field))
+            if values and values <= set(getattr(left_out, field)):
+                yield (
+                    ("leave_out", key, field),
+                    f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}.{field}",
+                )
         if where[0] == "controls" and not _subjects(sweep) <= shown:
             yield path, "no panel shows this model, data set, objective and delta_v: where should it stand?"
 

@@ -90,13 +90,14 @@ for name, table in PLAN.claims.items():
             ancient(f"{RESULTS}/{table.path}"),
         output:
             marker=f"{RESULTS}/figures/.current/{table.id}",
-            csv=report(
-                f"{RESULTS}/{name}.csv",
+            csv=f"{RESULTS}/{name}.csv",
+            md=f"{RESULTS}/{name}.md",
+            html=report(
+                f"{RESULTS}/{name}.html",
                 caption="../docs/report/claims.rst",
                 category="Claims",
                 labels={"table": name},
             ),
-            md=f"{RESULTS}/{name}.md",
             rst=f"{RESULTS}/{name}.rst",
         log:
             f"{RESULTS}/logs/publish/{table.id}.log",

@@ -1,4 +1,4 @@
-"""Check the paper's claims on the runs: claims.csv, claims.md and claims.rst."""
+"""Check the paper's claims on the runs: claims.csv, claims.md, claims.html, and a summary, claims.rst."""
 
 import pandas as pd
 
@@ -32,7 +32,8 @@ def make(params, inputs, folder):
     rows = corrected(rows)
     table.frame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.6g")
     (folder / "claims.md").write_text(table.markdown(rows, params))
-    (folder / "claims.rst").write_text(table.restructured_text(rows, params))
+    (folder / "claims.html").write_text(table.html(rows, params))
+    (folder / "claims.rst").write_text(table.first_page(rows, params))
     print(f"{len(rows)} rows")
 
 

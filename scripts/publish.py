@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from asymre import chain, provenance
+from asymre.checks import PUBLISHED_CLAIMS
 
 FIGURE = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
-CLAIMS = {"claims.csv": "csv", "claims.md": "md", "claims.rst": "rst"}
+CLAIMS = {f"claims.{suffix}": suffix for suffix in PUBLISHED_CLAIMS}
 
 
 def publish(source: Path, stem: str, marker: Path) -> None:

@@ -226,11 +226,11 @@ OVERLAYS = {
     ),
     "leave_out of all seeds": (
         {"leave_out": {"figure_3": {"seeds": list(range(10))}}},
-        "leave_out.figure_3: leaves nothing of figures.figure_3.runs.0",
+        "leave_out.figure_3.delta_v: leaves nothing of figures.figure_3.runs.0.delta_v",
     ),
     "leave_out of all delta_v": (
         figure_with() | {"leave_out": {"figure_mine": {"delta_v": [-0.1]}}},
-        f"leave_out.figure_mine: leaves nothing of {RUN}",
+        f"leave_out.figure_mine.seeds: leaves nothing of {RUN}.seeds",
     ),
     "group of one": (
         {"algorithm": {"group_size": 1}},

@@ -1,16 +1,15 @@
-"""The table of claims as CSV, Markdown and reStructuredText."""
+"""The table of claims as CSV, Markdown and HTML, and a summary of it in reStructuredText."""
 
 import re
 
 import numpy as np
 import pandas as pd
+from docutils.core import publish_string
 
 from asymre.claims.verdict import FAILS, HOLDS, LEVEL, OPEN, Row
 
 COLUMNS = ["claim", "statement", "where", "tested on", "effect [95 %]", "p", "verdict"]
-# The report's page is narrow.
-REPORT_COLUMNS = ["claim", "statement, and where it was tested", "effect [95 %]", "verdict (p)"]
-REPORT_WIDTHS = [8, 48, 24, 20]
+WIDTHS = [5, 22, 9, 36, 14, 5, 9]
 TITLES = {
     "claims": "The paper's claims",
     "claims_seeds": "The paper's claims that need more seeds",
@@ -152,31 +151,38 @@ def _md(text):
     return re.sub(r"([|*_<>])", r"\\\1", text)
 
 
-def restructured_text(rows: list[Row], params: dict) -> str:
-    """The same page for Snakemake's report."""
+def html(rows: list[Row], params: dict) -> str:
+    """The same page for Snakemake's report, complete in one file."""
     title = _rst(_title(params))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
     lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]
-    lines += ["", "What was measured and tested for each row stands in claims.md and claims.csv."]
-    lines += ["", *_list_table(rows)] if rows else []
+    table = [COLUMNS, *([*map(_rst, cells(row)[:-1]), f"**{row.verdict}**"] for row in rows)]
+    lines += ["", *_list_table(table, WIDTHS)] if rows else []
     lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(params))]
+    settings = {"report_level": 1, "halt_level": 2, "_disable_config": True}
+    return publish_string("\n".join(lines), writer="html5", settings_overrides=settings).decode()
+
+
+def first_page(rows: list[Row], params: dict) -> str:
+    """A summary in reStructuredText: the first page of the report, where only a screenful can be seen."""
+    title = _rst(_title(params))
+    lines = [title, "=" * len(title), "", _rst(_summary(rows)), "Every row stands under *Claims*.", ""]
+    numbers = dict.fromkeys(row.number.split(".")[0].rstrip("abcdefgh'") for row in rows)
+    table = [["claim", *WORDS]]
+    for number in numbers:
+        own = [row.verdict for row in rows if row.number.split(".")[0].rstrip("abcdefgh'") == number]
+        table.append([number, *(str(own.count(word) or "") for word in WORDS)])
+    lines += [*_list_table(table, [1] * len(table[0])), ""] if rows else []
+    lines += [STAND_INS] if params["stand_ins"] else []
     return "\n".join(lines) + "\n"
 
 
-def _list_table(rows):
-    widths = " ".join(map(str, REPORT_WIDTHS))
-    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "")
-    for texts in (REPORT_COLUMNS, *(_rst_cells(row) for row in rows)):
+def _list_table(table, widths):
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
+    for texts in table:
         yield from (f"   {'*' if i == 0 else ' '} - {text}".rstrip() for i, text in enumerate(texts))
 
 
-def _rst_cells(row):
-    claim, statement, source, _, effect, p, verdict = cells(row)
-    subject = "; ".join(part for part in (row.subject, row.runs) if part)
-    texts = [claim, f"{statement} ({source}). {subject}", effect]
-    return [*map(_rst, texts), f"**{verdict}** {_rst(p)}".strip()]
-
-
 def _rst(text):
-    # @ would make a mail address of pass@k.
-    return re.sub(r"([\\*_|`@])", r"\\\1", text)
+    # @ would make a mail address of pass@k; ( at the start of a cell an enumeration of (0.25).
+    return re.sub(r"([\\*_|`@]|^\()", r"\\\1", text)
