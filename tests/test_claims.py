@@ -493,9 +493,9 @@ def readable(csv, md, page):
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(table.COLUMNS) + 1}
     assert len(lines) == len(csv) + 2
     body = ElementTree.fromstring(page[page.index("<body") : page.index("</html>")])
-    rows = [["".join(cell.itertext()).strip() for cell in row] for row in body.iter("{*}tr")]
+    rows = [["".join(cell.itertext()).strip() for cell in row] for row in body.iter("tr")]
     assert len(rows) == len(csv) + 1
-    assert not [node for tag in ("a", "ol") for node in body.iter(f"{{*}}{tag}")]
+    assert not [node for tag in ("a", "ol") for node in body.iter(tag)]
     for texts, record in zip(rows[1:], csv.itertuples(), strict=True):
         assert texts[1] == record.statement and texts[-1] == record.verdict
         assert texts[0].split()[0] == str(record.claim) and "\\" not in "".join(texts)
