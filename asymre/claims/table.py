@@ -15,6 +15,19 @@ TITLES = {
     "claims_seeds": "The paper's claims that need more seeds",
     "claims_beyond": "Beyond the paper: N, other objectives, diversity",
 }
+TOPICS = {
+    "1": "the limit policy",
+    "2": "policy improvement",
+    "3": "finite steps with V near the mean reward",
+    "4": "stable below delta_v = 0, collapse from 0 on",
+    "5": "delta_v = 0 against -0.1",
+    "6": "AsymRE against GRPO",
+    "7": "entropy",
+    "8": "the second data set and the third model",
+    "A": "delta_v and N",
+    "B": "objectives side by side",
+    "C": "diversity",
+}
 WORDS = {
     HOLDS: f"the test decides for the statement (corrected p below {LEVEL:g}), or a theorem's check finds "
     "no exception.",
@@ -45,7 +58,10 @@ SHARED = (
 OWN = "Each seed has a base policy of its own where the row says so; runs of one seed share it, and cycle 0."
 STAND_INS = (
     "Models and data sets are small stand-ins under the paper's names: nothing here is a statement about the "
-    "paper's scale. Learning rates were calibrated, on seeds that no claim uses: rows marked (c). Where "
+    "paper's scale."
+)
+CALIBRATED = (
+    "Learning rates were calibrated, on seeds that no claim uses: rows marked (c). Where "
     "delta_v was chosen on those seeds too, the row is marked (d), and its number carries a stroke."
 )
 
@@ -119,7 +135,7 @@ def _notes(params):
     own = len({run["base_seed"] for run in params["runs"]}) > 1
     units = f"delta_v is in units of the rewards, {rewards['correct']:+g} and {rewards['wrong']:+g}."
     notes = [*NOTES, OWN if own else SHARED, units]
-    notes += [STAND_INS] if params["stand_ins"] else []
+    notes += [STAND_INS, CALIBRATED] if params["stand_ins"] else []
     return notes + ([params["note"]] if params["note"] else [])
 
 
@@ -167,12 +183,11 @@ def first_page(rows: list[Row], params: dict) -> str:
     """A summary in reStructuredText: the first page of the report, where only a screenful can be seen."""
     title = _rst(_title(params))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), "Every row stands under *Claims*.", ""]
-    numbers = dict.fromkeys(row.number.split(".")[0].rstrip("abcdefgh'") for row in rows)
-    table = [["claim", *WORDS]]
-    for number in numbers:
-        own = [row.verdict for row in rows if row.number.split(".")[0].rstrip("abcdefgh'") == number]
-        table.append([number, *(str(own.count(word) or "") for word in WORDS)])
-    lines += [*_list_table(table, [1] * len(table[0])), ""] if rows else []
+    table = [["claims", *WORDS]]
+    for first in dict.fromkeys(row.number[0] for row in rows):
+        own = [row.verdict for row in rows if row.number[0] == first]
+        table.append([f"{first}: {TOPICS[first]}", *(str(own.count(word) or "") for word in WORDS)])
+    lines += [*_list_table(table, [3, 1, 1, 1]), ""] if rows else []
     lines += [STAND_INS] if params["stand_ins"] else []
     return "\n".join(lines) + "\n"
 
