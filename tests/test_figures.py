@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from asymre import captions, config
+from asymre.figures.diversity import plot_diversity
+from asymre.figures.phase_diagram import plot_phase_diagram
 from asymre.figures.style import add_caption, save
 from asymre.figures.training import plot_training
 from tests.test_workflow import ROOT
@@ -168,3 +170,40 @@ def test_caption_says_what_the_scale_leaves_out_of_this_figure(cpu):
     smaller = cpu.figures["figure_9"].runs[0].model_copy(update={"delta_v": [-0.1, 0.3], "seeds": [0]})
     figure = cpu.figures["figure_9"].model_copy(update={"runs": [smaller]})
     assert "Not run at this scale: delta_v 0.3. " in captions.training_caption(cpu, "figure_9", figure)
+
+
+def test_phase_diagram_shows_shares_and_means():
+    """N = never stands last; the largest delta_v on top."""
+    rows = [
+        {"delta_v": 0.0, "N": 1.0, "final_accuracy": 1.0, "collapse_step": np.nan},
+        {"delta_v": 0.0, "N": np.inf, "final_accuracy": 0.2, "collapse_step": 20.0},
+        {"delta_v": 0.0, "N": np.inf, "final_accuracy": 0.4, "collapse_step": np.nan},
+        {"delta_v": -0.1, "N": 1.0, "final_accuracy": 0.9, "collapse_step": np.nan},
+        {"delta_v": -0.1, "N": np.inf, "final_accuracy": 0.7, "collapse_step": np.nan},
+    ]
+    figure = plot_phase_diagram(pd.DataFrame(rows), title="", width=6, height=3)
+    collapsed, accuracy = figure.axes[:2]
+    assert [label.get_text() for label in collapsed.get_xticklabels()] == ["1", "never"]
+    assert [label.get_text() for label in collapsed.get_yticklabels()] == ["0", "-0.1"]
+    assert [text.get_text() for text in collapsed.texts] == ["0.00", "0.50", "0.00", "0.00"]
+    assert [text.get_text() for text in accuracy.texts] == ["1.00", "0.30", "0.90", "0.70"]
+
+
+def test_diversity_shows_means_over_seeds_beside_the_base_policy():
+    rows = [
+        {"delta_v": v, "seed": seed, "step": step, "pass_at_1": p, "pass_at_2": p + 0.1}
+        | {"distinct_correct": p, "entropy": e}
+        for v, seed, step, p, e in [
+            (-0.1, 0, 0, 0.5, 0.2),
+            (-0.1, 0, 9, 0.8, 0.1),
+            (-0.1, 1, 9, 0.6, 0.3),
+            (0.0, 0, 9, 0.0, np.nan),  # diverged
+        ]
+    ]
+    figure = plot_diversity(pd.DataFrame(rows), title="", width=9, height=3)
+    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
+    assert lines["base policy"] == pytest.approx([0.5, 0.6])
+    assert lines["$\\delta_v$ = -0.1"] == pytest.approx([0.7, 0.8])
+    assert lines["$\\delta_v$ = 0"] == pytest.approx([0.0, 0.1])
+    points = figure.axes[2].collections[-1].get_offsets()
+    assert points[0].tolist() == pytest.approx([-0.1, 0.2])
