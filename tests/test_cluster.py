@@ -130,6 +130,7 @@ rule a:
 def test_snakemake_says_it_before_any_job(tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE.format(root=str(ROOT)))
     program(tmp_path / "bin/sinfo", "echo 'gpu|gpu:2|64|1000'")
+    program(tmp_path / "bin/squeue", "exit 0")  # the Slurm plugin asks for it when it is loaded
 
     def snakemake(*arguments, path=f"{tmp_path}/bin:{os.environ['PATH']}"):
         environment = os.environ | {"PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
