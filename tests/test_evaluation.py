@@ -1,5 +1,6 @@
 """Measures of a snapshot on known answers, curves and the calibration rule on handmade cases."""
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from asymre.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.curves import band, curve, smooth, step_of_collapse
+from asymre.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
 from asymre.evaluation import as_table, pass_at_k
 from asymre.sampling import Completions
 from asymre.tiny import evaluation
@@ -217,3 +218,58 @@ def test_the_best_delta_v_by_the_end_of_its_runs():
     final = {delta_v: final_accuracy(curves) for delta_v, curves in runs.items()}
     assert final == {-0.5: pytest.approx(0.6), -0.1: pytest.approx(0.5)}
     assert best(final) == -0.5
+
+
+def an_evaluation():
+    keys = {"split": ["test", "test", "train"], "temperature": [0.1, 1.0, 1.0], "top_p": [0.95, 1.0, 1.0]}
+    tables = [pd.DataFrame(keys).assign(step=step, accuracy=0.5, entropy=0.1) for step in (0, 5, 10)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def metrics():
+    return pd.DataFrame({"step": [1, 2, 3], "cycle": 0, "loss": [0.5, 0.4, 0.3], "rollout_reward": 0.1})
+
+
+def with_value(table, row, column, value):
+    table.loc[row, column] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("read", "table", "said"),
+    [
+        (read_evaluation, an_evaluation().drop(index=4), "one row a step"),
+        (read_evaluation, pd.concat([an_evaluation(), an_evaluation()[:1]]), "one row a step"),
+        (read_evaluation, an_evaluation().drop(columns="entropy"), "no column entropy"),
+        (read_evaluation, with_value(an_evaluation(), 4, "accuracy", math.nan), "between 0 and 1"),
+        (read_evaluation, with_value(an_evaluation(), 4, "accuracy", 1.5), "between 0 and 1"),
+        (read_evaluation, with_value(an_evaluation(), 4, "entropy", math.inf), "finite"),
+        (
+            read_evaluation,
+            with_value(an_evaluation(), 4, "entropy", math.nan),
+            "only a run that has diverged",
+        ),
+        (read_metrics, metrics().drop(index=1), "one row for each step"),
+        (read_metrics, metrics()[::-1], "one row for each step"),
+        (read_metrics, metrics()[:0], "one row for each step"),
+        (read_metrics, metrics().drop(columns="loss"), "no column loss"),
+        (read_metrics, with_value(metrics(), 1, "loss", math.nan), "must be finite"),
+        (read_metrics, with_value(metrics(), 1, "rollout_reward", math.inf), "must be finite"),
+    ],
+)
+def test_tables_with_a_hole_or_nonsense_are_refused(tmp_path, read, table, said):
+    table.to_parquet(tmp_path / "table.parquet", index=False)
+    with pytest.raises(ValueError, match=said):
+        read(tmp_path / "table.parquet")
+
+
+def test_whole_tables_and_those_of_a_diverged_run_are_read(tmp_path):
+    diverged = with_value(with_value(an_evaluation(), 8, "accuracy", 0.0), 8, "entropy", math.nan)
+    for read, table in (
+        (read_evaluation, an_evaluation()),
+        (read_evaluation, diverged),
+        (read_metrics, metrics()),
+        (read_metrics, with_value(metrics(), 2, "loss", math.nan)),
+    ):
+        table.to_parquet(tmp_path / "table.parquet", index=False)
+        assert read(tmp_path / "table.parquet").equals(table)
