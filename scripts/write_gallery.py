@@ -64,8 +64,8 @@ def write(results: Path, docs: Path) -> None:
     text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
     (docs / "calibration.md").write_text(text)
     (docs / "claims").mkdir(exist_ok=True)
-    for name in ("claims", "claims_seeds", "claims_beyond"):
-        shutil.copyfile(results / f"{name}.md", docs / "claims" / f"{name}.md")
+    for page in sorted(results.glob("claims*.md")):
+        shutil.copyfile(page, docs / "claims" / page.name)
 
 
 def delta_v_table(rows: list[dict[str, str]]) -> str:
