@@ -62,15 +62,17 @@ def final(values: pd.Series) -> float:
     return float(values.iloc[-3:].mean())
 
 
-def step_of_collapse(test_accuracy: pd.Series) -> float:
+def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
     """First of two evaluation points in a row below half of the running maximum and below the base policy.
 
-    test_accuracy: by gradient step, step 0 being the base policy. NaN if there is no such point.
+    Or the first point after the run diverged, if that is earlier. Both by gradient step, step 0 being the
+    base policy; the entropy of a run that has diverged is NaN. NaN if there is no such point.
     """
-    values = test_accuracy.to_numpy()
+    values = accuracy.to_numpy()
     low = (values < np.maximum.accumulate(values) / 2) & (values < values[0])
     twice = low[:-1] & low[1:]
-    return float(test_accuracy.index[np.argmax(twice)]) if twice.any() else float("nan")
+    steps = [*accuracy.index[:-1][twice], *entropy.index[entropy.isna()]]
+    return float(min(steps)) if steps else float("nan")
 
 
 def band(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,9 +17,9 @@ Text = Annotated[str, Field(max_length=2000)]
 Inches = Annotated[float, Field(ge=1, le=50)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-# -0.0 becomes 0.0: one value, one id.
 # More than that makes no sense for AdamW, and up to there its weights stay finite.
 Rate = Annotated[float, Field(gt=0, le=1)]
+# -0.0 becomes 0.0: one value, one id.
 Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
 Objective = Literal["asymre", "asymre_tis", "asymre_kl", "topr", "grpo", "positives_only"]
 # The objectives with the baseline of Eq. 4.

@@ -44,12 +44,13 @@ def share(successes: int, trials: int, null: float) -> Estimate:
 def discordant(first_S: np.ndarray, second_S: np.ndarray) -> Estimate:
     """McNemar's exact test: of the pairs in which one event occurs, the share in which it is `first`'s.
 
-    Tested against one half. Effect and p are NaN if no pair differs.
+    Tested against one half. If no pair differs the effect is NaN and p is 1.
     """
     first, second = np.asarray(first_S, dtype=bool), np.asarray(second_S, dtype=bool)
     estimate = share((first & ~second).sum(), (first ^ second).sum(), 0.5)
     # Not by the pairs that differ: that number is a result.
-    return estimate._replace(smallest_p=min(1.0, 2 * 0.5 ** len(first)))
+    p = 1.0 if len(first) and np.isnan(estimate.p) else estimate.p
+    return estimate._replace(p=p, smallest_p=min(1.0, 2 * 0.5 ** len(first)))
 
 
 def mean_interval(values_S: np.ndarray) -> tuple[float, float, float]:

@@ -14,11 +14,12 @@ def make(params, inputs, folder):
     rows = []
     for run in params["runs"]:
         evaluation = job.reading(inputs[run["input"]] / "evaluation.parquet", read_evaluation)
-        accuracy = curve(evaluation, "test_accuracy")
+        accuracy, entropy = (curve(evaluation, measure) for measure in ("test_accuracy", "entropy"))
         described = {name: run[name] for name in ("model", "dataset", "objective", "delta_v", "seed")}
         described["N"] = run["N"] if run["refreshed"] else math.inf
         rows.append(
-            described | {"final_accuracy": final(accuracy), "collapse_step": step_of_collapse(accuracy)}
+            described
+            | {"final_accuracy": final(accuracy), "collapse_step": step_of_collapse(accuracy, entropy)}
         )
     data = pd.DataFrame(rows)
     figure = plot_phase_diagram(data, title=params["title"], width=params["width"], height=params["height"])

@@ -27,7 +27,9 @@ def make(params, inputs, folder):
             values = curve(evaluations[name], panel["measure"])
             rows = pd.DataFrame({"step": values.index, "value": values.to_numpy()})
             rows["smoothed"] = smooth(values, params["smoothing_window"]).to_numpy()
-            collapse = step_of_collapse(curve(evaluations[name], "test_accuracy"))
+            collapse = step_of_collapse(
+                *(curve(evaluations[name], measure) for measure in ("test_accuracy", "entropy"))
+            )
             data.append(
                 rows.assign(
                     panel_title=panel["title"],

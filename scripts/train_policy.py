@@ -30,6 +30,8 @@ def make(params, inputs, folder):
     if not diverged:
         metrics, diverged = train_cycles(params, inputs, source, folder)
     pq.write_table(pa.Table.from_pylist(metrics, schema=METRICS), folder / "metrics.parquet")
+    # A part of a run may have none.
+    (folder / "snapshots").mkdir(exist_ok=True)
     if diverged:
         print(f"diverged at {diverged}")
         done = metrics[-1]["step"] if metrics else params["first_step"] + 1

@@ -67,7 +67,11 @@ def verify(results: Path, paths: Iterable[str]) -> Verified:
 
 def unmarked(results: Path, marked: set[str]) -> list[str]:
     """Published files that no marker stands for: nothing says what made them."""
-    files = {f"figures/{p.name}" for p in (results / "figures").glob("*") if p.is_file()}
+    files = {
+        f"figures/{p.name}"
+        for p in (results / "figures").glob("*")
+        if p.is_file() and not p.name.endswith(".partial")
+    }
     return [f"{name}: foreign, no marker stands for it" for name in sorted(files - marked)]
 
 

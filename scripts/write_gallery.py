@@ -64,7 +64,7 @@ def write(results: Path, docs: Path) -> None:
     text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
     (docs / "calibration.md").write_text(text)
     (docs / "claims").mkdir(exist_ok=True)
-    for page in sorted(results.glob("claims*.md")):
+    for page in sorted([*results.glob("claims*.md"), *results.glob("claims*.csv")]):
         shutil.copyfile(page, docs / "claims" / page.name)
 
 

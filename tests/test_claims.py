@@ -55,7 +55,7 @@ def evaluation(test, train=None, entropy=None, steps=STEPS):
         ("test", 1.0, test),
         ("train", 1.0, test if train is None else train),
     ):
-        columns = {"split": split, "temperature": temperature, "accuracy": accuracy}
+        columns = {"split": split, "temperature": temperature, "top_p": 1.0, "accuracy": accuracy}
         tables.append(
             pd.DataFrame({"step": steps, "entropy": 0.5 if entropy is None else entropy, **columns})
         )
@@ -445,9 +445,11 @@ def test_objectives_say_each_word():
 def diverse(level, samples=32):
     ks = [k for k in (1, 2, 4, 8, 16, 32) if k <= samples]
     columns = {f"pass_at_{k}": level * (1 + np.log2(k)) / 10 for k in ks}
-    return pd.DataFrame(
-        {"step": [200, 300, 400], "split": "test", "temperature": 1.0, "entropy": level, **columns}
-    ).assign(distinct_correct=level)
+    end = {"step": 400, "split": "test", "temperature": 1.0, "top_p": 1.0, "entropy": level}
+    end |= {"accuracy": 0.5, "distinct_correct": level, **columns}
+    # The base policy is evaluated too, and counts for nothing.
+    base = end | {"step": 0, "entropy": 0.2, "distinct_correct": 1.0} | dict.fromkeys(columns, 0.9)
+    return pd.DataFrame([base, end])
 
 
 def test_diversity_says_each_word():
@@ -557,5 +559,7 @@ def test_an_evaluation_that_lacks_a_measure_is_named(tmp_path, bandit_tables, co
     divers = [(described(-0.1, N=50), diverse(0.3))]
     broken = runs if column == "entropy" else divers
     broken[0] = (broken[0][0], broken[0][1].drop(columns=column))
-    with pytest.raises(job.InputError, match=f"{broken[0][0]['input']}.*evaluation.parquet.*no {column}"):
+    with pytest.raises(
+        job.InputError, match=f"{broken[0][0]['input']}.*evaluation.parquet.*no (column )?{column}"
+    ):
         written(tmp_path, bandit_tables, runs, divers, table="claims_beyond")

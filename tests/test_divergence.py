@@ -10,7 +10,7 @@ import pytest
 from asymre.curves import read_evaluation, read_metrics
 from asymre.divergence import mark, reason_in
 from asymre.training import METRICS
-from scripts import train_cycle
+from scripts import train_cycle, train_policy
 from tests.test_workflow import copy_sources, planned, snakemake
 
 # Rewards whose gradients overflow: the first step of each run diverges.
@@ -113,3 +113,17 @@ def test_the_cycles_after_it_train_nothing(tmp_path, monkeypatch):
     assert pq.read_metadata(own / "metrics.parquet").num_rows == 0
     assert reason_in(own / "policies") == reason_in(own / "state") == "step 1: loss inf, gradient norm nan"
     assert reason_in(own / "snapshots/step_000003")
+
+
+def test_parts_of_a_run_without_a_snapshot_are_joined(tmp_path, monkeypatch):
+    """As with cycles shorter than the steps between snapshots."""
+    for name in ("first", "second"):
+        monkeypatch.setattr(train_policy, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
+        (tmp_path / name / "policy").mkdir(parents=True)
+        (tmp_path / name / "optimiser.safetensors").write_bytes(b"")
+        train_policy.make(PARAMS, {"policy": tmp_path / "base"}, tmp_path / name)
+    joined = tmp_path / "joined"
+    joined.mkdir()
+    train_policy.make({}, {"parts": [tmp_path / "first", tmp_path / "second"]}, joined)
+    assert pq.read_metadata(joined / "metrics.parquet").num_rows == 2
+    assert list((joined / "snapshots").iterdir()) == []

@@ -168,8 +168,20 @@ def steps(*values):
     ],
 )
 def test_step_of_collapse(values, expected):
-    found = step_of_collapse(steps(*values))
+    found = step_of_collapse(steps(*values), steps(*[0.1] * len(values)))
     assert np.isnan(found) if expected is None else found == expected
+
+
+@pytest.mark.parametrize(
+    "values,entropy,expected",
+    [
+        ((0.3, 0.6, 0.8, 0.0), (0.2, 0.2, 0.2, None), 30),  # one last point is enough
+        ((0.0, 0.0, 0.0), (0.2, None, None), 10),  # of a base policy that is never right, too
+        ((0.3, 0.8, 0.1, 0.1, 0.0), (0.2, 0.2, 0.2, 0.2, None), 20),  # collapsed before it diverged
+    ],
+)
+def test_a_run_that_diverges_has_collapsed(values, entropy, expected):
+    assert step_of_collapse(steps(*values), steps(*entropy)) == expected
 
 
 def test_smooth_is_centred_and_shorter_at_the_ends():

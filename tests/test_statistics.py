@@ -27,7 +27,7 @@ def test_discordant_pairs_by_hand():
     # What eight pairs could reach does not depend on how many of them differ.
     assert estimate.smallest_p == 2 / 2**8
     same = discordant([True] * 8, [True] * 8)
-    assert np.isnan(same.effect) and np.isnan(same.p) and same.smallest_p == 2 / 2**8
+    assert np.isnan(same.effect) and same.p == 1 and same.smallest_p == 2 / 2**8
     assert discordant([], []).smallest_p == 1
 
 

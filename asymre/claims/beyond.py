@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from asymre.claims import training
-from asymre.claims.runs import FINAL_POINTS, at, numbers, of
+from asymre.claims.runs import at, numbers, of
 from asymre.claims.verdict import Claim, Row
+from asymre.curves import read_evaluation
 
 NEVER = np.inf
 # What an evaluation has beside pass@k.
@@ -197,7 +198,7 @@ def _filled(claim, **words):
 
 def read_diversity(path: Path) -> pd.DataFrame:
     """An evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
-    table = pd.read_parquet(path)
+    table = read_evaluation(path)
     missing = {"step", "split", "temperature", "pass_at_1", *ALWAYS} - set(table.columns)
     if missing or not ((table["split"] == "test") & (table["temperature"] == 1.0)).any():
         raise ValueError(f"holds no {', '.join(sorted(missing)) or 'test samples at temperature 1'}")
@@ -205,7 +206,7 @@ def read_diversity(path: Path) -> pd.DataFrame:
 
 
 def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and the mean of each measure over the last FINAL_POINTS evaluation points.
+    """A row a run: its keys and each measure at the last evaluation point.
 
     Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_correct, entropy.
     """
@@ -213,7 +214,7 @@ def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) 
     for run in runs:
         table = evaluations[run["input"]]
         table = table[(table["split"] == "test") & (table["temperature"] == 1.0)].sort_values("step")
-        last = table[table["step"].isin(sorted(table["step"].unique())[-FINAL_POINTS:])]
+        last = table[table["step"] == table["step"].max()]
         names = [n for n in table.columns if n.startswith("pass_at_") and last[n].notna().all()]
         rows.append(run | last[[*names, *ALWAYS]].mean(skipna=False).to_dict())
     table = pd.DataFrame(rows, columns=None if rows else ["model", "dataset"])

@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
-from asymre.curves import curve, step_of_collapse
+from asymre.curves import curve, final, read_evaluation, step_of_collapse
 
-# A single evaluation is noisy, and accuracy moves like a saw within a cycle.
-FINAL_POINTS = 3
 KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")
 
@@ -19,7 +17,7 @@ def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) 
     """A row a run, at equal steps: up to the last step that all runs have.
 
     Columns: KEYS and last_step; collapse, collapse_train (step; NaN: none); final_test (mean over the last
-    FINAL_POINTS evaluation points); mean_test (area under the curve over its length); early_train, early_test
+    three evaluation points); mean_test (area under the curve over its length); early_train, early_test
     (the same over the first cycle, N steps); entropy_drop (entropy of the base policy less its mean over the
     first cycle, nats a token; NaN if the run diverged there). delta_v is NaN where there is none.
     """
@@ -38,7 +36,7 @@ def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) 
 
 def read_curves(path: Path) -> pd.DataFrame:
     """An evaluation. ValueError if it lacks one of the CURVES."""
-    table = pd.read_parquet(path)
+    table = read_evaluation(path)
     for name in CURVES:
         curve(table, name)
     return table
@@ -49,8 +47,8 @@ def measures(curves: dict[str, pd.Series], N: int) -> dict[str, float]:
     train, test, entropy = (curves[name] for name in CURVES)
     return {
         "last_step": int(test.index.max()),
-        "collapse": collapse(test, entropy),
-        "collapse_train": collapse(train, entropy),
+        "collapse": step_of_collapse(test, entropy),
+        "collapse_train": step_of_collapse(train, entropy),
         "final_test": final(test),
         "mean_test": time_mean(test, test.index.max()),
         "early_train": time_mean(train, N),
@@ -62,17 +60,6 @@ def measures(curves: dict[str, pd.Series], N: int) -> dict[str, float]:
 def _measures_of_nothing():
     nothing = pd.Series([0.0, 0.0], index=[0, 1])
     return measures(dict.fromkeys(CURVES, nothing), 1)
-
-
-def collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
-    """`curves.step_of_collapse`, or the step from which its entropy is NaN (it diverged), if first."""
-    diverged = entropy.index[entropy.isna()]
-    return float(np.fmin(step_of_collapse(accuracy), diverged.min() if len(diverged) else np.nan))
-
-
-def final(values: pd.Series) -> float:
-    """Mean over the last FINAL_POINTS evaluation points."""
-    return float(values.iloc[-FINAL_POINTS:].mean())
 
 
 def time_mean(values: pd.Series, last: int) -> float:

@@ -47,7 +47,8 @@ NOTES = [
     "Tests are two-sided; p is corrected by Holm over all tests of this table. Checks of theorems are counts "
     "and no tests.",
     "A row whose test could not reach 5 % whatever its runs did (three pairs, for example) is not decided "
-    "and does not count as a test; its p, uncorrected, stands in brackets.",
+    "and does not count as a test; its p, uncorrected, stands in brackets. The correction for all tests of a "
+    "table can put a decision out of reach of others too: seven pairs cannot decide nine rows.",
     "Order tests permute the order of the settings within each seed; the effect is the least-squares slope "
     "from one setting to the next. Seeds that lack a setting are left out.",
 ]
