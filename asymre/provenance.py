@@ -133,6 +133,8 @@ def write_marker(marker: Path, published: list[Path], inputs: dict[str, str]) ->
     """A marker, `results/<name>/figures/.current/<id>`, that records the files that it stands for."""
     results = marker.parents[2]
     files = hash_files({path.relative_to(results).as_posix(): path for path in published})
+    for left in marker.parent.glob(f".{marker.name}.*.partial"):
+        left.unlink()  # of a job that was killed
     temporary = marker.with_name(f".{marker.name}.{os.getpid()}.partial")
     temporary.write_text(json.dumps({RECORD: {"files": files, "inputs": inputs}}, indent=1) + "\n")
     os.replace(temporary, marker)

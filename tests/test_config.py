@@ -226,11 +226,11 @@ OVERLAYS = {
     ),
     "leave_out of all seeds": (
         {"leave_out": {"figure_3": {"seeds": list(range(10))}}},
-        "leave_out.figure_3.delta_v: leaves nothing of figures.figure_3.runs.0.delta_v",
+        "leave_out.figure_3.seeds: leaves nothing of figures.figure_3.runs.0.seeds",
     ),
     "leave_out of all delta_v": (
         figure_with() | {"leave_out": {"figure_mine": {"delta_v": [-0.1]}}},
-        f"leave_out.figure_mine.seeds: leaves nothing of {RUN}.seeds",
+        f"leave_out.figure_mine.delta_v: leaves nothing of {RUN}.delta_v",
     ),
     "group of one": (
         {"algorithm": {"group_size": 1}},
