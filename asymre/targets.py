@@ -181,7 +181,6 @@ def claims(b: Builder, graph: Any) -> dict[str, Artefact]:
             "main": {"models": sorted(c.claims.models), "dataset": c.claims.dataset},
             "delta_v": c.claims.delta_v,
             "stand_ins": bool(c.stand_ins),
-            "note": "",
             "runs": [_claimed(c, run) for run in runs],
         }
         return b.make("claims", name, params | more, inputs, script="check_claims.py")

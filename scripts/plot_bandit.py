@@ -4,7 +4,7 @@ import pandas as pd
 
 from asymre import job
 from asymre.figures.bandit import plot_entropy, plot_improvement, plot_limit, plot_threshold
-from asymre.figures.style import add_caption, save
+from asymre.figures.style import write
 
 PLOTS = {
     "limit": plot_limit,
@@ -19,10 +19,7 @@ def make(params, inputs, folder):
     figure = PLOTS[params["experiment"]](
         data, title=params["title"], width=params["width"], height=params["height"]
     )
-    add_caption(figure, params["caption"])
-    save(figure, folder, "figure")
-    data.to_csv(folder / "data.csv", index=False, float_format="%.6g")
-    (folder / "caption.txt").write_text(params["caption"] + "\n")
+    write(folder, figure, data, params["caption"])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pandas as pd
 from asymre import job
 from asymre.curves import read_evaluation
 from asymre.figures.diversity import plot_diversity
-from asymre.figures.style import add_caption, save
+from asymre.figures.style import write
 
 
 def make(params, inputs, folder):
@@ -18,10 +18,7 @@ def make(params, inputs, folder):
         tables.append(rows[["step", *columns, "distinct_correct", "entropy"]].assign(**described))
     data = pd.concat(tables, ignore_index=True)
     figure = plot_diversity(data, title=params["title"], width=params["width"], height=params["height"])
-    add_caption(figure, params["caption"])
-    save(figure, folder, "figure")
-    data.to_csv(folder / "data.csv", index=False, float_format="%.6g")
-    (folder / "caption.txt").write_text(params["caption"] + "\n")
+    write(folder, figure, data, params["caption"])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 from asymre import job
 from asymre.curves import curve, final, read_evaluation, step_of_collapse
 from asymre.figures.phase_diagram import plot_phase_diagram
-from asymre.figures.style import add_caption, save
+from asymre.figures.style import write
 
 
 def make(params, inputs, folder):
@@ -23,10 +23,7 @@ def make(params, inputs, folder):
         )
     data = pd.DataFrame(rows)
     figure = plot_phase_diagram(data, title=params["title"], width=params["width"], height=params["height"])
-    add_caption(figure, params["caption"])
-    save(figure, folder, "figure")
-    data.to_csv(folder / "data.csv", index=False, float_format="%.6g")
-    (folder / "caption.txt").write_text(params["caption"] + "\n")
+    write(folder, figure, data, params["caption"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pandas as pd
 
 from asymre import job
 from asymre.curves import curve, read_evaluation, read_metrics, smooth, step_of_collapse
-from asymre.figures.style import add_caption, save
+from asymre.figures.style import write
 from asymre.figures.training import plot_training
 
 
@@ -59,11 +59,8 @@ def make(params, inputs, folder):
         width=params["width"],
         height=params["height"],
     )
-    add_caption(figure, params["caption"])
-    save(figure, folder, "figure")
     both = pd.concat([data, rollouts.assign(measure="rollout_accuracy")]) if len(rollouts) else data
-    both.to_csv(folder / "data.csv", index=False, float_format="%.6g")
-    (folder / "caption.txt").write_text(params["caption"] + "\n")
+    write(folder, figure, both, params["caption"])
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ PARAMS = {
     "table": "claims",
     "scale": "cpu",
     "stand_ins": True,
-    "note": "",
 }
 
 

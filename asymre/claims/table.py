@@ -136,8 +136,7 @@ def _notes(params):
     own = len({run["base_seed"] for run in params["runs"]}) > 1
     units = f"delta_v is in units of the rewards, {rewards['correct']:+g} and {rewards['wrong']:+g}."
     notes = [*NOTES, OWN if own else SHARED, units]
-    notes += [STAND_INS, CALIBRATED] if params["stand_ins"] else []
-    return notes + ([params["note"]] if params["note"] else [])
+    return notes + ([STAND_INS, CALIBRATED] if params["stand_ins"] else [])
 
 
 def _title(params):

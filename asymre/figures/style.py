@@ -119,3 +119,11 @@ def save(fig, folder, stem):
             unfinished.unlink(missing_ok=True)
         paths.append(path)
     return paths
+
+
+def write(folder, fig, data, caption):
+    """Everything of a figure: `fig` with its caption as PDF and PNG, the table that it shows, the caption."""
+    add_caption(fig, caption)
+    save(fig, folder, "figure")
+    data.to_csv(folder / "data.csv", index=False, float_format="%.6g")
+    (folder / "caption.txt").write_text(caption + "\n")
