@@ -25,7 +25,7 @@ test: setup ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 test-scale: setup-vllm ## the tests with vLLM, several processes and Slurm (Debian and root: installs Slurm)
-	-$(BIN)/python scripts/local_slurm.py install
+	-$(BIN)/python tools/local_slurm.py install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m scale tests/scale
 
 setup: $(VENV)/.complete ## the virtual environment alone
@@ -51,17 +51,17 @@ $(VLLM)/.complete: $(VLLM_PINS)
 	touch $@
 
 plan: setup ## what the gpu scale would cost: jobs, GPU hours, disk, memory (SCALE=gpu)
-	@$(BIN)/python scripts/plan_costs.py $(if $(CONFIG),--configfile $(CONFIG),--scale $(if $(filter cpu,$(SCALE)),gpu,$(SCALE)))
+	@$(BIN)/python -m tools.plan_costs $(if $(CONFIG),--configfile $(CONFIG),--scale $(if $(filter cpu,$(SCALE)),gpu,$(SCALE)))
 
 rehearsal: setup-vllm ## the gpu scale's graph on this CPU: Slurm, vLLM, two training processes, figure 5
-	bash scripts/rehearse.sh
+	bash tools/rehearse.sh
 
 report: setup ## after `make figures`: everything in one file, results/<scale>/report.html
 	$(BIN)/snakemake $(SELECT) --report results/$(SCALE)/report.html
 
 gallery: setup ## all figures and claims at cpu scale, copied into docs/gallery/, docs/claims/ and docs/calibration.md
 	$(SNAKEMAKE) all calibration beyond claims_seeds
-	$(BIN)/python scripts/write_gallery.py results/cpu docs
+	$(BIN)/python -m tools.write_gallery results/cpu docs
 
 claims: setup ## the paper's claims on the runs of the figures; claims_seeds and beyond add runs of their own
 	$(SNAKEMAKE) claims $(SELECT)
@@ -70,20 +70,20 @@ calibration: setup ## choose the learning rates again, on seeds that no figure u
 	$(SNAKEMAKE) calibration $(SELECT)
 
 why: setup ## what `make figures` would make, and what changed
-	@$(BIN)/python scripts/why.py $(subst --config scale=,--scale ,$(SELECT))
+	@$(BIN)/python -m tools.why $(subst --config scale=,--scale ,$(SELECT))
 
 prune: setup ## list results that no current target names; YES=1 removes them
-	@$(BIN)/python scripts/prune.py $(subst --config scale=,--scale ,$(SELECT)) $(if $(YES),--yes)
+	@$(BIN)/python -m tools.prune $(subst --config scale=,--scale ,$(SELECT)) $(if $(YES),--yes)
 
 verify: setup ## compare every result with what was recorded when it was made
-	@$(BIN)/python scripts/verify.py $(subst --config scale=,--scale ,$(SELECT))
+	@$(BIN)/python -m tools.verify $(subst --config scale=,--scale ,$(SELECT))
 
 archive: setup ## results/<scale>.tar with all that the current targets name; a clone plus it plans nothing
-	@$(BIN)/python scripts/archive.py $(subst --config scale=,--scale ,$(SELECT))
+	@$(BIN)/python -m tools.archive $(subst --config scale=,--scale ,$(SELECT))
 
 reference: setup ## config/schema.json, the references and envs/*.yaml from the code and the pins
-	$(BIN)/python scripts/write_reference.py
-	$(BIN)/python scripts/write_environments.py
+	$(BIN)/python -m tools.write_reference
+	$(BIN)/python -m tools.write_environments
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

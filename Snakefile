@@ -16,25 +16,21 @@ os.environ["PYTHONPATH"] = str(ROOT)
 # One thread a job and several jobs at once: two threads on small tensors are many times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from asymre import config as configuration_files
-from asymre import plan as planning
-from asymre.checks import published_files, stem
-from asymre.progress import ProgressLine
-
 min_version("9.0")
 
-
 try:
+    # The catalogues are read on import: an objective without a label ends here.
+    from asymre.config import reading
+    from asymre.figures.catalogue import CHARTS
+    from asymre.plan import plan as planning
+    from asymre.record.progress import ProgressLine
+    from asymre.record.published import published_files, stem
+
     for file in workflow.configfiles:
         # Snakemake's own reading lets the last of two equal keys win in silence.
-        configuration_files.read(Path(file))
-    CONFIGURATION = configuration_files.load(
-        ROOT, dict(config), ", ".join(map(str, workflow.configfiles)) or "--config"
-    )
-except configuration_files.ConfigurationError as error:
-    raise WorkflowError(f"the configuration cannot be used:\n{error}") from None
-
-try:
+        reading.read(Path(file))
+    source = ", ".join(map(str, workflow.configfiles)) or "--config"
+    CONFIGURATION = reading.load(ROOT, dict(config), source)
     PLAN = planning.build(ROOT, CONFIGURATION)
 except ValueError as error:
     raise WorkflowError(f"the configuration cannot be used:\n{error}") from None
@@ -43,7 +39,7 @@ SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
 
 
 FIGURES = PLAN.figures_of("all")
-BANDIT = [name for name in FIGURES if CONFIGURATION.figures[name].experiment]
+BANDIT = [name for name in FIGURES if CHARTS[CONFIGURATION.figures[name].chart].of == "experiment"]
 
 
 def published(names):

@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+# Bytes a parameter on disk: float32 weight and two moments of AdamW; a written policy.
+STATE_BYTES = 12
+POLICY_BYTES = {"bfloat16": 2, "float32": 4}
+
 CONFIG_KEYS = {  # transformers' name, in config.json, of each field
     "hidden_size": "hidden_size",
     "intermediate_size": "intermediate_size",

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from asymre import bandit, theory
+from asymre.bandit import simulation, theory
 
 BASELINES, INSTANCES, ARMS, STEPS, BATCH = 21, 20, 100, 2_000, 32
 REPEATS = 3
@@ -25,12 +25,12 @@ def fastest(function):
 
 
 def main():
-    mu, rewards = bandit.instances(0, INSTANCES, ARMS)
+    mu, rewards = simulation.instances(0, INSTANCES, ARMS)
     offsets = np.linspace(-0.5, 0.5, BASELINES)
     baseline = theory.value(mu, rewards) + offsets[:, None]
     logits = np.log(mu)
     sampled = fastest(
-        lambda: bandit.ascend_sampled(
+        lambda: simulation.ascend_sampled(
             logits,
             mu,
             rewards,
@@ -43,7 +43,7 @@ def main():
         )
     )
     expected = fastest(
-        lambda: bandit.ascend_expected(logits, mu, rewards, baseline, learning_rate=1.0, steps=STEPS)
+        lambda: simulation.ascend_expected(logits, mu, rewards, baseline, learning_rate=1.0, steps=STEPS)
     )
     matrix = np.ones((MATRIX, MATRIX), dtype=np.float32)
     product = fastest(lambda: matrix @ matrix)

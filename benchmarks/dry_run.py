@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from asymre.config import load
-from asymre.plan import build
+from asymre.config.reading import load
+from asymre.plan.plan import build
 
 ROOT = Path(__file__).parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-n", "--cores", "2"]

@@ -12,12 +12,12 @@ import torch
 import torch.distributed as dist
 
 from asymre.architecture import Architecture
-from asymre.decoder import initial_weights
+from asymre.cycle.rollouts import Rollouts
 from asymre.hub.engine import HubEngine
 from asymre.hub.model import load_model
-from asymre.policy import save_policy
-from asymre.rollouts import Rollouts
 from asymre.streams import torch_stream
+from asymre.tiny.decoder import initial_weights
+from asymre.tiny.policy import save_policy
 
 ARCHITECTURE = Architecture("llama", 128, 352, 4, 4, 2, 2000, True)
 ROWS, PROMPT, LONGEST, BUDGET = 64, 32, 480, 4096

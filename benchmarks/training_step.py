@@ -9,12 +9,12 @@ import time
 import torch
 
 from asymre.architecture import Architecture
-from asymre.decoder import initial_weights
+from asymre.cycle.normalisation import normalise
 from asymre.objectives.asymre import advantages, token_loss
-from asymre.objectives.normalisation import normalise
-from asymre.sampling import generated_mask, sample
 from asymre.streams import torch_stream
+from asymre.tiny.decoder import initial_weights
 from asymre.tiny.engine import TinyEngine, token_log_probs
+from asymre.tiny.sampling import generated_mask, sample
 
 ARCHITECTURE = Architecture("llama", 64, 176, 2, 4, 4, 15, False)
 PROMPTS, GROUP, PROMPT_LENGTH, NEW_TOKENS = 16, 8, 9, 12

@@ -1,7 +1,5 @@
 # What the rules share: an artefact's job follows from the plan.
 
-from asymre.hub_graph import BESIDE
-
 
 def inputs_of(kind):
     """Input function of a rule: the folders that the artefact's job reads."""
@@ -11,7 +9,7 @@ def inputs_of(kind):
         # An artefact that exists is valid. It asks for no input that is gone: Snakemake would make that
         # again for another artefact's sake, and then, ancient or not, all that was made from it.
         # A cycle without what stood beside it may have to be made again after all, and then needs all.
-        folders = [kind, *BESIDE] if kind == "cycles" and CONFIGURATION.engine == "hub" else [kind]
+        folders = [kind, *PLAN.engine.BESIDE] if kind == "cycles" else [kind]
         if all(Path(f"{RESULTS}/{folder}/{wildcards.id}").exists() for folder in folders):
             paths = [path for path in paths if Path(path).exists()]
         # ancient: file times say nothing.

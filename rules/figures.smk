@@ -22,9 +22,8 @@ rule plot_figure:
     localrule: True
     params:
         spec=spec_of("figure"),
-        script=lambda wildcards: PLAN.script(f"figure/{wildcards.id}"),
     shell:
-        "{SCRIPT}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/plot_figure.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule check_claims:

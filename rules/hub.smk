@@ -1,6 +1,6 @@
 # Engine hub: a job on GPUs for each shard of rollouts, each cycle of training, each evaluation of a cycle.
 
-from asymre import cluster
+from asymre.plan import cluster
 
 HUB, JOBS = CONFIGURATION.hub, CONFIGURATION.hub.jobs
 ON_GPU = HUB.device == "cuda"
@@ -64,7 +64,7 @@ rule sample_rollouts:
         spec=spec_of("rollouts"),
         run=on_gpus("sample") + PYTHON["vllm"],
     shell:
-        "{params.run} {SCRIPTS}/sample_rollouts_vllm.py - {output} device={HUB.device}"
+        "{params.run} {SCRIPTS}/sample_rollouts_hub.py - {output} device={HUB.device}"
         " <<< {params.spec:q} > {log} 2>&1"
 
 
@@ -96,7 +96,7 @@ for last in (True, False) if PLAN.kept else (False,):
             spec=spec_of("cycles"),
             run=on_gpus("train") + PYTHON["train"],
         shell:
-            "{params.run} {SCRIPTS}/train_cycle.py - {output.cycle} device={HUB.device} processes={HUB.processes}"
+            "{params.run} {SCRIPTS}/train_cycle_hub.py - {output.cycle} device={HUB.device} processes={HUB.processes}"
             " tokens_per_micro_batch={HUB.tokens_per_micro_batch} tokens_per_chunk={HUB.tokens_per_chunk}"
             f" checkpointing={int(HUB.activation_checkpointing)}"
             " <<< {params.spec:q} > {log} 2>&1"
@@ -124,7 +124,7 @@ rule evaluate_cycle:
         spec=spec_of("cycle_evaluation"),
         run=on_gpus("evaluate") + PYTHON["vllm"],
     shell:
-        "{params.run} {SCRIPTS}/evaluate_cycle.py - {output} device={HUB.device}"
+        "{params.run} {SCRIPTS}/evaluate_cycle_hub.py - {output} device={HUB.device}"
         " tokens_per_micro_batch={HUB.tokens_per_micro_batch} tokens_per_chunk={HUB.tokens_per_chunk}"
         " <<< {params.spec:q} > {log} 2>&1"
 
@@ -140,7 +140,7 @@ rule join_cycles:
     params:
         spec=spec_of("training"),
     shell:
-        "{SCRIPT}/join_tables.py - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/join_cycles_hub.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule join_evaluations:
@@ -154,4 +154,4 @@ rule join_evaluations:
     params:
         spec=spec_of("evaluation"),
     shell:
-        "{SCRIPT}/join_tables.py - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/join_cycles_hub.py - {output} <<< {params.spec:q} > {log} 2>&1"

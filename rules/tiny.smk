@@ -11,7 +11,7 @@ rule sample_rollouts:
     params:
         spec=spec_of("rollouts"),
     shell:
-        "{SCRIPT}/sample_rollouts.py - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/sample_rollouts_tiny.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule train_cycles:
@@ -24,7 +24,7 @@ rule train_cycles:
     params:
         spec=spec_of("cycles"),
     shell:
-        "{SCRIPT}/train_policy.py - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/train_policy_tiny.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 # The whole run in one job, or, with a smaller training.cycles_per_job, what train_cycles made, joined.
@@ -41,7 +41,7 @@ rule train_policy:
             f"{RESULTS}/{part.path}" for part in PLAN.parts.get(f"training/{wildcards.id}", [])
         ],
     shell:
-        "{SCRIPT}/train_policy.py - {output} {params.parts} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/train_policy_tiny.py - {output} {params.parts} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule evaluate_policy:
@@ -54,4 +54,4 @@ rule evaluate_policy:
     params:
         spec=spec_of("evaluation"),
     shell:
-        "{SCRIPT}/evaluate_policy.py - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{SCRIPT}/evaluate_policy_tiny.py - {output} <<< {params.spec:q} > {log} 2>&1"

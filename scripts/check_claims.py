@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from asymre import job
 from asymre.claims import table
 from asymre.claims.bandit import bandit_rows
 from asymre.claims.beyond import beyond_rows, diversity_summaries, read_diversity
 from asymre.claims.runs import read_curves, summaries
 from asymre.claims.training import seed_rows, training_rows
 from asymre.claims.verdict import corrected
+from asymre.files import write_text
+from asymre.record import job
 
 BANDIT_INPUTS = ("bandit_theorems", "bandit_threshold", "bandit_limit")
 
@@ -30,10 +31,10 @@ def make(params, inputs, folder):
         diversity = summarised(diversity_summaries, params["diversity"], read_diversity)
         rows = beyond_rows(runs, diversity, params)
     rows = corrected(rows)
-    table.frame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.6g")
-    (folder / "claims.md").write_text(table.markdown(rows, params))
-    (folder / "claims.html").write_text(table.html(rows, params))
-    (folder / "claims.rst").write_text(table.first_page(rows, params))
+    write_text(folder / "claims.csv", table.frame(rows).to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "claims.md", table.markdown(rows, params))
+    write_text(folder / "claims.html", table.html(rows, params))
+    write_text(folder / "claims.rst", table.first_page(rows, params))
     print(f"{len(rows)} rows")
 
 

@@ -4,9 +4,9 @@ from functools import partial
 
 import pandas as pd
 
-from asymre import job
-from asymre.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.curves import curve, read_evaluation
+from asymre.measures.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
+from asymre.measures.curves import curve, read_evaluation
+from asymre.record import job
 
 
 def make(params, inputs, folder):

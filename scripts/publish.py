@@ -4,16 +4,15 @@ leave a marker that says which id it shows, in which content.
 python scripts/publish.py FOLDER STEM MARKER
 """
 
-import os
 import shutil
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asymre import chain, provenance
-from asymre.checks import PUBLISHED_CLAIMS
+from asymre.files import write_text, write_whole
+from asymre.record import chain, provenance
+from asymre.record.published import PUBLISHED_CLAIMS
 
 FIGURE = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
 CLAIMS = {f"claims.{suffix}": suffix for suffix in PUBLISHED_CLAIMS}
@@ -30,22 +29,14 @@ def publish(source: Path, stem: str, marker: Path) -> None:
     published, is_figure = [], source.parent.name == "figure"
     folder = marker.parents[1 if is_figure else 2]
 
-    def put(suffix: str, write: Callable[[Path], object]) -> None:
-        target = folder / f"{stem}.{suffix}"
-        for left in target.parent.glob(f".{target.name}.*.partial"):
-            left.unlink()  # of a job that was killed
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        write(temporary)
-        os.replace(temporary, target)
-        published.append(target)
-
     for file, suffix in (FIGURE if is_figure else CLAIMS).items():
-        put(suffix, partial(shutil.copyfile, source / file))
+        published.append(folder / f"{stem}.{suffix}")
+        write_whole(published[-1], partial(shutil.copyfile, source / file))
     path = f"{source.parent.name}/{source.name}"
     if is_figure:
         links = chain.follow(path, partial(read_link, source.parent.parent))
-        text = chain.page(stem, content, links)
-        put("chain.html", lambda path: path.write_text(text))
+        published.append(folder / f"{stem}.chain.html")
+        write_text(published[-1], chain.page(stem, content, links))
     provenance.write_marker(marker, published, {path: content})
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from asymre.cycle.rollouts import Rollouts
+from asymre.cycle.training import train_cycle
 from asymre.hub.engine import HubEngine
 from asymre.hub.model import load_model
 from asymre.hub.state import load_state, save_state, write_policy
-from asymre.rollouts import Rollouts
-from asymre.training import train_cycle
 
 GROUP, PROMPTS_PER_STEP, WIDTH = 4, 2, 6
 BATCH = GROUP * PROMPTS_PER_STEP

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre import tokenizer
-from asymre.arithmetic import (
+from asymre.data.problems import generate_problems, read_problems, write_problems
+from asymre.tasks.arithmetic import (
     END,
     RESULT_DIGITS,
     SYMBOLS,
@@ -23,7 +23,7 @@ from asymre.arithmetic import (
     slipped_results,
     solution_texts,
 )
-from asymre.problems import generate_problems, read_problems, write_problems
+from asymre.tiny import tokenizer
 
 TASKS = [Arithmetic(3, "+"), Arithmetic(4, "+-"), Arithmetic(5, "+-")]
 derandomised = settings(derandomize=True, deadline=None, max_examples=300)

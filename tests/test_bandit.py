@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre import bandit, bandit_experiments, theory
+from asymre.bandit import experiments, simulation, theory
 from asymre.figures import bandit as figures
 from asymre.figures import style
 
@@ -13,7 +13,7 @@ SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
 
 @pytest.fixture(scope="module")
 def limit_table():
-    return bandit_experiments.limit_sweep(
+    return experiments.limit(
         arms=20,
         reward_seed=43,
         instances=3,
@@ -28,7 +28,7 @@ def limit_table():
 
 @pytest.fixture(scope="module")
 def improvement_table():
-    return bandit_experiments.improvement_sweep(
+    return experiments.improvement(
         arms=100,
         reward_seed=43,
         instances=3,
@@ -41,11 +41,11 @@ def improvement_table():
 
 @pytest.fixture(scope="module")
 def threshold_table():
-    return bandit_experiments.threshold_sweep(arms=30, reward_seed=43, instances=20)
+    return experiments.threshold(arms=30, reward_seed=43, instances=20)
 
 
 def sampled(baseline, *, mu, rewards, seeds, instance_ids, steps=20, batch=8):
-    return bandit.ascend_sampled(
+    return simulation.ascend_sampled(
         np.log(mu),
         mu,
         rewards,
@@ -59,60 +59,60 @@ def sampled(baseline, *, mu, rewards, seeds, instance_ids, steps=20, batch=8):
 
 
 def test_demonstration_instance():
-    mu, rewards = bandit.demo_instance(43, 100)
+    mu, rewards = simulation.demo_instance(43, 100)
     assert theory.value(mu, rewards) == pytest.approx(0.54041, abs=5e-6)
     assert rewards.max() == pytest.approx(0.99870, abs=5e-6)
     np.testing.assert_allclose(np.diff(np.log(mu)), 0.1)
 
 
 def test_instances_are_uniform_and_keep_their_rewards_when_more_are_asked_for():
-    mu, rewards = bandit.instances(3, 200, 100)
-    np.testing.assert_array_equal(bandit.instances(3, 7, 100)[1], rewards[:7])
-    assert not np.isin(bandit.instances(4, 2, 100)[1], rewards).any()
+    mu, rewards = simulation.instances(3, 200, 100)
+    np.testing.assert_array_equal(simulation.instances(3, 7, 100)[1], rewards[:7])
+    assert not np.isin(simulation.instances(4, 2, 100)[1], rewards).any()
     v_mu = theory.value(mu, rewards)
     assert v_mu.mean() == pytest.approx(0.5, abs=0.02)
     assert v_mu.std() == pytest.approx(0.064, abs=0.01)
-    assert [part.shape for part in bandit.instances(3, 0, 5)] == [(0, 5), (0, 5)]
+    assert [part.shape for part in simulation.instances(3, 0, 5)] == [(0, 5), (0, 5)]
 
 
 def test_one_expected_step_is_the_gradient_of_the_objective():
-    mu, rewards = bandit.instances(0, 1, 6)
+    mu, rewards = simulation.instances(0, 1, 6)
     mu, rewards, baseline = mu[0], rewards[0], 0.3
     logits = np.linspace(-1, 1, 6)
 
     def objective(x):
-        return (mu * (rewards - baseline) * np.log(bandit.softmax(x))).sum()
+        return (mu * (rewards - baseline) * np.log(simulation.softmax(x))).sum()
 
     width = 1e-6
     numeric = [
         (objective(logits + width * arm) - objective(logits - width * arm)) / (2 * width) for arm in np.eye(6)
     ]
-    after = bandit.ascend_expected(logits, mu, rewards, baseline, learning_rate=0.7, steps=1)
+    after = simulation.ascend_expected(logits, mu, rewards, baseline, learning_rate=0.7, steps=1)
     np.testing.assert_allclose(after - logits, 0.7 * np.array(numeric), atol=1e-9)
 
 
 def test_sampled_steps_follow_the_definition():
-    mu, rewards = bandit.instances(0, 1, 5)
+    mu, rewards = simulation.instances(0, 1, 5)
     baseline, steps, batch = 0.4, 6, 8
-    draws = np.random.default_rng([11, bandit.BATCHES_STREAM, 9]).multinomial(batch, mu[0], size=steps)
+    draws = np.random.default_rng([11, simulation.BATCHES_STREAM, 9]).multinomial(batch, mu[0], size=steps)
     logits = np.log(mu[0])
     for counts in draws:
         batch_arms = np.repeat(np.arange(5), counts)
-        scores = np.eye(5)[batch_arms] - bandit.softmax(logits)
+        scores = np.eye(5)[batch_arms] - simulation.softmax(logits)
         logits = logits + ((rewards[0, batch_arms] - baseline)[:, None] * scores).mean(0)
     result = sampled([[baseline]], mu=mu, rewards=rewards, seeds=[11], instance_ids=[9], steps=steps)
     np.testing.assert_allclose(result[0, 0, 0], logits, atol=1e-12)
 
 
 def test_sampled_gradient_is_unbiased():
-    mu, rewards = bandit.instances(0, 1, 4)
+    mu, rewards = simulation.instances(0, 1, 4)
     start = np.array([[0.5, -0.5, 0.0, 1.0]])
     baseline = np.array([[-0.5], [0.4], [1.0]])
     arguments = {"learning_rate": 1.0, "steps": 1}
-    result = bandit.ascend_sampled(
+    result = simulation.ascend_sampled(
         start, mu, rewards, baseline, batch=4, seeds=range(4000), instance_ids=[0], **arguments
     )
-    expected = bandit.ascend_expected(start, mu, rewards, baseline, **arguments)
+    expected = simulation.ascend_expected(start, mu, rewards, baseline, **arguments)
     error = result.mean(2) - expected
     deviation = result.std(2) / np.sqrt(4000)
     assert (np.abs(error) < 4 * deviation).all()
@@ -120,7 +120,7 @@ def test_sampled_gradient_is_unbiased():
 
 
 def test_same_seed_same_bytes_and_another_seed_others():
-    mu, rewards = bandit.instances(0, 2, 6)
+    mu, rewards = simulation.instances(0, 2, 6)
     arguments = {"mu": mu, "rewards": rewards, "instance_ids": [0, 1]}
     baseline = [[0.1, 0.2], [0.6, 0.7]]
     first = sampled(baseline, seeds=[0, 1], **arguments)
@@ -130,15 +130,15 @@ def test_same_seed_same_bytes_and_another_seed_others():
 
 
 def test_a_batch_of_runs_equals_its_runs_one_at_a_time(monkeypatch):
-    mu, rewards = bandit.instances(0, 3, 6)
+    mu, rewards = simulation.instances(0, 3, 6)
     baseline = theory.value(mu, rewards) + np.array([-0.3, 0.0, 0.3])[:, None]
     seeds = [4, 7]
     together = sampled(baseline, mu=mu, rewards=rewards, seeds=seeds, instance_ids=range(3))
-    expected = bandit.ascend_expected(np.log(mu), mu, rewards, baseline, learning_rate=1.0, steps=20)
-    monkeypatch.setattr(bandit, "DRAW_STEPS", 7)
+    expected = simulation.ascend_expected(np.log(mu), mu, rewards, baseline, learning_rate=1.0, steps=20)
+    monkeypatch.setattr(simulation, "DRAW_STEPS", 7)
     for v in range(3):
         for i in range(3):
-            alone = bandit.ascend_expected(
+            alone = simulation.ascend_expected(
                 np.log(mu[i]), mu[i], rewards[i], baseline[v, i], learning_rate=1.0, steps=20
             )
             np.testing.assert_allclose(alone, expected[v, i], atol=1e-13)
@@ -154,40 +154,40 @@ def test_a_batch_of_runs_equals_its_runs_one_at_a_time(monkeypatch):
 
 
 def test_improvement_refreshes_mu_and_keeps_the_logits():
-    mu, rewards = bandit.instances(0, 2, 6)
+    mu, rewards = simulation.instances(0, 2, 6)
     baseline = np.array([[0.1], [0.4]])
     arguments = {"learning_rate": 1.0, "steps": 30}
-    policies = bandit.improve_expected(mu, rewards, baseline, iterations=3, **arguments)
+    policies = simulation.improve_expected(mu, rewards, baseline, iterations=3, **arguments)
     logits, behaviour = np.log(mu), mu
     for k in range(3):
-        logits = bandit.ascend_expected(logits, behaviour, rewards, baseline, **arguments)
-        behaviour = bandit.softmax(logits)
+        logits = simulation.ascend_expected(logits, behaviour, rewards, baseline, **arguments)
+        behaviour = simulation.softmax(logits)
         np.testing.assert_allclose(policies[k + 1], behaviour, atol=1e-12)
     np.testing.assert_array_equal(policies[0], np.broadcast_to(mu, (2, 2, 6)))
 
 
 def test_logits_do_not_change_in_place():
-    mu, rewards = bandit.instances(0, 1, 4)
+    mu, rewards = simulation.instances(0, 1, 4)
     logits = np.log(mu)
     before = logits.copy()
-    bandit.ascend_expected(logits, mu, rewards, 0.2, learning_rate=1.0, steps=3)
+    simulation.ascend_expected(logits, mu, rewards, 0.2, learning_rate=1.0, steps=3)
     np.testing.assert_array_equal(logits, before)
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=8))
 @SETTINGS
 def test_softmax_entropy_and_support_of_any_logits(logits):
-    policy = bandit.softmax(logits)
+    policy = simulation.softmax(logits)
     assert policy.sum() == pytest.approx(1)
     assert policy[np.argmax(logits)] == policy.max()
-    assert -1e-12 <= bandit.entropy(policy) <= np.log(len(logits)) + 1e-12
-    assert 1 <= bandit.support(policy, 1e-3) <= len(logits)
+    assert -1e-12 <= simulation.entropy(policy) <= np.log(len(logits)) + 1e-12
+    assert 1 <= simulation.support(policy, 1e-3) <= len(logits)
 
 
 def test_entropy_and_support_by_hand():
     policy = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]])
-    np.testing.assert_allclose(bandit.entropy(policy), np.log(2) * np.array([1, 0, 1.5]))
-    np.testing.assert_array_equal(bandit.support(policy, 0.3), [2, 1, 1])
+    np.testing.assert_allclose(simulation.entropy(policy), np.log(2) * np.array([1, 0, 1.5]))
+    np.testing.assert_array_equal(simulation.support(policy, 0.3), [2, 1, 1])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_entropy_and_support_by_hand():
     ],
 )
 def test_bad_calls_are_refused(change, message):
-    mu, rewards = bandit.instances(0, 2, 3)
+    mu, rewards = simulation.instances(0, 2, 3)
     call = {
         "logits": np.zeros((2, 3)),
         "mu": mu,
@@ -217,7 +217,7 @@ def test_bad_calls_are_refused(change, message):
         "instance_ids": [0, 1],
     }
     with pytest.raises(ValueError, match=message):
-        bandit.ascend_sampled(**(call | change))
+        simulation.ascend_sampled(**(call | change))
 
 
 def test_limit_sweep(limit_table):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymre.boxed import last_boxed, normalise, number, surely_different, surely_equal, tidy
+from asymre.data.boxed import last_boxed, normalise, number, surely_different, surely_equal, tidy
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 
-from asymre import chain
+from asymre.record import chain
 
 # Path: what it was made from, as content by path.
 READ = {

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from docutils.core import publish_doctree
 
-from asymre import bandit_experiments, job, theorem_checks
+from asymre.bandit import experiments, theorem_checks
 from asymre.claims import beyond, table, training
 from asymre.claims.bandit import bandit_rows
 from asymre.claims.runs import measures, summaries
 from asymre.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
-from asymre.statistics import Estimate
+from asymre.measures.statistics import Estimate
+from asymre.record import job
 from scripts import check_claims
 
 PAPER_DELTA_V = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
@@ -323,7 +324,7 @@ def bandit_tables():
     theorems = theorem_checks.theorem_sweep(
         reward_seed=43, instances=20, arms=20, learning_rate=1.0, steps=50, iterations=10
     )
-    threshold = bandit_experiments.threshold_sweep(arms=20, reward_seed=43, instances=10)
+    threshold = experiments.threshold(arms=20, reward_seed=43, instances=10)
     limit = pd.DataFrame(
         {
             "curve": "simulated",

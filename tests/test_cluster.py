@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymre import cluster
-from asymre.cluster import Nodes, problems
+from asymre.plan import cluster
+from asymre.plan.cluster import Nodes, problems
 from scripts import local_slurm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +117,7 @@ def test_sinfo_that_is_missing_or_fails(tmp_path, monkeypatch):
 SNAKEFILE = """
 import sys
 sys.path.insert(0, {root!r})
-from asymre import cluster
+from asymre.plan import cluster
 from snakemake.exceptions import WorkflowError
 if found := cluster.check(workflow, {{"a": {{"gpu": 3, "threads": 1}}}}):
     raise WorkflowError("\\n".join(found))

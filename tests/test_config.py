@@ -12,9 +12,9 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from asymre import config
-from asymre.config import ConfigurationError
-from asymre.schema import Configuration, Section
+from asymre.config import reading
+from asymre.config.reading import ConfigurationError
+from asymre.config.schema import Configuration, Section
 from tests.test_workflow import copy_sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -322,7 +322,7 @@ OVERLAYS = {
 
 @pytest.fixture(scope="module")
 def cpu():
-    return config.load(ROOT)
+    return reading.load(ROOT)
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def root(tmp_path):
 
 def message_of(root, overlay, source=OWN):
     with pytest.raises(ConfigurationError) as error:
-        config.load(root, overlay, source)
+        reading.load(root, overlay, source)
     return str(error.value)
 
 
@@ -346,7 +346,7 @@ def test_broken_overlay(name):
 
 
 def test_the_overlays_of_these_tests_are_broken_in_one_place_only(cpu):
-    loaded = config.load(ROOT, figure_with() | {"results": "mine"}, OWN)
+    loaded = reading.load(ROOT, figure_with() | {"results": "mine"}, OWN)
     assert loaded.figures["figure_mine"].runs[0].delta_v == [-0.1]
     assert loaded.model_copy(update={"results": "cpu", "figures": cpu.figures}) == cpu
 
@@ -354,7 +354,7 @@ def test_the_overlays_of_these_tests_are_broken_in_one_place_only(cpu):
 @pytest.mark.parametrize("results", ["a/b", "../cpu", "", ".hidden", "a b"])
 def test_results_must_be_a_plain_name(results):
     message = message_of(ROOT, {"results": results})
-    assert message == f"{OWN}: results: must be {config.NAME_RULE}, not {results!r}"
+    assert message == f"{OWN}: results: must be {reading.NAME_RULE}, not {results!r}"
 
 
 @pytest.mark.parametrize("own", [{}, {"results": "cpu"}])
@@ -447,7 +447,7 @@ def test_all_errors_at_once():
 def test_yaml_aliases_may_overwrite(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
-    assert config.read(file)["b"] == {"x": 1, "y": 3}
+    assert reading.read(file)["b"] == {"x": 1, "y": 3}
 
 
 # --- merging ----------------------------------------------------------------------------------
@@ -469,7 +469,7 @@ NESTED = st.recursive(
 @SETTINGS
 def test_merging_is_associative(a, b, c):
     kept = copy.deepcopy((a, b, c))
-    merge = config._merge
+    merge = reading._merge
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(a, {}) == merge({}, a) == merge(a, a) == a
     assert (a, b, c) == kept
@@ -483,7 +483,7 @@ def test_upper_layer_wins(a, b):
             return {k: v for key, sub in tree.items() for k, v in leaves(sub, (*path, key)).items()}
         return {path: tree}
 
-    assert leaves(config._merge(a, b)) == leaves(a) | leaves(b)
+    assert leaves(reading._merge(a, b)) == leaves(a) | leaves(b)
 
 
 # --- misspelt keys -----------------------------------------------------------------------------
@@ -504,7 +504,7 @@ def key_paths(section, path=()):
             yield from key_paths(value, (*path, name))
 
 
-WHOLE = {scale: config.load(ROOT, {"scale": scale}) for scale in ("cpu", "gpu")}
+WHOLE = {scale: reading.load(ROOT, {"scale": scale}) for scale in ("cpu", "gpu")}
 # Of a name of three letters or fewer, one wrong letter leaves too little to go by.
 KEYS = [
     (scale, path)

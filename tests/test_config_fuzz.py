@@ -17,9 +17,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre import config, plan
-from asymre.checks import stem
-from asymre.config import ConfigurationError
+from asymre.config import reading
+from asymre.config.reading import ConfigurationError
+from asymre.plan import plan
+from asymre.record.published import stem
 from tests.test_workflow import ROOT, copy_sources
 
 PAPER, OWN = "config/paper.yaml", "own.yaml"
@@ -28,7 +29,7 @@ SETTINGS = settings(deadline=None, derandomize=True, database=None)
 # What one argument of a command may hold on Linux: a rule hands a job its specification in one.
 ARGUMENT = 2**17
 FILES = {
-    name: config.read(ROOT / name) for name in (PAPER, *(f"config/scale/{scale}.yaml" for scale in SCALES))
+    name: reading.read(ROOT / name) for name in (PAPER, *(f"config/scale/{scale}.yaml" for scale in SCALES))
 }
 SWEEP = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}
 OVERLAY = {
@@ -195,8 +196,8 @@ def mutated(random_):
 def load(monkeypatch, layers):
     """The plan of a configuration in three layers. Raises ConfigurationError or ValueError."""
     read = {ROOT / name: content for name, content in (FILES | layers).items()}
-    monkeypatch.setattr(config, "read", lambda path: read[path])
-    return plan.build(ROOT, config.load(ROOT, layers[OWN], OWN))
+    monkeypatch.setattr(reading, "read", lambda path: read[path])
+    return plan.build(ROOT, reading.load(ROOT, layers[OWN], OWN))
 
 
 def named(line):
@@ -207,7 +208,7 @@ def named(line):
 
 
 def shown(path):
-    return config._dotted(path)
+    return reading._dotted(path)
 
 
 def names_one_of(line, paths):
@@ -343,7 +344,7 @@ def test_damaged_text_is_read_or_refused(tmp_path_factory, seed):
         )
     file.write_bytes(text)
     try:
-        content = config.read(file)
+        content = reading.read(file)
     except ConfigurationError as error:
         assert str(error).startswith(f"{file}: ")
     else:

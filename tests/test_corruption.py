@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from asymre import config, provenance
-from asymre.checks import PUBLISHED
-from asymre.plan import Plan, build
+from asymre.config import reading
+from asymre.plan.plan import Plan, build
+from asymre.record import provenance
+from asymre.record.published import PUBLISHED
 from scripts import publish as publisher
 from scripts import verify, why
 from tests.test_workflow import ROOT, copy_sources, snakemake
@@ -61,7 +62,7 @@ def run_job(plan: Plan, results: Path, path: str) -> None:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return build(ROOT, config.load(ROOT, OVERLAY))
+    return build(ROOT, reading.load(ROOT, OVERLAY))
 
 
 @pytest.fixture(scope="module")

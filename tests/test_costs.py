@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from asymre import config
+from asymre.config import reading
 from asymre.hub import costs
-from asymre.plan import build
+from asymre.plan.plan import build
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def gpu(**hub):
-    return config.load(ROOT, {"scale": "gpu", "results": "mine", "hub": hub})
+    return reading.load(ROOT, {"scale": "gpu", "results": "mine", "hub": hub})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,9 @@ def test_hours_of_one_run_by_hand():
         name: {"panels": panels, "runs": []}
         for name in [f"figure_{n}" for n in (3, 4, 5, 8, 9, 10, 11, 12, 13)]
     }
-    c = config.load(ROOT, {"scale": "gpu", "results": "mine", "figures": figures, "training": {"steps": 500}})
+    c = reading.load(
+        ROOT, {"scale": "gpu", "results": "mine", "figures": figures, "training": {"steps": 500}}
+    )
     hours, jobs = costs.gpu_hours(build(ROOT, c))
     assert dict(jobs) == {"sample_rollouts": 8, "train_cycle": 2, "evaluate_cycle": 3}
     assumed, parameters = c.hub.costs, 8_030_261_248
@@ -87,7 +89,7 @@ def test_warnings_where_a_model_does_not_fit():
 
 def test_the_command():
     def run(*arguments):
-        command = [sys.executable, "scripts/plan_costs.py", *arguments]
+        command = [sys.executable, "tools/plan_costs.py", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     done = run("--scale", "gpu")

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import errors
 
-from asymre.datasets import SCHEMA, choose, column, folder_revision, read_file, read_math, source_files
-from asymre.job import InputError
-from asymre.numina import COLUMNS, overlaps, split, verifiable_problems
+from asymre.data.datasets import SCHEMA, choose, column, folder_revision, read_file, read_math, source_files
+from asymre.data.numina import COLUMNS, overlaps, split, verifiable_problems
+from asymre.record.job import InputError
 from scripts import prepare_problems
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -8,9 +8,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from asymre import tokenizer
-from asymre.decoder import forward, initial_weights, repeat
-from asymre.policy import load_policy, load_weights, save_policy, save_weights
+from asymre.tiny import tokenizer
+from asymre.tiny.decoder import forward, initial_weights, repeat
+from asymre.tiny.policy import load_policy, load_weights, save_policy, save_weights
 
 
 def assert_close(actual, expected, tolerance=1e-5):

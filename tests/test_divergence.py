@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from asymre.curves import read_evaluation, read_metrics
-from asymre.divergence import mark, reason_in
-from asymre.training import METRICS
+from asymre.cycle.divergence import mark, reason_in
+from asymre.cycle.training import METRICS
+from asymre.measures.curves import read_evaluation, read_metrics
 from scripts import train_cycle, train_policy
 from tests.test_workflow import copy_sources, planned, snakemake
 

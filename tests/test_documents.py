@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from asymre import config, plan
+from asymre.config import reading
+from asymre.plan import plan
 from tests.test_workflow import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -13,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 
 @pytest.fixture(scope="module")
 def paper():
-    return plan.build(ROOT, config.load(ROOT))
+    return plan.build(ROOT, reading.load(ROOT))
 
 
 def added(before, after, kind):
@@ -23,17 +24,17 @@ def added(before, after, kind):
 
 def test_example_of_one_more_figure(paper):
     overlay = yaml.safe_load(re.search(r"```yaml\n(# my.yaml.*?)```", README, re.S)[1])
-    mine = plan.build(ROOT, config.load(ROOT, overlay, "my.yaml"))
+    mine = plan.build(ROOT, reading.load(ROOT, overlay, "my.yaml"))
     assert set(mine.figures) - set(paper.figures) == {"figure_14"}
     assert added(paper, mine, "training") == added(paper, mine, "evaluation") == 6
 
 
 def test_example_of_another_delta_v(paper):
     written = re.search(r"under `figure_4`, write `delta_v: (\[.*?\])`", README)[1]
-    figure = config.load(ROOT).figures["figure_4"].model_dump()
+    figure = reading.load(ROOT).figures["figure_4"].model_dump()
     figure["runs"][0]["delta_v"] = yaml.safe_load(written)
     overlay = {"results": "mine", "figures": {"figure_4": figure}}
-    mine = plan.build(ROOT, config.load(ROOT, overlay, "my.yaml"))
+    mine = plan.build(ROOT, reading.load(ROOT, overlay, "my.yaml"))
     assert added(paper, mine, "training") == 3
     assert added(paper, mine, "figure") == 1
 
@@ -41,7 +42,7 @@ def test_example_of_another_delta_v(paper):
 def test_example_of_another_N(paper):
     assert "`N: {250: 100}`" in README and "`N: {250: 50}`" in README
     overlay = {"results": "mine", "training": {"N": {250: 50}}}
-    mine = plan.build(ROOT, config.load(ROOT, overlay, "my.yaml"))
+    mine = plan.build(ROOT, reading.load(ROOT, overlay, "my.yaml"))
     changed = added(paper, mine, "training")
     paths = [a.path for a in paper.artefacts.values() if a.kind == "training"]
     # Figure A has some of them already.
@@ -53,9 +54,9 @@ def test_learning_rates_are_those_that_the_calibration_chose():
     table = (ROOT / "docs/calibration.md").read_text()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line]
     rates = {row[0]: float(row[1]) for row in rows if len(row) > 3 and row[-1] == "yes"}
-    assert rates == config.load(ROOT).training.learning_rate
+    assert rates == reading.load(ROOT).training.learning_rate
     preferred = [float(row[0]) for row in rows if len(row) == 3 and row[-1] == "yes"]
-    assert preferred == [config.load(ROOT).claims.delta_v]
+    assert preferred == [reading.load(ROOT).claims.delta_v]
 
 
 def test_pins_name_every_version_and_no_host():

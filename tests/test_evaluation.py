@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from asymre.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
-from asymre.evaluation import as_table, pass_at_k
-from asymre.sampling import Completions
+from asymre.measures.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
+from asymre.measures.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
+from asymre.measures.evaluation import as_table, pass_at_k
 from asymre.tiny import evaluation
 from asymre.tiny.evaluation import evaluate, evaluate_snapshot
-from asymre.tokenizer import END_ID, VOCABULARY_SIZE, encode
+from asymre.tiny.sampling import Completions
+from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, encode
 
 SETTINGS = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 6, "prompts_per_batch": 4}
 SNAPSHOT = {

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asymre import captions, config
+from asymre.config import reading
 from asymre.figures.diversity import plot_diversity
 from asymre.figures.phase_diagram import plot_phase_diagram
 from asymre.figures.style import add_caption, save
 from asymre.figures.training import plot_training
+from asymre.plan import captions
 from tests.test_workflow import ROOT
 
 
@@ -136,7 +137,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 @pytest.fixture(scope="module")
 def cpu():
-    return config.load(ROOT)
+    return reading.load(ROOT)
 
 
 def caption(c, name):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from asymre import config, hub_graph
-from asymre.plan import build
+from asymre.config import reading
+from asymre.plan import hub_graph
+from asymre.plan.plan import build
 from tests.test_workflow import SNAKEMAKE, copy_sources, counts, planned, snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +20,7 @@ STUB = """
 import hashlib, os
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
-from asymre import job
+from asymre.record import job
 
 def digest(folder):
     return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(folder).rglob("content")))).hexdigest()
@@ -28,18 +29,18 @@ def policy_of(folder):
     return job.beside(folder, "policies") if folder.parent.name == "cycles" else folder
 """
 STUBS = {
-    "train_base_policy.py": """
+    "make_base_policy_stand_in.py": """
 def make(params, inputs, folder):
     (folder / "content").write_text("base")
 job.run(make)
 """,
-    "sample_rollouts_vllm.py": """
+    "sample_rollouts_hub.py": """
 def make(params, inputs, folder, device):
     content = f"{digest(policy_of(inputs['policy']))} {params['seed']} {params['shard']}"
     (folder / "content").write_text(content)
 job.run(make, options={"device": "cuda"})
 """,
-    "train_cycle.py": """
+    "train_cycle_hub.py": """
 def make(params, inputs, folder, **options):
     if os.environ.get("FAIL_AT") == str(params["until"]):
         raise job.InputError("asked to fail")
@@ -54,7 +55,7 @@ def make(params, inputs, folder, **options):
 names = ("device", "processes", "tokens_per_micro_batch", "tokens_per_chunk", "checkpointing")
 job.run(make, options=dict.fromkeys(names, ""), beside=("policies", "snapshots", "state"))
 """,
-    "evaluate_cycle.py": """
+    "evaluate_cycle_hub.py": """
 def make(params, inputs, folder, **options):
     seen = digest(policy_of(inputs["policy"]))
     if inputs["policy"].parent.name == "cycles":
@@ -200,7 +201,7 @@ def test_why_and_prune_know_what_stands_beside_a_cycle(project):
 
 
 def test_shards_cover_a_cycle_and_cycle_0_is_shared():
-    plan = build(ROOT, config.load(ROOT, {"scale": "gpu"}))
+    plan = build(ROOT, reading.load(ROOT, {"scale": "gpu"}))
     runs = [run for run in plan.trainings if run.model == "llama-8b" and run.dataset == "math"]
     first = {
         path

@@ -9,11 +9,12 @@ from huggingface_hub import errors
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from asymre import config, job
+from asymre.config import reading
 from asymre.hub import source
 from asymre.hub.answers import counts_line, judge
 from asymre.hub.prompts import DATE, decode_completions, encode_prompts, load_tokenizer
-from asymre.policy import save_policy
+from asymre.record import job
+from asymre.tiny.policy import save_policy
 from scripts import fetch_policy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,8 +157,8 @@ def test_options_of_a_script_have_the_types_of_their_defaults():
 
 
 def message(scale: str, **overlay) -> str:
-    with pytest.raises(config.ConfigurationError) as error:
-        config.load(ROOT, {"scale": scale, "results": "mine", **overlay})
+    with pytest.raises(reading.ConfigurationError) as error:
+        reading.load(ROOT, {"scale": scale, "results": "mine", **overlay})
     return str(error.value)
 
 
@@ -182,7 +183,7 @@ def test_bad_configurations_of_engine_hub_are_refused(scale, overlay, words):
 
 
 def test_a_stand_in_cannot_run_on_real_data():
-    gpu = config.load(ROOT, {"scale": "gpu"})
+    gpu = reading.load(ROOT, {"scale": "gpu"})
     data = {"math-real": gpu.data["math"].model_dump()}
     run = {"model": "llama-8b", "dataset": "math-real", "objective": "grpo", "N": 250, "seeds": 0}
     figure = {
@@ -196,11 +197,11 @@ def test_a_stand_in_cannot_run_on_real_data():
 
 
 def test_a_local_folder_is_known_by_its_content(folder, tmp_path, monkeypatch):
-    from asymre.plan import build
+    from asymre.plan.plan import build
 
     monkeypatch.chdir(tmp_path)
     own = {"llama-8b": {"hub": None, "revision": None, "folder": "model"}}
-    c = config.load(ROOT, {"scale": "gpu", "results": "mine", "pretrained": own})
+    c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "pretrained": own})
     ids = {a.id for a in build(ROOT, c).artefacts.values() if a.slug == "llama-8b"}
     (folder / "config.json").write_text(json.dumps({"changed": 1}))
     assert ids.isdisjoint(a.id for a in build(ROOT, c).artefacts.values() if a.slug == "llama-8b")

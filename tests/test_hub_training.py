@@ -20,16 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from asymre.decoder import forward, initial_weights
+from asymre.cycle.rollouts import Rollouts
+from asymre.cycle.training import train_cycle
 from asymre.hub import launch, micro_batches, state
 from asymre.hub.launch import run_processes
 from asymre.hub.log_probs import Scorer
 from asymre.hub.model import load_model, require_float32
 from asymre.hub.state import load_state, save_state, write_policy
-from asymre.policy import load_policy, save_policy
-from asymre.rollouts import Rollouts
+from asymre.tiny.decoder import forward, initial_weights
 from asymre.tiny.engine import TinyEngine
-from asymre.training import train_cycle
+from asymre.tiny.policy import load_policy, save_policy
 from tests.conftest import tiny
 
 ROOT = Path(__file__).parent.parent

@@ -15,15 +15,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre import config, fingerprint, plan
-from asymre.artefact import canonical, identify
+from asymre.config import reading
+from asymre.plan import plan
+from asymre.record import fingerprint
+from asymre.record.artefact import canonical, identify
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=200)
 
 
 def plan_of(root=ROOT, **overlay):
-    return plan.build(root, config.load(root, {"results": "mine"} | overlay))
+    return plan.build(root, reading.load(root, {"results": "mine"} | overlay))
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +120,8 @@ def test_order_of_keys_and_comments_in_yaml_change_no_id(cpu, tree):
 
 def test_ids_are_the_same_in_another_process_and_folder(cpu, tree):
     program = (
-        "from pathlib import Path; from asymre import config, plan\n"
-        "print(*plan.build(Path('.'), config.load(Path('.'))).artefacts, sep='\\n')"
+        "from pathlib import Path; from asymre.config import reading; from asymre.plan import plan\n"
+        "print(*plan.build(Path('.'), reading.load(Path('.'))).artefacts, sep='\\n')"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(tree)}
     done = subprocess.run(
@@ -191,34 +193,34 @@ def test_a_changed_value_changes_what_uses_it(name, cpu):
 
 # File, and the artefacts in whose making its code is used.
 FILES = {
-    "asymre/job.py": is_nothing,
-    "asymre/plan.py": is_nothing,
-    "asymre/config.py": is_nothing,
-    "asymre/schema.py": is_nothing,
-    "asymre/captions.py": is_nothing,
+    "asymre/record/job.py": is_nothing,
+    "asymre/plan/plan.py": is_nothing,
+    "asymre/config/reading.py": is_nothing,
+    "asymre/config/schema.py": is_nothing,
+    "asymre/plan/captions.py": is_nothing,
     "scripts/publish.py": is_nothing,
-    "scripts/why.py": is_nothing,
+    "tools/why.py": is_nothing,
     "asymre/objectives/asymre.py": lambda a: (
         a.kind == "training"
         and a.params["objective"] in ("asymre", "asymre_tis", "asymre_kl", "positives_only")
     ),
-    "asymre/objectives/importance.py": lambda a: (
+    "asymre/objectives/_importance.py": lambda a: (
         a.kind == "training" and a.params["objective"] in ("asymre_tis", "topr")
     ),
-    "asymre/theorem_checks.py": kind("bandit"),
+    "asymre/bandit/theorem_checks.py": kind("bandit"),
     "asymre/figures/phase_diagram.py": figure("A"),
     "asymre/figures/diversity.py": figure("C"),
     "asymre/objectives/grpo.py": lambda a: a.kind == "training" and a.params["objective"] == "grpo",
-    "asymre/pretraining.py": kind("base_policy"),
-    "asymre/sampling.py": kind("base_policy", "rollouts", "training", "evaluation"),
-    "asymre/evaluation.py": kind("evaluation"),
-    "asymre/bandit_experiments.py": kind("bandit"),
-    "asymre/calibration.py": kind("calibration"),
+    "asymre/tiny/pretraining.py": kind("base_policy"),
+    "asymre/tiny/sampling.py": kind("base_policy", "rollouts", "training", "evaluation"),
+    "asymre/measures/evaluation.py": kind("evaluation"),
+    "asymre/bandit/experiments.py": kind("bandit"),
+    "asymre/measures/calibration.py": kind("calibration"),
     "asymre/figures/training.py": training_figure,
     "asymre/figures/bandit.py": figure(1, 2, 6, 7),
     "asymre/figures/style.py": kind("figure"),
     "scripts/plot_bandit.py": figure(1, 2, 6, 7),
-    "scripts/sample_rollouts.py": kind("rollouts"),
+    "scripts/sample_rollouts_tiny.py": kind("rollouts"),
 }
 
 
@@ -259,12 +261,12 @@ def test_a_changed_pin_changes_what_imports_it(package, is_root, cpu, tree):
 
 def sweeps_of(name, **changes):
     """An overlay in which the runs of a figure take other values."""
-    runs = config.load(ROOT).figures[name].model_dump()["runs"]
+    runs = reading.load(ROOT).figures[name].model_dump()["runs"]
     return {"figures": {name: {"runs": [run | changes for run in runs]}}}
 
 
 def test_one_more_delta_v_adds_its_own_runs(cpu):
-    values = config.load(ROOT).figures["figure_4"].runs[0].delta_v
+    values = reading.load(ROOT).figures["figure_4"].runs[0].delta_v
     gone, new = difference(cpu, plan_of(**sweeps_of("figure_4", delta_v=[*values, -0.05])))
     N = cpu.configuration.training.N[250]
     runs = {f"qwen-3b_math_asymre_-0.05_N{N}_seed{seed}" for seed in (0, 1, 2)}
@@ -273,7 +275,7 @@ def test_one_more_delta_v_adds_its_own_runs(cpu):
 
 
 def test_one_more_seed_adds_its_own_runs(cpu):
-    sweep = config.load(ROOT).figures["figure_4"].runs[0]
+    sweep = reading.load(ROOT).figures["figure_4"].runs[0]
     gone, new = difference(cpu, plan_of(**sweeps_of("figure_4", seeds=[*sweep.seeds, 77])))
     N = cpu.configuration.training.N[250]
     runs = {f"qwen-3b_math_asymre_{delta_v:g}_N{N}_seed77" for delta_v in sweep.delta_v}
@@ -331,7 +333,7 @@ def test_every_artefact_is_named_by_its_specification(cpu):
 
 
 def test_order_of_figures_models_and_tasks_changes_no_id():
-    c = config.load(ROOT, {"scale": "smoke"})
+    c = reading.load(ROOT, {"scale": "smoke"})
     sections = ("figures", "models", "datasets", "stand_ins", "tasks")
     turned = {name: dict(reversed(getattr(c, name).items())) for name in sections}
     first, second = (plan.build(ROOT, x) for x in (c, c.model_copy(update=turned)))
@@ -477,7 +479,7 @@ def test_code_follows_every_form_of_import(tmp_path):
             "asymre/__init__.py": "",
             "asymre/a.py": "def f():\n    from asymre.p.d import x\n",
             "asymre/b.py": "import numpy as np\nfrom torch.nn import functional\n",
-            "asymre/job.py": "import asymre.unused\n",
+            "asymre/record/job.py": "import asymre.unused\n",
             "asymre/p/__init__.py": "from asymre import e\n",
             "asymre/p/c.py": "",
             "asymre/p/d.py": "import asymre.a\n",

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from asymre import progress
+from asymre.record import progress
 
 
 @pytest.fixture

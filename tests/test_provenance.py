@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asymre import job, provenance
-from asymre.artefact import Artefact, identify
+from asymre.record import job, provenance
+from asymre.record.artefact import Artefact, identify
 
 RECORDED = ("pyarrow.parquet", "deep/down.json", ".hidden")
 

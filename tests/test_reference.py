@@ -5,8 +5,8 @@ import jsonschema
 import pytest
 import yaml
 
-from asymre import config, reference
-from asymre.schema import Configuration
+from asymre.config import reading, reference
+from asymre.config.schema import Configuration
 from scripts import write_reference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def configuration():
-    return config.load(ROOT)
+    return reading.load(ROOT)
 
 
 @pytest.fixture(scope="module")
 def gpu():
-    return config.load(ROOT, {"scale": "gpu"})
+    return reading.load(ROOT, {"scale": "gpu"})
 
 
 def test_files_are_those_of_the_code(configuration, gpu):
@@ -53,19 +53,19 @@ def test_every_description_stands_above_a_key(configuration, gpu):
 
 def test_reference_as_overlay_changes_nothing(configuration):
     content = yaml.safe_load(reference.reference_text(configuration)) | {"results": "mine"}
-    loaded = config.load(ROOT, content, "reference.yaml")
+    loaded = reading.load(ROOT, content, "reference.yaml")
     assert loaded.model_dump() == configuration.model_dump() | {"results": "mine"}
 
 
 @pytest.mark.parametrize("scale", ["cpu", "smoke", "rehearsal", "gpu"])
 def test_schema_takes_what_the_files_say(scale):
     validator = jsonschema.Draft202012Validator(json.loads(reference.schema_text()))
-    merged = config.read(ROOT / "config/paper.yaml")
-    for key, value in config.read(ROOT / f"config/scale/{scale}.yaml").items():
+    merged = reading.read(ROOT / "config/paper.yaml")
+    for key, value in reading.read(ROOT / f"config/scale/{scale}.yaml").items():
         merged[key] = merged.get(key, {}) | value if isinstance(value, dict) else value
     merged["scale"] = scale
     # The scales add controls to a figure of the paper; the schema wants figures whole.
-    merged["figures"] = config.load(ROOT, {"scale": scale}).model_dump(mode="json")["figures"]
+    merged["figures"] = reading.load(ROOT, {"scale": scale}).model_dump(mode="json")["figures"]
     validator.validate(json.loads(json.dumps(merged)))
     merged["training"]["setps"] = 3
     assert [e.message for e in validator.iter_errors(json.loads(json.dumps(merged)))] == [
@@ -86,20 +86,20 @@ def test_schema_takes_one_value_without_brackets():
 def test_written_whole_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "config").mkdir()
     (tmp_path / "config/schema.json").write_text("old")
-    monkeypatch.setattr(write_reference.config, "load", lambda *_: config_error())
-    with pytest.raises(config.ConfigurationError):
+    monkeypatch.setattr(write_reference.reading, "load", lambda *_: config_error())
+    with pytest.raises(reading.ConfigurationError):
         write_reference.write_reference(tmp_path)
     assert [path.name for path in (tmp_path / "config").iterdir()] == ["schema.json"]
     assert (tmp_path / "config/schema.json").read_text() == "old"
 
 
 def config_error():
-    raise config.ConfigurationError("broken")
+    raise reading.ConfigurationError("broken")
 
 
 def test_writes_both_files(tmp_path, configuration, monkeypatch):
     (tmp_path / "config").mkdir()
-    monkeypatch.setattr(write_reference.config, "load", lambda *_: configuration)
+    monkeypatch.setattr(write_reference.reading, "load", lambda *_: configuration)
     write_reference.write_reference(tmp_path)
     written = {path.name: path.read_text() for path in (tmp_path / "config").iterdir()}
     assert written == {

@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from asymre.decoder import forward
-from asymre.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
-from asymre.sampling import Completions, entropy, generated_mask, sample
+from asymre.cycle.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
 from asymre.streams import numpy_stream, torch_stream
 from asymre.tiny import rollouts as rollouts_module
+from asymre.tiny.decoder import forward
 from asymre.tiny.rollouts import sample_rollouts
-from asymre.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
+from asymre.tiny.sampling import Completions, entropy, generated_mask, sample
+from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
 
 DEFAULTS = {
     "group_size": 6,

@@ -12,10 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre import config, plan, stale
-from asymre.checks import published_files
-from asymre.hub_graph import BESIDE
-from asymre.plan import build
+from asymre.config import reading
+from asymre.plan import plan, stale
+from asymre.plan.hub_graph import BESIDE
+from asymre.plan.plan import build
+from asymre.record.published import published_files
 from scripts import prune, why
 from tests.test_workflow import copy_sources
 
@@ -23,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def plan_of(root=ROOT, **overlay):
-    return plan.build(root, config.load(root, {"scale": "smoke", "results": "mine"} | overlay))
+    return plan.build(root, reading.load(root, {"scale": "smoke", "results": "mine"} | overlay))
 
 
 @pytest.fixture(scope="module")
 def smoke():
-    return plan.build(ROOT, config.load(ROOT, {"scale": "smoke"}))
+    return plan.build(ROOT, reading.load(ROOT, {"scale": "smoke"}))
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_everything_exists(smoke, results):
 
 def test_the_kinds_are_those_of_the_plan(smoke):
     split = plan_of(training={"cycles_per_job": 1})
-    hub = build(ROOT, config.load(ROOT, {"scale": "rehearsal"}))
+    hub = build(ROOT, reading.load(ROOT, {"scale": "rehearsal"}))
     kinds = {a.kind for p in (split, hub) for a in p.artefacts.values()}
     assert kinds | set(BESIDE) == set(stale.KINDS)
 
@@ -141,7 +142,7 @@ def test_calibration_is_no_default_target(smoke, results):
 
 
 def figure_9(**changes):
-    run = config.load(ROOT).figures["figure_9"].model_dump()["runs"][0]
+    run = reading.load(ROOT).figures["figure_9"].model_dump()["runs"][0]
     return {"figures": {"figure_9": {"runs": [run | changes]}}, "leave_out": {"figure_9": {"seeds": [1, 2]}}}
 
 
@@ -214,7 +215,7 @@ def tree(tmp_path):
 
 
 def test_reasons_of_changed_code_and_packages(tree, results, smoke):
-    with (tree / "asymre/evaluation.py").open("a") as stream:
+    with (tree / "asymre/measures/evaluation.py").open("a") as stream:
         stream.write("\nADDED = 1\n")
     with (tree / "asymre/figures/bandit.py").open("a") as stream:
         stream.write("\nfrom asymre import theory\n")
@@ -223,9 +224,10 @@ def test_reasons_of_changed_code_and_packages(tree, results, smoke):
     scipy = re.search(r"(?m)^scipy==(.*)$", pins)[1]
     heads = groups_of(plan_of(tree), results)
     assert f"4 bandit: packages.scipy: {scipy} -> 0.1" in heads
-    assert f"{counts(smoke)['evaluation']} evaluation: code asymre/evaluation.py changed" in heads
+    assert f"{counts(smoke)['evaluation']} evaluation: code asymre/measures/evaluation.py changed" in heads
     assert any(
-        re.match(r"4 figure: .*code asymre/theory.py is new; input data changed$", head) for head in heads
+        re.match(r"4 figure: .*code asymre/bandit/theory.py is new; input data changed$", head)
+        for head in heads
     ), heads
     assert not any(re.match(r"\d+ (training|rollouts|base_policy|problems): ", head) for head in heads)
 
@@ -285,9 +287,9 @@ CLOSED = plan_of(training={"cycles_per_job": 1})
 def test_why_refuses_a_broken_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(Path("own.yaml"), yaml.safe_dump({"results": "mine", "bandit": {"armz": 3}}))
-    with pytest.raises(config.ConfigurationError, match="own.yaml: bandit.armz: unknown key"):
+    with pytest.raises(reading.ConfigurationError, match="own.yaml: bandit.armz: unknown key"):
         why.why(ROOT, "smoke", Path("own.yaml"))
-    with pytest.raises(config.ConfigurationError, match="none.yaml: cannot be read"):
+    with pytest.raises(reading.ConfigurationError, match="none.yaml: cannot be read"):
         why.why(ROOT, None, Path("none.yaml"))
 
 
@@ -503,7 +505,7 @@ def test_why_names_what_snakemake_plans(gone, repository, smoke):
         name.replace(" ", "_"): int(n)
         for name, n in re.findall(r"^ (\w[\w ]*?) {2,}(\d+) *$", planned.stdout + planned.stderr, re.M)
     }
-    told = run(repository, "scripts/why.py", "--scale", "smoke")
+    told = run(repository, "tools/why.py", "--scale", "smoke")
     assert told.returncode == 0, told.stderr
     ours = {}
     for n, kind in re.findall(r"^(\d+) (\w+): ", told.stdout, re.M):

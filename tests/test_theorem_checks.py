@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asymre import bandit, theorem_checks, theory
+from asymre.bandit import simulation, theorem_checks, theory
 
 SETTINGS = {"arms": 20, "learning_rate": 1.0, "steps": 100, "iterations": 5}
 
@@ -60,7 +60,7 @@ def test_a_wrong_closed_form_is_found(monkeypatch):
 
 
 def test_arms_that_enter_are_counted(monkeypatch):
-    mu, rewards = bandit.instances(0, 3, 6)
+    mu, rewards = simulation.instances(0, 3, 6)
     assert (theorem_checks._nested(mu, rewards)["value"] == 0).all()
     # Read from the largest V to the smallest, supports grow.
     monkeypatch.setattr(theorem_checks, "NESTED_GRID", theorem_checks.NESTED_GRID[::-1])
@@ -79,15 +79,15 @@ def test_a_wrong_threshold_is_found(monkeypatch):
 
 
 def test_finite_steps_are_those_of_figure_2(table):
-    mu, rewards = bandit.instances(0, 40, 20)
+    mu, rewards = simulation.instances(0, 40, 20)
     baseline = theory.value(mu, rewards) + theorem_checks.NEAR
-    policies = bandit.improve_expected(mu, rewards, baseline, learning_rate=1.0, steps=100, iterations=5)
+    policies = simulation.improve_expected(mu, rewards, baseline, learning_rate=1.0, steps=100, iterations=5)
     np.testing.assert_allclose(values(table, "finite_near"), theory.value(policies[-1], rewards))
     assert (values(table, "finite_lower") != values(table, "finite_near").to_numpy()).all()
 
 
 def test_the_offsets_are_those_of_figure_2():
-    mu, rewards = bandit.demo_instance(43, 100)
+    mu, rewards = simulation.demo_instance(43, 100)
     v_mu = theory.value(mu, rewards)
     assert v_mu + theorem_checks.NEAR == pytest.approx(0.525, abs=1e-4)
     assert v_mu + theorem_checks.LOWER == pytest.approx(0.4, abs=1e-4)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre import bandit, theory
+from asymre.bandit import simulation, theory
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=200)
 
@@ -81,10 +81,10 @@ def test_limit_below_v_mu_is_where_ascent_ends_whatever_the_start():
     separated = np.abs(points - level[:, None]).min(-1) > 1e-3
     assert separated.mean() > 0.8
     for logits in (np.log(mu), generator.normal(size=mu.shape)):
-        ascended = bandit.ascend_expected(
+        ascended = simulation.ascend_expected(
             logits, mu, rewards / b[:, None], baseline / b, learning_rate=1.0, steps=20_000
         )
-        error = np.abs(bandit.softmax(ascended) - limit).max(-1)
+        error = np.abs(simulation.softmax(ascended) - limit).max(-1)
         assert error[separated].max() < 1e-6
         # An arm on the border of the support converges no faster than 1 / time.
         assert error.max() < 1 / 20_000
@@ -94,17 +94,19 @@ def test_limit_at_v_mu_is_where_ascent_ends():
     mu, rewards, generator = random_instances(2, 50, 4)
     start = generator.dirichlet(np.ones(4), size=50)
     baseline = theory.value(mu, rewards)
-    ascended = bandit.ascend_expected(np.log(start), mu, rewards, baseline, learning_rate=10.0, steps=20_000)
+    ascended = simulation.ascend_expected(
+        np.log(start), mu, rewards, baseline, learning_rate=10.0, steps=20_000
+    )
     limit = theory.limit_policy(mu, rewards, baseline, start)
-    np.testing.assert_allclose(bandit.softmax(ascended), limit, atol=1e-6)
+    np.testing.assert_allclose(simulation.softmax(ascended), limit, atol=1e-6)
 
 
 def test_ties_at_v_mu_keep_the_ratios_of_the_start():
     mu, rewards, start = [0.25, 0.25, 0.5], [1, 1, 0], [0.1, 0.3, 0.6]
     limit = theory.limit_policy(mu, rewards, 0.5, start)
     np.testing.assert_allclose(limit, [0.25, 0.75, 0], atol=1e-12)
-    ascended = bandit.ascend_expected(np.log(start), mu, rewards, 0.5, learning_rate=1.0, steps=1000)
-    np.testing.assert_allclose(bandit.softmax(ascended), limit, atol=1e-9)
+    ascended = simulation.ascend_expected(np.log(start), mu, rewards, 0.5, learning_rate=1.0, steps=1000)
+    np.testing.assert_allclose(simulation.softmax(ascended), limit, atol=1e-9)
 
 
 def test_equal_rewards_at_v_mu_leave_the_start():
@@ -117,8 +119,10 @@ def test_limit_above_v_mu_is_where_ascent_with_small_steps_ends():
     start = generator.dirichlet(np.ones(6), size=100)
     baseline = theory.value(mu, rewards) + generator.uniform(0.05, 1, 100)
     limit = theory.limit_policy(mu, rewards, baseline, start)
-    ascended = bandit.ascend_expected(np.log(start), mu, rewards, baseline, learning_rate=0.05, steps=20_000)
-    np.testing.assert_array_equal(bandit.softmax(ascended).argmax(-1), limit.argmax(-1))
+    ascended = simulation.ascend_expected(
+        np.log(start), mu, rewards, baseline, learning_rate=0.05, steps=20_000
+    )
+    np.testing.assert_array_equal(simulation.softmax(ascended).argmax(-1), limit.argmax(-1))
     assert (limit.argmax(-1) != (mu * (rewards - baseline[:, None])).argmax(-1)).any()
     np.testing.assert_array_equal(np.sort(limit)[:, -1], np.ones(100))
 
@@ -254,7 +258,7 @@ def test_a_baseline_above_v_mu_can_lose_the_reward_that_one_below_gains():
 
 
 def test_reward_of_the_limit_is_not_monotone_in_the_baseline():
-    mu, rewards = bandit.demo_instance(43, 100)
+    mu, rewards = simulation.demo_instance(43, 100)
     baselines = np.array([0.0, 0.52, 0.54])
     limit = theory.value(theory.limit_policy(mu, rewards, baselines), rewards)
     assert limit[0] < limit[2] < limit[1]

@@ -6,16 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asymre.decoder import forward
-from asymre.policy import load_policy, save_policy
-from asymre.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
-from asymre.sampling import generated_mask
+from asymre.cycle.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
+from asymre.cycle.training import is_finite, train_cycle
 from asymre.tiny import engine as engine_module
 from asymre.tiny import rollouts as rollouts_module
+from asymre.tiny.decoder import forward
 from asymre.tiny.engine import TinyEngine, token_log_probs, train
+from asymre.tiny.policy import load_policy, save_policy
 from asymre.tiny.rollouts import sample_rollouts
-from asymre.tokenizer import END_ID, VOCABULARY_SIZE, decode
-from asymre.training import is_finite, train_cycle
+from asymre.tiny.sampling import generated_mask
+from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode
 
 GROUP, PROMPTS_PER_STEP = 4, 2
 BATCH = GROUP * PROMPTS_PER_STEP

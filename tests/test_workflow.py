@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from asymre.artefact import identify
-from asymre.checks import PUBLISHED, PUBLISHED_CLAIMS
+from asymre.record.artefact import identify
+from asymre.record.published import PUBLISHED, PUBLISHED_CLAIMS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ["Snakefile", "rules", "scripts", "asymre", "config", "envs", "profiles", "docs"]
@@ -113,8 +113,8 @@ def test_touching_every_source_file_plans_nothing(finished):
 
 
 def test_comments_docstrings_and_key_order_plan_nothing(clone):
-    edit(clone / "asymre/decoder.py", "def forward(", "# a comment\ndef forward(")
-    edit(clone / "asymre/training.py", '"""', '"""Another docstring. ')
+    edit(clone / "asymre/tiny/decoder.py", "def forward(", "# a comment\ndef forward(")
+    edit(clone / "asymre/cycle/training.py", '"""', '"""Another docstring. ')
     edit(clone / "scripts/plot_training.py", '"""', '"""Another docstring. ')
     edit(clone / "config/paper.yaml", "{correct: 1, wrong: -1}", "{wrong: -1, correct: 1}")
     assert planned(clone) == {}
@@ -201,7 +201,7 @@ def test_a_changed_evaluation_retrains_nothing(clone):
 
 def test_results_of_other_code_are_never_used(clone):
     runs = trainings(clone)
-    edit(clone / "asymre/decoder.py", "return functional.linear(hidden_BTC, head), new_cache",
+    edit(clone / "asymre/tiny/decoder.py", "return functional.linear(hidden_BTC, head), new_cache",
          "return 2 * functional.linear(hidden_BTC, head), new_cache")  # fmt: skip
     jobs = planned(clone)
     assert jobs["train_policy"] == jobs["evaluate_policy"] == len(runs)
@@ -239,11 +239,11 @@ def by_hand(clone: Path, script: str, *arguments) -> subprocess.CompletedProcess
 
 SCRIPTS = {
     "bandit": "simulate_bandit.py",
-    "problems": "generate_problems.py",
-    "base_policy": "train_base_policy.py",
-    "rollouts": "sample_rollouts.py",
-    "training": "train_policy.py",
-    "evaluation": "evaluate_policy.py",
+    "problems": "make_problems_task.py",
+    "base_policy": "make_base_policy_stand_in.py",
+    "rollouts": "sample_rollouts_tiny.py",
+    "training": "train_policy_tiny.py",
+    "evaluation": "evaluate_policy_tiny.py",
 }
 
 
@@ -354,20 +354,20 @@ def test_other_packages_than_the_pinned_are_refused(clone):
     spec = json.loads((old / "spec.json").read_text())
     spec["packages"]["torch"] = "1.0.0"
     (clone / "spec.json").write_text(json.dumps(spec))
-    done = by_hand(clone, "train_policy.py", clone / "spec.json", new.with_name(identify(spec)))
+    done = by_hand(clone, "train_policy_tiny.py", clone / "spec.json", new.with_name(identify(spec)))
     assert done.returncode != 0 and "Traceback" not in done.stdout
     assert "the pinned version is 1.0.0" in done.stdout and "make setup" in done.stdout
 
 
 def test_code_edited_since_the_plan_is_refused(clone):
     old, new = remade(clone, "training")
-    edit(clone / "asymre/sampling.py", "if top_p < 1:", "if top_p < 0.99:")
-    done = by_hand(clone, "train_policy.py", old / "spec.json", new)
+    edit(clone / "asymre/tiny/sampling.py", "if top_p < 1:", "if top_p < 0.99:")
+    done = by_hand(clone, "train_policy_tiny.py", old / "spec.json", new)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert "asymre/sampling.py changed" in done.stdout and not new.exists()
+    assert "asymre/tiny/sampling.py changed" in done.stdout and not new.exists()
 
 
 def test_a_specification_of_another_id_is_refused(clone):
     old, new = remade(clone, "training")
-    done = by_hand(clone, "train_policy.py", old / "spec.json", new.with_name("other-0123456789"))
+    done = by_hand(clone, "train_policy_tiny.py", old / "spec.json", new.with_name("other-0123456789"))
     assert done.returncode != 0 and old.name in done.stdout and "Traceback" not in done.stdout

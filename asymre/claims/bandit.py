@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from asymre.claims.verdict import Claim, Row
-from asymre.statistics import Estimate, share
+from asymre.measures.statistics import Estimate, share
 
 # The slowest of some thousand random instances are this close to their limit after theorem_checks' steps.
 LIMIT_TOLERANCE = 1e-4

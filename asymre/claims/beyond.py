@@ -9,20 +9,11 @@ import pandas as pd
 from asymre.claims import training
 from asymre.claims.runs import at, numbers, of
 from asymre.claims.verdict import Claim, Row
-from asymre.curves import read_evaluation
+from asymre.measures.curves import read_evaluation
 
 NEVER = np.inf
 # What an evaluation has beside pass@k.
 ALWAYS = ["distinct_correct", "entropy"]
-NAMES = {
-    "asymre_tis": "AsymRE with truncated importance weights",
-    "asymre_kl": "AsymRE with a KL penalty",
-    "topr": "TOPR",
-    "grpo": "GRPO",
-    "positives_only": "positives only",
-}
-# Those of them that have a delta_v, and could prevent the collapse at 0.
-REGULARISED = ("asymre_tis", "asymre_kl")
 LATE_K = 8
 
 ON_POLICY = Claim(
@@ -118,8 +109,9 @@ END_ENTROPY = _diversity(
 def beyond_rows(runs: pd.DataFrame, diversity: pd.DataFrame, params: dict) -> list[Row]:
     """Rows of A, B and C for every model and data set that their runs are of.
 
-    runs: `runs.summaries`; diversity: `diversity_summaries`. A and B read the same runs: those of AsymRE with
-    several N, and those of all objectives at the N that the other objectives have.
+    runs: `runs.summaries`; diversity: `diversity_summaries`; params: `objectives` says label and
+    takes_delta_v of each. A and B read the same runs: those of AsymRE with several N, and those of all
+    objectives at the N that the other objectives have.
     """
     rows = []
     for model, dataset, own in _subjects(runs):
@@ -170,21 +162,21 @@ def _phases(model, dataset, runs, params):
 
 def _objectives(model, dataset, runs, params):
     refreshed = runs["refreshed"].astype(bool)
-    others = runs[runs["objective"].isin(NAMES) & refreshed]
+    others = runs[(runs["objective"] != "asymre") & refreshed]
     rows = []
     for N, own in others.groupby("N"):
         subject = (True, model, dataset, N)
         asymre = of(runs[(runs["N"] == N) & refreshed], "asymre")
-        for objective, name in NAMES.items():
-            other = of(own, objective)
-            if other.empty:
-                continue
+        for objective in sorted(own["objective"].unique()):
+            other, described = of(own, objective), params["objectives"][objective]
+            name = described["label"]
             for delta_v in sorted(other["delta_v"].dropna().unique()) or [training.RECOMMENDED]:
                 compared = at(other, delta_v) if other["delta_v"].notna().any() else other
                 claim = _filled(BETTER, name=name, delta_v=f"{delta_v:.12g}")
                 first = at(asymre, delta_v)
                 rows.append(training.difference_row(claim, first, compared, "final_test", subject, params))
-            if objective in REGULARISED:
+            # An objective with a delta_v could prevent the collapse at 0.
+            if described["takes_delta_v"]:
                 claim = _filled(PREVENTS, name=name)
                 critical = (at(asymre, training.CRITICAL), at(other, training.CRITICAL))
                 rows.append(training.collapse_pairs(claim, *critical, subject, params))

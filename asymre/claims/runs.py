@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
-from asymre.curves import curve, final, read_evaluation, step_of_collapse
+from asymre.measures.curves import curve, final, read_evaluation, step_of_collapse
 
 KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")

@@ -7,7 +7,7 @@ import pandas as pd
 
 from asymre.claims.runs import at, by_seed, numbers, of, paired, seeds_text
 from asymre.claims.verdict import Claim, Row
-from asymre.statistics import Estimate, discordant, paired_difference, share, trend
+from asymre.measures.statistics import Estimate, discordant, paired_difference, share, trend
 
 # Stable: fewer than half of the runs collapse; collapsing: more than half. No stricter round margin can be
 # decided by the twelve runs (four delta_v, three seeds) of one figure once all tests are corrected for.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asymre.statistics import Estimate, holm
+from asymre.measures.statistics import Estimate, holm
 
 HOLDS = "holds"
 FAILS = "does not hold at this scale"

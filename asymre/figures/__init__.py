@@ -1,0 +1,1 @@
+"""One module a chart (see catalogue.py): the table that it shows, and its drawing."""

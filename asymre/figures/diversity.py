@@ -1,24 +1,38 @@
 """What a baseline costs in diversity (figure C): pass@k, right completions and entropy by delta_v."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from asymre.figures.style import new_figure, styled, sweep_colours
+from asymre.measures.curves import read_evaluation
 
 BASE_COLOUR = "0.6"
 
 
-def plot_diversity(data: pd.DataFrame, *, title: str, width: float, height: float) -> Figure:
-    """Three panels: pass@k against k, distinct right completions and entropy against delta_v.
+def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
+    """A row a run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
+    distinct_correct, entropy (NaN: the run diverged), model, dataset, delta_v, N, seed."""
+    tables = []
+    for run in params["runs"]:
+        evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
+        rows = evaluation[(evaluation["split"] == "test") & (evaluation["temperature"] == 1)]
+        described = {name: run[name] for name in ("model", "dataset", "delta_v", "N", "seed")}
+        columns = [name for name in rows if name.startswith("pass_at_")]
+        tables.append(rows[["step", *columns, "distinct_correct", "entropy"]].assign(**described))
+    return pd.concat(tables, ignore_index=True)
 
-    data: one row a run and step, 0 (the base policy) or the last: delta_v, seed, step, pass_at_1, pass_at_2,
-        ..., distinct_correct, entropy (NaN: the run diverged).
-    """
+
+def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
+    """Three panels: pass@k against k, distinct right completions and entropy against delta_v."""
     ks = sorted(int(name.removeprefix("pass_at_")) for name in data if name.startswith("pass_at_"))
     base, end = data[data["step"] == 0], data[data["step"] > 0]
     colours = sweep_colours(sorted(end["delta_v"].unique()))
     with styled():
-        fig = new_figure(width, height, title)
+        fig = new_figure(params)
         axes = fig.subplots(1, 3)
         columns = [f"pass_at_{k}" for k in ks]
         axes[0].plot(ks, base[columns].mean(), color=BASE_COLOUR, ls="--", label="base policy")
@@ -34,11 +48,22 @@ def plot_diversity(data: pd.DataFrame, *, title: str, width: float, height: floa
             (axes[1], "distinct_correct", "distinct right completions a problem"),
             (axes[2], "entropy", "entropy (nats a token)"),
         ):
-            over_seeds = end.groupby("delta_v")[column].agg(["mean", "min", "max"])
-            spread = [over_seeds["mean"] - over_seeds["min"], over_seeds["max"] - over_seeds["mean"]]
             axis.axhline(base[column].mean(), color=BASE_COLOUR, ls="--")
-            axis.errorbar(over_seeds.index, over_seeds["mean"], spread, color="0.3", lw=0.8, capsize=2)
-            axis.scatter(over_seeds.index, over_seeds["mean"], color=over_seeds.index.map(colours), zorder=3)
+            # 100 % of the values: from the least to the most.
+            sns.pointplot(
+                end,
+                x="delta_v",
+                y=column,
+                hue="delta_v",
+                palette=colours,
+                ax=axis,
+                errorbar=("pi", 100),
+                native_scale=True,
+                legend=False,
+                ls="",
+                ms=4,
+                err_kws={"lw": 1},
+            )
             axis.set_xlabel("$\\delta_v$")
             axis.set_ylabel(label)
             axis.set_ylim(bottom=0)

@@ -1,15 +1,22 @@
-"""What all figures share: rcParams, colours of a baseline sweep, captions, reproducible files."""
+"""What all figures share: theme, colours of a baseline sweep, captions, reproducible files."""
 
-import os
 import textwrap
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import matplotlib
+import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from asymre.files import write_text, write_whole
+
+# Over seaborn's theme and context. The font comes with matplotlib: others are not on every machine.
 STYLE = {
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
@@ -20,7 +27,7 @@ STYLE = {
     "ytick.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
+    "axes.edgecolor": "0.2",
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
@@ -38,15 +45,21 @@ LINE_HEIGHT = 1.25
 POINTS_PER_INCH = 72
 
 
-def styled():
-    """Context in which figures are to be made: `with styled(): ...`."""
-    return matplotlib.rc_context(STYLE)
+@contextmanager
+def styled() -> Iterator[None]:
+    """Context in which figures are to be made and saved; nothing of a user's matplotlibrc counts in it."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            sns.plotting_context("paper") | sns.axes_style("whitegrid") | {"xtick.bottom": True} | STYLE
+        )
+        yield
 
 
-def new_figure(width, height, title):
-    """Empty figure of `width` x `height` inches with constrained layout, and its title."""
-    fig = Figure(figsize=(width, height), layout="constrained")
-    fig.suptitle(title, parse_math=False)
+def new_figure(params: dict[str, Any]) -> Figure:
+    """Empty figure with constrained layout. params: width and height in inches, title."""
+    fig = Figure(figsize=(params["width"], params["height"]), layout="constrained")
+    fig.suptitle(params["title"], parse_math=False)
     return fig
 
 
@@ -60,7 +73,7 @@ def sweep_colours(values, critical=0.0):
         ranked = sorted({v for v in values if side * (v - critical) > 0}, key=lambda v: side * (v - critical))
         for rank, v in enumerate(ranked):
             depth = 0.4 + 0.6 * rank / max(len(ranked) - 1, 1)
-            colours[v] = to_hex(matplotlib.colormaps[name](depth))
+            colours[v] = to_hex(sns.color_palette(name, as_cmap=True)(depth))
     return {v: colours.get(v, CRITICAL_COLOUR) for v in values}
 
 
@@ -107,17 +120,10 @@ def save(fig, folder, stem):
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
         "png": {"Software": None},
     }
-    paths = []
-    for kind, stored in metadata.items():
-        path = Path(folder) / f"{stem}.{kind}"
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with styled():
-                fig.savefig(unfinished, format=kind, metadata=stored)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        paths.append(path)
+    paths = [folder / f"{stem}.{kind}" for kind in metadata]
+    with styled():
+        for path, (kind, stored) in zip(paths, metadata.items(), strict=True):
+            write_whole(path, partial(fig.savefig, format=kind, metadata=stored))
     return paths
 
 
@@ -125,5 +131,5 @@ def write(folder, fig, data, caption):
     """Everything of a figure: `fig` with its caption as PDF and PNG, the table that it shows, the caption."""
     add_caption(fig, caption)
     save(fig, folder, "figure")
-    data.to_csv(folder / "data.csv", index=False, float_format="%.6g")
-    (folder / "caption.txt").write_text(caption + "\n")
+    write_text(folder / "data.csv", data.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "caption.txt", caption + "\n")

@@ -1,0 +1,1 @@
+"""Engine hub: transformers and FSDP2 train, vLLM samples and evaluates."""

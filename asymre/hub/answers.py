@@ -1,17 +1,18 @@
 """What a completion's text is worth: verdicts (asymre.verifier.VERDICTS) and final answers."""
 
-from asymre.arithmetic import is_correct
-from asymre.boxed import last_boxed
-from asymre.verifier import Verifier
+from asymre.data.boxed import last_boxed
+from asymre.data.verifier import Verifier
+from asymre.tasks import load
 
 
 def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list[str]]:
-    """Verdict and final answer of each text. verifier: "arithmetic" (stand-ins) or "boxed" (real data)."""
+    """Verdict and final answer of each text. verifier: "boxed" (real data) or the name of a task."""
     if verifier == "boxed":
         with Verifier() as checks:
             return checks.verify(texts, golds), [last_boxed(text) or "" for text in texts]
-    verdicts = ["right" if is_correct(t, g) else "wrong" for t, g in zip(texts, golds, strict=True)]
-    return verdicts, [text.rstrip(".").rpartition(",")[2] for text in texts]
+    task = load(verifier)
+    verdicts = ["right" if task.is_correct(t, g) else "wrong" for t, g in zip(texts, golds, strict=True)]
+    return verdicts, [task.final_answer(text) for text in texts]
 
 
 def counts_line(verdicts: list[str]) -> str:

@@ -13,10 +13,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
 
+from asymre.cycle.rollouts import Rollouts
 from asymre.hub import micro_batches
 from asymre.hub.log_probs import Scorer
 from asymre.hub.model import require_float32
-from asymre.rollouts import Rollouts
 
 
 class HubEngine:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from asymre.evaluation import measure, samplings
 from asymre.hub import micro_batches
 from asymre.hub.answers import judge
 from asymre.hub.generation import Completion, Request, generate, in_child
 from asymre.hub.log_probs import Scorer
 from asymre.hub.model import load_model
 from asymre.hub.prompts import decode_completions, encode_prompts
+from asymre.measures.evaluation import measure, samplings
 from asymre.streams import integer
 
 

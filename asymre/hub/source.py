@@ -1,6 +1,5 @@
 """Where the weights of a pretrained model come from, and whether a folder holds them."""
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -11,33 +10,7 @@ from safetensors import safe_open
 
 from asymre.architecture import CONFIG_KEYS
 
-SPEC = "spec.json"  # of a policy that this workflow made: not part of the policy
-WHOLE, ENDS = 2**24, 2**20  # bytes
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
-# Bytes a parameter on disk: float32 weight and two moments of AdamW; a written policy.
-STATE_BYTES = 12
-POLICY_BYTES = {"bfloat16": 2, "float32": 4}
-
-
-def content_hash(folder: Path) -> str:
-    """What a local folder holds: names, sizes, and the content of its files, of large ones both ends.
-
-    Cheap enough for every plan. ValueError if it is no folder or holds no file.
-    """
-    paths = folder.glob("*") if folder.is_dir() else []
-    files = sorted(path for path in paths if path.is_file() and path.name != SPEC)
-    if not files:
-        raise ValueError(f"there is no folder with files at {str(folder)!r}")
-    digest = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name}/{size}/".encode())
-        with path.open("rb") as stream:
-            digest.update(stream.read(size if size <= WHOLE else ENDS))
-            if size > WHOLE:
-                stream.seek(size - ENDS)
-                digest.update(stream.read())
-    return digest.hexdigest()[:16]
 
 
 def parameter_count(folder: Path) -> int:

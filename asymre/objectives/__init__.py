@@ -1,4 +1,9 @@
-"""The objectives, one module each: the workflow hashes only the module that a run names."""
+"""The objectives, one module each: the workflow hashes only the module that a run names.
+
+A module here, if its name has no leading underscore, is an objective. It holds everything about it:
+OBJECTIVE, what people and the configuration have to know (`_entry.Objective`), `advantages` and
+`token_loss`. torch is imported where it is used: the plan reads every OBJECTIVE and computes nothing.
+"""
 
 from importlib import import_module
 from types import ModuleType

@@ -8,10 +8,17 @@ with V_mu(x) estimated by the mean reward of the prompt's G samples. There are n
 weights, although y was drawn from mu and not from pi. The critical value is delta_v = 0.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from asymre.objectives._entry import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OBJECTIVE = Objective(label="AsymRE", takes_delta_v=True)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:

@@ -11,13 +11,31 @@ The forward KL(mu || pi) would be nothing new: its gradient is -E_mu[grad log pi
 AsymRE at delta_v - beta.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
 
 from asymre.objectives import asymre
+from asymre.objectives._entry import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of AsymRE with a KL penalty to the behaviour policy."""
+
+    beta: Annotated[float, Ge(0), "weight of the reverse KL of each token"]
+
+
+OBJECTIVE = Objective(
+    label="AsymRE with a KL penalty", colour="#e08214", takes_delta_v=True, settings=Settings
+)
 
 advantages = asymre.advantages
 
@@ -35,6 +53,6 @@ def token_loss(
     Returns [B, T], to be minimised, before masking and normalisation.
     """
     log_ratio_BT = log_probs_BT - behaviour_log_probs_BT
-    divergence_BT = log_ratio_BT.exp() * log_ratio_BT - torch.expm1(log_ratio_BT)
+    divergence_BT = log_ratio_BT.exp() * log_ratio_BT - log_ratio_BT.expm1()
     reinforce_BT = asymre.token_loss(log_probs_BT, behaviour_log_probs_BT, advantages_B, settings)
     return reinforce_BT + settings["beta"] * divergence_BT

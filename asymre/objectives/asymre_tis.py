@@ -9,13 +9,31 @@ differentiated. Without truncation this is the on-policy gradient, in which the 
 variance alone.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from asymre.objectives import asymre
-from asymre.objectives.importance import truncated_weights
+from asymre.objectives._entry import Objective
+from asymre.objectives._importance import truncated_weights
+from asymre.settings import Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of AsymRE with truncated importance weights."""
+
+    truncation: Annotated[Positive, "largest weight pi/mu of a completion"]
+
+
+OBJECTIVE = Objective(
+    label="AsymRE with truncated weights", colour="#7b3fa0", takes_delta_v=True, settings=Settings
+)
 
 advantages = asymre.advantages
 

@@ -8,11 +8,28 @@ summed over tokens, with A the reward standardised within the prompt's G samples
 does not report its GRPO settings: no KL term and the constant 1e-4 (TRL's) are our choice.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt, Lt
+
+from asymre.objectives._entry import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """GRPO's own settings."""
+
+    clip: Annotated[float, Gt(0), Lt(1), "clip of the probability ratio, both sides"]
+
+
+OBJECTIVE = Objective(label="GRPO", colour="#2a9d3f", settings=Settings)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
@@ -23,6 +40,8 @@ def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
     """
     if rewards_PG.shape[1] == 1:
         raise ValueError("GRPO needs at least 2 samples a prompt: a group of 1 has no standard deviation")
+    import torch
+
     std_P1, mean_P1 = torch.std_mean(rewards_PG, dim=1, keepdim=True)
     return (rewards_PG - mean_P1) / (std_P1 + 1e-4)
 
@@ -42,6 +61,6 @@ def token_loss(
     """
     eps = settings["clip"]
     advantages_B1 = advantages_B[:, None]
-    ratio_BT = torch.exp(log_probs_BT - behaviour_log_probs_BT)
+    ratio_BT = (log_probs_BT - behaviour_log_probs_BT).exp()
     clipped_BT = ratio_BT.clamp(1 - eps, 1 + eps)
-    return -torch.minimum(ratio_BT * advantages_B1, clipped_BT * advantages_B1)
+    return -(ratio_BT * advantages_B1).minimum(clipped_BT * advantages_B1)

@@ -4,12 +4,18 @@ Gradient ascent on E_{y~mu}[ max(r, 0) log pi(y|x) ]. With rewards 0 and 1 this 
 baseline V = 0, which the AsymRE paper names as one extreme: learning from successes alone.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from asymre.objectives import asymre
+from asymre.objectives._entry import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OBJECTIVE = Objective(label="positives only", colour="#8c6d31")
 
 token_loss = asymre.token_loss
 

@@ -9,13 +9,18 @@ keep weight one however unlikely they become; wrong ones are tapered off by the 
 weight of the whole completion.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from asymre.objectives._entry import Objective
+from asymre.objectives._importance import truncated_weights
 
-from asymre.objectives.importance import truncated_weights
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OBJECTIVE = Objective(label="TOPR", colour="#c51b7d")
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
@@ -36,5 +41,5 @@ def token_loss(
     Returns [B, T], to be minimised, before masking and normalisation.
     """
     tapered_B = truncated_weights(log_probs_BT, behaviour_log_probs_BT, 1.0)
-    weights_B = torch.where(advantages_B < 0, tapered_B, torch.ones_like(tapered_B))
+    weights_B = tapered_B.where(advantages_B < 0, 1.0)
     return -(weights_B * advantages_B)[:, None] * log_probs_BT

@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asymre.architecture import Architecture
-from asymre.decoder import Weights, forward, repeat
-from asymre.rollouts import Rollouts, reused
-from asymre.sampling import entropy
+from asymre.cycle.rollouts import Rollouts, of_cycle
+from asymre.cycle.snapshots import is_finite
+from asymre.cycle.training import train_cycle
+from asymre.tiny.decoder import Weights, forward, repeat
 from asymre.tiny.rollouts import sample_rollouts
-from asymre.training import is_finite, train_cycle
+from asymre.tiny.sampling import entropy
 
 
 class TinyEngine:
@@ -115,16 +116,8 @@ def train(
     step, sampling = first_step, params["rollouts"]
     while step < until:
         steps = min(params["N"] - step % params["N"], until - step)
-        if not params["refreshed"]:
-            rollouts = reused(
-                first_rollouts,
-                sampling["group_size"],
-                seed=params["seed"],
-                epoch=step // params["N"],
-                groups=steps * sampling["prompts_per_step"],
-            )
-        elif step == first_step and first_rollouts:
-            rollouts = first_rollouts
+        if not params["refreshed"] or (step == first_step and first_rollouts):
+            rollouts = of_cycle(first_rollouts, params, first_step=step, steps=steps)
         else:
             rollouts = sample_rollouts(
                 engine.policy(),

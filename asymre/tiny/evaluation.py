@@ -9,18 +9,20 @@ import numpy as np
 import pyarrow as pa
 
 from asymre.architecture import Architecture
-from asymre.decoder import Weights
-from asymre.evaluation import measure, samplings
-from asymre.sampling import generated_mask, sample
+from asymre.measures.evaluation import measure, samplings
 from asymre.streams import torch_stream
+from asymre.tasks import END, Task, load
+from asymre.tiny.decoder import Weights
 from asymre.tiny.rollouts import problem_arrays, verify
-from asymre.tokenizer import decode
+from asymre.tiny.sampling import generated_mask, sample
+from asymre.tiny.tokenizer import decode
 
 
 def evaluate(
     weights: Weights,
     architecture: Architecture,
     problems: pa.Table,
+    task: type[Task],
     *,
     samples: int,
     temperature: float,
@@ -44,14 +46,14 @@ def evaluate(
     )
     mask_RT = generated_mask(completions.tokens_RT)
     texts = decode(completions.tokens_RT.numpy())
-    finals = np.array([text.rstrip(".").rpartition(",")[2] for text in texts])
+    finals = np.array([task.final_answer(text) for text in texts])
     return measure(
-        correct_PS=verify(completions.tokens_RT, answers_P.repeat(samples)).view(-1, samples).numpy(),
+        correct_PS=verify(task, completions.tokens_RT, answers_P.repeat(samples)).view(-1, samples).numpy(),
         answers_PS=finals.reshape(-1, samples),
         texts_PS=np.array(texts).reshape(-1, samples),
         entropy=completions.entropy_RT[mask_RT].mean().item(),
         length=mask_RT.sum(1).float().mean().item(),
-        truncated=float(np.mean([not text.endswith(".") for text in texts])),
+        truncated=float(np.mean([not text.endswith(END) for text in texts])),
     )
 
 
@@ -74,6 +76,7 @@ def evaluate_snapshot(
             weights,
             architecture,
             tables[split],
+            load(params["verifier"]),
             samples=samples,
             temperature=temperature,
             top_p=top_p,

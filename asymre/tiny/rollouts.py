@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from asymre.architecture import Architecture
-from asymre.arithmetic import is_correct
-from asymre.decoder import Weights
-from asymre.rollouts import Rollouts, problem_order
-from asymre.sampling import generated_mask, sample
+from asymre.cycle.rollouts import Rollouts, problem_order
 from asymre.streams import torch_stream
-from asymre.tokenizer import decode, encode
+from asymre.tasks import Task, load
+from asymre.tiny.decoder import Weights
+from asymre.tiny.sampling import generated_mask, sample
+from asymre.tiny.tokenizer import decode, encode
 
 
 def sample_rollouts(
@@ -31,7 +31,8 @@ def sample_rollouts(
 ) -> Rollouts:
     """Completions for the gradient steps `first_step` to `first_step + steps - 1` of a run.
 
-    params: prompts_per_step, group_size, max_new_tokens, temperature, top_p, rewards, prompts_per_batch.
+    params: prompts_per_step, group_size, max_new_tokens, temperature, top_p, rewards, verifier (the name of a
+    task), prompts_per_batch.
     """
     per_step, group = params["prompts_per_step"], params["group_size"]
     index = problem_order(
@@ -49,7 +50,7 @@ def sample_rollouts(
         generator=torch_stream("rollouts", seed, first_step),
         prompts_per_batch=params["prompts_per_batch"],
     )
-    correct = verify(completions.tokens_RT, answers[index].repeat(group))
+    correct = verify(load(params["verifier"]), completions.tokens_RT, answers[index].repeat(group))
     rewards = params["rewards"]
     row_problems = torch.from_numpy(index.repeat(group))
     return Rollouts(
@@ -69,7 +70,7 @@ def problem_arrays(problems: pa.Table) -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(encode(texts, len(texts[0]))), problems["answer"].to_numpy()
 
 
-def verify(tokens_RT: Tensor, answers_R: np.ndarray) -> Tensor:
+def verify(task: Task | type[Task], tokens_RT: Tensor, answers_R: np.ndarray) -> Tensor:
     """Whether the text of each completion ends in the right answer [R]."""
     texts = decode(tokens_RT.numpy())
-    return torch.tensor([is_correct(t, a) for t, a in zip(texts, answers_R.tolist(), strict=True)])
+    return torch.tensor([task.is_correct(t, a) for t, a in zip(texts, answers_R.tolist(), strict=True)])

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from scripts.compare_engines import compare_losses
 from tests.scale.conftest import ROOT
 from tests.test_workflow import copy_sources, planned, snakemake
+from tools.compare_engines import compare_losses
 
 pytestmark = pytest.mark.scale
 MATH = Path(os.environ.get("ASYMRE_MATH_DATA", ROOT / "../shared/data/math"))
@@ -75,7 +75,7 @@ def test_smollm2_on_math(project, vllm_python):
     shutil.copytree(MATH, downloads / "math")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     made = subprocess.run(
-        [vllm_python, ROOT / "scripts/fetch_smollm2.py", downloads / "smollm2"],
+        [vllm_python, ROOT / "tools/fetch_smollm2.py", downloads / "smollm2"],
         env=environment,
         capture_output=True,
         text=True,

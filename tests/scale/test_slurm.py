@@ -1,4 +1,4 @@
-"""Real Slurm on this machine (scripts/local_slurm.py): jobs that fail or are cancelled, a workflow that is
+"""Real Slurm on this machine (tools/local_slurm.py): jobs that fail or are cancelled, a workflow that is
 interrupted, a partition that does not exist. A small workflow shows most of it; a run of the smoke scale
 shows that the results stay the same.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from asymre import config, plan
+from asymre.config import reading
+from asymre.plan import plan
 from scripts import local_slurm
 from tests.test_workflow import ROOT, assert_same_files, copy_sources
 
@@ -145,7 +146,7 @@ def test_a_wrong_partition_is_said_before_any_job(small, slurm, defaults, messag
 def undisturbed(tmp_path_factory) -> tuple[Path, str]:
     """A copy of the repository in which one run of the smoke scale was trained by the local executor."""
     folder = copy_sources(tmp_path_factory.mktemp("undisturbed") / "asymre")
-    artefacts = plan.build(folder, config.load(folder, {"scale": "smoke"})).artefacts
+    artefacts = plan.build(folder, reading.load(folder, {"scale": "smoke"})).artefacts
     run = min(path for path in artefacts if path.startswith("training/"))
     snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=smoke", "--"]
     subprocess.run([*snakemake, f"results/smoke/{run}"], cwd=folder, check=True, capture_output=True)

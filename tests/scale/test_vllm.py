@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from asymre.architecture import Architecture
-from asymre.decoder import forward, initial_weights
-from asymre.policy import save_policy
-from asymre.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.tiny.decoder import forward, initial_weights
+from asymre.tiny.policy import save_policy
+from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE
 from tests.scale.conftest import ROOT
 
 pytestmark = pytest.mark.scale

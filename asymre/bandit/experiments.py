@@ -1,0 +1,147 @@
+"""The tables of the bandit experiments, a function each: limits against V (figures 1, 7), policy
+improvement (2), threshold (6), theorem checks (the claims).
+
+In every table instance 0 is the demonstration instance and 1, 2, ... are random ones; pi_0 = mu.
+`baselines` are values of V for the demonstration instance; a random instance uses the same offsets
+delta_v = V - V_mu from its own V_mu, since only they compare across instances.
+"""
+
+import numpy as np
+import pandas as pd
+
+from asymre.bandit import simulation, theorem_checks, theory
+
+# Offsets V - V_0 of the threshold figure, a grid without 0, where the limit jumps.
+THRESHOLD_OFFSETS = np.linspace(-0.3, 0.3, 60)
+THRESHOLD_ITERATIONS = (1, 5, 40)
+NO_SEED = -1
+
+theorems = theorem_checks.theorem_sweep
+
+
+def _all_instances(arms, reward_seed, instances):
+    """`mu`, `rewards` (1 + instances, arms), the demonstration first, and V_mu (1 + instances,)."""
+    demo_mu, demo_rewards = simulation.demo_instance(reward_seed, arms)
+    mu, rewards = simulation.instances(reward_seed, instances, arms)
+    mu, rewards = np.vstack([demo_mu, mu]), np.vstack([demo_rewards, rewards])
+    return mu, rewards, theory.value(mu, rewards)
+
+
+def _shifted(baselines, v_mu):
+    """V (baselines, instances) with the offsets of the first instance."""
+    return v_mu + (np.asarray(baselines, dtype=np.float64) - v_mu[0])[:, None]
+
+
+def _table(columns, shape):
+    """Tidy table with a row for each cell of `shape`; columns broadcast to it."""
+    return pd.DataFrame({name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()})
+
+
+def limit(
+    *,
+    arms,
+    reward_seed,
+    instances,
+    steps,
+    learning_rate,
+    baselines,
+    support_threshold,
+    sampled_batch,
+    sampled_seeds,
+):
+    """Policy against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
+
+    Columns: curve (simulated: expected gradient; sampled: batches of `sampled_batch` arms, one row
+    a seed of `sampled_seeds`; limit: closed form, above V_mu the flow from mu), instance, seed (-1:
+    none), baseline, delta_v, v_mu, best_reward, reward, support (arms with pi >
+    `support_threshold`), entropy (nats).
+    """
+    mu, rewards, v_mu = _all_instances(arms, reward_seed, instances)
+    baseline = _shifted(baselines, v_mu)
+    ascent = {"learning_rate": learning_rate, "steps": steps}
+    simulated = simulation.ascend_expected(np.log(mu), mu, rewards, baseline, **ascent)
+    sampled = simulation.ascend_sampled(
+        np.log(mu),
+        mu,
+        rewards,
+        baseline,
+        batch=sampled_batch,
+        seeds=sampled_seeds,
+        instance_ids=range(len(mu)),
+        **ascent,
+    )
+    curves = {
+        "simulated": (simulation.softmax(simulated)[:, :, None], [NO_SEED]),
+        "sampled": (simulation.softmax(sampled), sampled_seeds),
+        "limit": (theory.limit_policy(mu, rewards, baseline)[:, :, None], [NO_SEED]),
+    }
+    tables = []
+    for curve, (policy, seeds) in curves.items():
+        columns = {
+            "curve": curve,
+            "instance": np.arange(len(mu))[:, None],
+            "seed": np.asarray(seeds),
+            "baseline": baseline[:, :, None],
+            "delta_v": (baseline - v_mu)[:, :, None],
+            "v_mu": v_mu[:, None],
+            "best_reward": rewards.max(-1)[:, None],
+            "reward": theory.value(policy, rewards[:, None]),
+            "support": simulation.support(policy, support_threshold),
+            "entropy": simulation.entropy(policy),
+        }
+        tables.append(_table(columns, policy.shape[:-1]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def improvement(*, arms, reward_seed, instances, baselines, iterations, steps, learning_rate):
+    """Reward of the policy when mu <- pi every `steps` expected steps, V fixed (Figure 2).
+
+    Columns: instance, baseline, delta_v (V minus the V_mu of the start), v_mu, v_0, best_reward,
+    iteration (0 is mu), reward.
+    """
+    mu, rewards, v_mu = _all_instances(arms, reward_seed, instances)
+    baseline = _shifted(baselines, v_mu)
+    policies = simulation.improve_expected(
+        mu, rewards, baseline, learning_rate=learning_rate, steps=steps, iterations=iterations
+    )
+    columns = {
+        "instance": np.arange(len(mu)),
+        "baseline": baseline,
+        "delta_v": baseline - v_mu,
+        "v_mu": v_mu,
+        "v_0": theory.improvement_threshold(mu, rewards),
+        "best_reward": rewards.max(-1),
+        "iteration": np.arange(iterations + 1)[:, None, None],
+        "reward": theory.value(policies, rewards),
+    }
+    return _table(columns, policies.shape[:-1])
+
+
+def threshold(*, arms, reward_seed, instances):
+    """Reward of the iterated limit of Theorem 4.3 on both sides of V_0 (Figure 6).
+
+    Columns: instance, v_mu, v_0, best_reward, from_threshold (V - V_0), baseline, delta_v,
+    iteration (1, 5, 40 and inf, the limit of the iteration), reward. Only V < V_mu occurs, where
+    the theorem holds: an instance with V_0 = V_mu has no row above V_0.
+    """
+    mu, rewards, v_mu = _all_instances(arms, reward_seed, instances)
+    v_0 = theory.improvement_threshold(mu, rewards)
+    baseline = v_0 + THRESHOLD_OFFSETS[:, None]
+    offset_index, instance = np.nonzero(baseline < v_mu - 1e-9)
+    baseline = baseline[offset_index, instance]
+    mu, rewards, v_mu, v_0 = (x[instance] for x in (mu, rewards, v_mu, v_0))
+    _, by_iteration = theory.improvement_iterates(mu, rewards, baseline, max(THRESHOLD_ITERATIONS))
+    end = theory.improvement_limit(mu, rewards, baseline)
+    reward = np.stack([*by_iteration[list(THRESHOLD_ITERATIONS)], end])
+    columns = {
+        "instance": instance,
+        "v_mu": v_mu,
+        "v_0": v_0,
+        "best_reward": rewards.max(-1),
+        "from_threshold": THRESHOLD_OFFSETS[offset_index],
+        "baseline": baseline,
+        "delta_v": baseline - v_mu,
+        "iteration": np.array([*THRESHOLD_ITERATIONS, np.inf])[:, None],
+        "reward": reward,
+    }
+    return _table(columns, reward.shape)

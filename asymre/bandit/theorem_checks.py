@@ -1,0 +1,172 @@
+"""Theorems 4.2 and 4.3 on many random instances: what the closed forms say against what gradient steps do.
+
+Instances of a few arms have random mu, rewards and pi_0, so that some 10,000 steps reach the limit; those of
+figure 2's kind (simulation.instances) have many arms. Random numbers come from [seed, purpose].
+"""
+
+import numpy as np
+import pandas as pd
+
+from asymre.bandit import simulation, theory
+
+INSTANCES_STREAM = 2
+FEW_ARMS = 5
+# V - V_mu. Nearer to 0 than these, the number of steps and not the theorem decides.
+BELOW = (-1.0, -0.3, -0.1, -0.02)
+ABOVE = (0.02, 0.1, 0.3, 1.0)
+# Learning rate, in units of one over the speed of the logits, and steps, one stage after the other. Above
+# V_mu the flow ends in one of several limits: the first steps are short, or they leave its basin. At V_mu
+# the logits grow in straight lines, and any step is exact.
+STAGES = {
+    "below": ((2.0, 20_000),),
+    "at": ((1e3, 2_000),),
+    "tied": ((1e3, 2_000),),
+    "above": ((0.002, 5_000), (0.1, 5_000)),
+}
+# A policy within this of a single arm is one.
+SINGLE = 1e-3
+NESTED_GRID = np.linspace(-1.0, -0.001, 40)
+# Where in the improvement problem V lies: so much under V_0, and this share of the way from V_0 to V_mu.
+UNDER = (-0.5, -0.1, -0.01)
+OVER = (0.05, 0.5, 0.95)
+# Rewards of these instances are at least 0.5 / FEW_ARMS apart, so that this many iterations decide.
+ITERATIONS = 400
+# Rewards that differ by less are the same: the last iterations change nothing but rounding.
+SAME_REWARD = 1e-6
+ROUNDING = 1e-12
+# Figure 2: V = .525 is near the demonstration's V_mu of .5404, V = .4 is not. As offsets from V_mu.
+NEAR, LOWER = -0.0154, -0.1404
+
+
+def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterations):
+    """Every check on every instance, one row a check, instance and V.
+
+    Columns: check; instance; arms; delta_v (V - V_mu of the instance); value, which is
+    deviation (regimes below, at, tied, above): largest |pi - pi*| over arms after the STAGES from pi_0;
+    nested (V of a grid below V_mu): number of arms in the support at V and not at the next lower V;
+    single: number of arms above SINGLE after the same steps with V > V_mu;
+    rises: smallest growth of the reward in one iteration of Theorem 4.3 (NaN: none was left to gain);
+    optimal_under, optimal_over: 1 if the iterated reward is the best one within SAME_REWARD, else 0;
+    finite_near, finite_lower: last reward of figure 2's iterations (`iterations` of `steps`
+    steps with `learning_rate`, `arms` arms) at V_mu + NEAR and V_mu + LOWER.
+    """
+    rng = np.random.default_rng([reward_seed, INSTANCES_STREAM])
+    few = _few_arms(rng, instances)
+    tables = [
+        *_limits(*few),
+        _nested(*few[:2]),
+        _nested(*simulation.instances(reward_seed, instances, arms)),
+        *_improvement(rng, instances),
+        *_finite_steps(reward_seed, instances, arms, learning_rate, steps, iterations),
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _few_arms(rng, instances):
+    """mu, rewards, pi_0 (instances, FEW_ARMS), all random."""
+    shape = (instances, FEW_ARMS)
+    mu, pi_0 = (simulation.softmax(rng.normal(size=shape)) for _ in range(2))
+    return mu, rng.random(shape), pi_0
+
+
+def _rows(check, values, *, arms, delta_v, regime=""):
+    """A tidy table from `values`, (..., instances); delta_v (...) broadcasts from the left."""
+    columns = {
+        "check": check,
+        "regime": regime,
+        "instance": np.arange(values.shape[-1]),
+        "arms": arms,
+        "delta_v": delta_v,
+        "value": values.astype(float),
+    }
+    return pd.DataFrame({k: np.broadcast_to(column, values.shape).ravel() for k, column in columns.items()})
+
+
+def _ascent(mu, rewards, baseline, pi_0, speed, stages):
+    """pi after the stages of steps from pi_0; `speed` (...) differs from one problem to the next."""
+    logits = np.log(pi_0)
+    for learning_rate, steps in stages:
+        # Rewards and V over the speed at one learning rate are steps of learning_rate / speed.
+        logits = simulation.ascend_expected(
+            logits,
+            mu,
+            rewards / speed[..., None],
+            baseline / speed,
+            learning_rate=learning_rate,
+            steps=steps,
+        )
+    return simulation.softmax(logits)
+
+
+def _limits(mu, rewards, pi_0):
+    """Theorem 4.2: steps against the closed form in all regimes, and single arms above V_mu."""
+    # A tie at V_mu: two arms that share the largest mu and the largest reward.
+    tied_mu, tied_rewards = mu.copy(), rewards.copy()
+    tied_mu[:, :2] = mu.max(-1, keepdims=True)
+    tied_mu /= tied_mu.sum(-1, keepdims=True)
+    tied_rewards[:, :2] = 1.0
+    for regime, instances, offsets in (
+        ("below", (mu, rewards), BELOW),
+        ("at", (mu, rewards), (0.0,)),
+        ("tied", (tied_mu, tied_rewards), (0.0,)),
+        ("above", (mu, rewards), ABOVE),
+    ):
+        offset = np.array(offsets)[:, None]
+        mu_, rewards_, start = (np.broadcast_to(x, (len(offsets), *mu.shape)) for x in (*instances, pi_0))
+        baseline = theory.value(mu_, rewards_) + offset
+        # lr b < 4 is what steps below V_mu need; elsewhere nothing moves faster than this.
+        fastest = np.ptp(mu_ * (rewards_ - baseline[..., None]), axis=-1) + np.maximum(offset, 0)
+        speed = np.broadcast_to(-offset, baseline.shape) if regime == "below" else fastest
+        policy = _ascent(mu_, rewards_, baseline, start, speed, STAGES[regime])
+        deviation = np.abs(policy - theory.limit_policy(mu_, rewards_, baseline, start)).max(-1)
+        described = {"regime": regime, "arms": FEW_ARMS, "delta_v": offset}
+        yield _rows("deviation", deviation, **described)
+        if regime == "above":
+            yield _rows("single", (policy > SINGLE).sum(-1), **described)
+
+
+def _nested(mu, rewards):
+    """Theorem 4.2: the supports of the closed form over a grid of V below V_mu."""
+    baseline = theory.value(mu, rewards) + NESTED_GRID[:, None]
+    limit = theory.limit_policy(*np.broadcast_arrays(mu[None], rewards[None]), baseline)
+    # Arms that enter with V must be more than rounding.
+    entered = ((limit[1:] > ROUNDING) & (limit[:-1] <= 0)).sum(-1)
+    return _rows("nested", entered, arms=mu.shape[-1], delta_v=NESTED_GRID[1:, None])
+
+
+def _improvement(rng, instances):
+    """Theorem 4.3: the reward rises, and its limit is the best one if V < V_0 and only then."""
+    mu = simulation.softmax(rng.normal(size=(instances, FEW_ARMS)))
+    order = rng.permuted(np.tile(np.arange(FEW_ARMS), (instances, 1)), axis=-1)
+    rewards = (order + rng.random(order.shape) / 2) / FEW_ARMS
+    v_mu, v_0 = theory.value(mu, rewards), theory.improvement_threshold(mu, rewards)
+    under = np.minimum(v_0 + np.array(UNDER)[:, None], v_mu - 0.01)
+    over = v_0 + np.array(OVER)[:, None] * (v_mu - v_0)
+    exists = v_0 < v_mu - SAME_REWARD
+    best = rewards.max(-1)
+    for check, baseline, kept in (
+        ("optimal_under", under, np.ones(instances, dtype=bool)),
+        ("optimal_over", over, exists),
+    ):
+        baseline, delta_v = baseline[:, kept], (baseline - v_mu)[:, kept]
+        _, by_iteration = theory.improvement_iterates(mu[kept], rewards[kept], baseline, ITERATIONS)
+        optimal = by_iteration[-1] > best[kept] - SAME_REWARD
+        yield _rows(check, optimal, arms=FEW_ARMS, delta_v=delta_v)
+        growth = np.diff(by_iteration, axis=0)
+        # Once the limit is reached there is nothing left to gain.
+        growing = by_iteration[-1] - by_iteration[:-1] > SAME_REWARD
+        smallest = np.where(growing, growth, np.inf).min(0)
+        yield _rows("rises", np.where(growing.any(0), smallest, np.nan), arms=FEW_ARMS, delta_v=delta_v)
+
+
+def _finite_steps(reward_seed, instances, arms, learning_rate, steps, iterations):
+    """Figure 2's iterations with V near V_mu and lower."""
+    mu, rewards = simulation.instances(reward_seed, instances, arms)
+    offsets = np.array([NEAR, LOWER])
+    baseline = theory.value(mu, rewards) + offsets[:, None]
+    policies = simulation.improve_expected(
+        mu, rewards, baseline, learning_rate=learning_rate, steps=steps, iterations=iterations
+    )
+    last = theory.value(policies[-1], rewards)
+    for check, values, offset in zip(("finite_near", "finite_lower"), last, offsets, strict=True):
+        yield _rows(check, values, arms=arms, delta_v=offset)

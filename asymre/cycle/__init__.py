@@ -1,0 +1,1 @@
+"""The off-policy cycle that both engines share: rollouts, the training loop, snapshots, divergence."""

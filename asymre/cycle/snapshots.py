@@ -1,0 +1,67 @@
+"""The policies along a run: which steps leave one, where it lies, and what lies there after a divergence.
+
+A run that diverges is a result: after the step whose loss or gradient is not finite it has no policy. In the
+folder of a policy, a snapshot or a state that would follow stands a file that says so, alone.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+_DIVERGED = "diverged.txt"
+SNAPSHOTS = "snapshots"  # the folder of a run's, or a cycle's
+_PREFIX = "step_"
+
+
+def is_snapshot(step: int, params: dict[str, Any]) -> bool:
+    """Whether the policy is kept after this step. params: snapshot_every, extra_snapshots."""
+    return step % params["snapshot_every"] == 0 or step in params["extra_snapshots"]
+
+
+def snapshot_folder(snapshots: Path, step: int) -> Path:
+    """Where the snapshot of a step lies among others."""
+    return snapshots / f"{_PREFIX}{step:06d}"
+
+
+def snapshots_in(snapshots: Path) -> dict[int, Path]:
+    """The snapshots in such a folder, by step."""
+    return {int(path.name.removeprefix(_PREFIX)): path for path in sorted(snapshots.glob(f"{_PREFIX}*"))}
+
+
+def is_finite(row: dict[str, float]) -> bool:
+    """Whether the run goes on after the step with these metrics; it diverged otherwise."""
+    return math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])
+
+
+def divergence_of(row: dict[str, float]) -> str:
+    """What to say of the step, with these metrics, at which a run diverged."""
+    return f"step {row['step']}: loss {row['loss']:g}, gradient norm {row['gradient_norm']:g}"
+
+
+def divergence_in(folder: Path) -> str | None:
+    """Why there is no policy in this folder; None if there should be one."""
+    return (folder / _DIVERGED).read_text().strip() if (folder / _DIVERGED).is_file() else None
+
+
+def mark_diverged(
+    folder: Path,
+    reason: str,
+    params: dict[str, Any],
+    metrics: list[dict],
+    *,
+    before: int,
+    also: tuple[str, ...],
+) -> None:
+    """Leave the reason in the place of each snapshot that would follow, and of the folders `also`.
+
+    metrics: of the steps that this job made, the last one the one that diverged; none if the run had diverged
+    before. before: the first step that is not this job's to mark.
+    """
+    first = metrics[-1]["step"] if metrics else params["first_step"] + 1
+    steps = [step for step in range(first, before) if is_snapshot(step, params)]
+    for place in [
+        *(snapshot_folder(folder / SNAPSHOTS, s) for s in steps),
+        *(folder / name for name in also),
+    ]:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / _DIVERGED).write_text(reason + "\n")

@@ -1,0 +1,1 @@
+"""The data sets themselves as tables, and what counts as the right answer of their problems."""

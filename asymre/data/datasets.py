@@ -1,0 +1,134 @@
+"""Real problem sets, from the Hugging Face hub or a local folder, as one table with text answers.
+
+A *source* is a mapping with `files` (Parquet or JSON lines), `revision`, and either `hub`, the id of a data
+set, whose revision is a commit, or `folder`, a path, whose revision is `asymre.record.content.files_hash`.
+"""
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asymre.data.boxed import last_boxed
+from asymre.record.content import files_hash
+
+# prompt: the problem alone, without instructions. answer: the content of the box. source: for people.
+SCHEMA = pa.schema(
+    [("problem_id", pa.int64()), ("prompt", pa.string()), ("answer", pa.string()), ("source", pa.string())]
+)
+
+
+def source_files(source: dict) -> list[Path]:
+    """The files of a source on this machine, downloaded if need be; ValueError if one cannot be had."""
+    if "hub" in source:
+        return [_hub_file(source["hub"], source["revision"], name) for name in source["files"]]
+    found = files_hash(Path(source["folder"]), source["files"])
+    if found != source["revision"]:
+        raise ValueError(f"{source['folder']}: its files changed since this job was planned; run again")
+    return [Path(source["folder"]) / name for name in source["files"]]
+
+
+def _hub_file(repo: str, revision: str, name: str) -> Path:
+    from huggingface_hub import errors, hf_hub_download
+
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise ValueError(
+            f"data set {repo}: revision is {revision!r}; write the 40 digits of the commit that you want, "
+            "from its page on the hub, as its revision (data.* in config/scale/gpu.yaml)"
+        )
+    page = f"https://huggingface.co/datasets/{repo}"
+    try:
+        return Path(hf_hub_download(repo, name, repo_type="dataset", revision=revision))
+    except errors.GatedRepoError:
+        raise ValueError(
+            f"data set {repo} is gated: accept its conditions at {page}, then log in with hf auth login"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise ValueError(
+            f"data set {repo}: not found at {page}; check the id, or log in with hf auth login if private"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ValueError(f"data set {repo}: no revision {revision}; see {page}/commits/main") from None
+    except errors.RemoteEntryNotFoundError:
+        raise ValueError(
+            f"data set {repo}: no file {name} in revision {revision}; see {page}/tree/main"
+        ) from None
+    except OSError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"data set {repo}: {name} cannot be downloaded ({reason}): check the connection, or fetch it "
+            f"elsewhere (hf download {repo} --repo-type dataset --revision {revision}) and give a folder"
+        ) from None
+
+
+def read_file(path: Path) -> pa.Table:
+    """All columns of a Parquet file, or of one with a JSON object a line; ValueError if it is neither."""
+    if path.suffix == ".parquet":
+        try:
+            return pq.read_table(path)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ValueError(f"{path}: not a Parquet file ({error}); get it again") from None
+    rows = []
+    with open(path, encoding="utf-8") as file:
+        try:
+            for line in file:
+                rows.append({**json.loads(line)})
+        except (ValueError, TypeError):
+            raise ValueError(f"{path}: line {len(rows) + 1} is no JSON object") from None
+    try:
+        return pa.Table.from_pylist(rows)
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: the values of a column differ in type ({error})") from None
+
+
+def column(table: pa.Table, name: str, path: Path) -> list:
+    """The values of a column; ValueError with the nearest name if there is none."""
+    if name in table.column_names:
+        return table[name].to_pylist()
+    near = difflib.get_close_matches(name, table.column_names, n=1, cutoff=0.0)
+    nearest = f"; the nearest is {near[0]!r}" if near else ""
+    raise ValueError(f"{path}: no column {name!r}{nearest} (it has: {', '.join(table.column_names)})")
+
+
+def read_math(paths: list[Path]) -> pa.Table:
+    r"""Problems with the columns of MATH: problem, and answer or else solution, whose last box is the answer.
+
+    Columns prompt, answer and source (unique_id, or file and row). ValueError if an answer is missing.
+    """
+    tables = []
+    for path in paths:
+        table = read_file(path)
+        prompts = column(table, "problem", path)
+        if "answer" in table.column_names:
+            answers = column(table, "answer", path)
+        else:
+            answers = [last_boxed(solution or "") for solution in column(table, "solution", path)]
+        missing = [row for row, answer in enumerate(answers) if not (answer and str(answer).strip())]
+        if missing:
+            raise ValueError(
+                f"{path}: {len(missing)} of {len(answers)} rows have no final answer, the first is row "
+                f"{missing[0] + 1}: each needs an answer, or a solution with a closed \\boxed{{}}"
+            )
+        if "unique_id" in table.column_names:
+            sources = column(table, "unique_id", path)
+        else:
+            sources = [f"{path.name}:{row}" for row in range(1, len(prompts) + 1)]
+        answers = [str(answer).strip() for answer in answers]
+        tables.append(pa.table({"prompt": prompts, "answer": answers, "source": sources}))
+    return pa.concat_tables(tables)
+
+
+def choose(table: pa.Table, count: int, rng: np.random.Generator, what: str) -> pa.Table:
+    """`count` rows drawn without replacement, in random order, as `SCHEMA`: the first ones are a sample too.
+
+    ValueError, with `what` these problems are, if there are fewer.
+    """
+    if count > table.num_rows:
+        raise ValueError(f"{count} {what} problems are asked for, there are {table.num_rows}: ask for fewer")
+    rows = rng.permutation(table.num_rows)[:count]
+    numbered = table.take(pa.array(rows)).add_column(0, "problem_id", pa.array(range(count), pa.int64()))
+    return numbered.select(SCHEMA.names).cast(SCHEMA)

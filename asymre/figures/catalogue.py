@@ -1,0 +1,80 @@
+"""The charts that a figure can be: one entry each, beside the module of the same name.
+
+A chart's module has `table(params, read)`, the table that it shows and that is published as csv, and
+`draw(data, params)`, the drawing of that table. The workflow hashes only the module that a figure names.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# What training runs can differ in, by its name in a sweep: what a chart takes one value of must not differ.
+VARYING = ("model", "dataset", "objective", "delta_v", "N")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What a chart takes, and what its caption says of it.
+
+    of: runs: training runs; experiment: the table of a bandit experiment; calibration: that of the
+    calibration. over: what its runs may differ in beside the seed, of VARYING; it shows one value of the
+    rest, for it would average over them. panels: axes with a measure each, drawn against the gradient step;
+    else one value a run. evaluation: of a run, what it reads: evaluation or diversity. caption: sentences,
+    with names of the configuration's `evaluation` and of `bandit.<experiment>` in braces.
+    """
+
+    of: Literal["runs", "experiment", "calibration"]
+    caption: str = ""
+    over: tuple[str, ...] = ()
+    panels: bool = False
+    evaluation: Literal["evaluation", "diversity"] = "evaluation"
+    experiment: str = ""
+
+
+CHARTS = {
+    "curves": Chart(of="runs", over=VARYING, panels=True),
+    "phase_diagram": Chart(
+        of="runs",
+        over=("delta_v", "N"),
+        caption="Left: share of runs that collapse ({collapse}). Right: test accuracy, mean over seeds and "
+        "the last three evaluation points. Test accuracy: {test_problems} problems at temperature "
+        "{temperature:g}, top-p {top_p:g}.",
+    ),
+    "diversity": Chart(
+        of="runs",
+        over=("delta_v",),
+        evaluation="diversity",
+        caption="At the end of training, {test_problems} test problems x {diversity_samples} samples at "
+        "temperature 1. pass@k: chance that one of k samples is right. Distinct right completions among the "
+        "samples of a problem. Entropy in nats a token. Grey: the base policy. Lines and points: mean over "
+        "seeds, bars: minimum to maximum.",
+    ),
+    "bandit_limit": Chart(
+        of="experiment",
+        experiment="limit",
+        caption="Expected gradient, {steps} steps; sampled: batches of {sampled_batch}, {sampled_seeds} "
+        "seeds; closed form: Theorem 4.2. {baselines} values of V from {baselines_least:g} to "
+        "{baselines_most:g}. Support of a simulated policy: arms with probability above "
+        "{support_threshold:g}. Right: median, 25 to 75 % and 5 to 95 % of {instances} random instances, V "
+        "shifted to the same distance from V_mu.",
+    ),
+    "bandit_entropy": Chart(
+        of="experiment",
+        experiment="limit",
+        caption="Entropy in nats after {steps} steps of the expected gradient; sampled: batches of "
+        "{sampled_batch}, {sampled_seeds} seeds; closed form: Theorem 4.2. Right: median, 25 to 75 % and 5 "
+        "to 95 % of {instances} random instances.",
+    ),
+    "bandit_improvement": Chart(
+        of="experiment",
+        experiment="improvement",
+        caption="{iterations} improvement iterations of {steps} steps of the expected gradient; red: V close "
+        "to V_mu. Right: median of {instances} random instances, V shifted to the same distance from V_mu.",
+    ),
+    "bandit_threshold": Chart(
+        of="experiment",
+        experiment="threshold",
+        caption="{instances} random instances and the demo; Theorem 4.3 in closed form. Lines: medians, "
+        "band: 25 to 75 % of the limit; above V_0 only instances count whose V is below their V_mu.",
+    ),
+    "calibration": Chart(of="calibration"),
+}

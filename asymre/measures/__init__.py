@@ -1,0 +1,1 @@
+"""What is measured on snapshots, and what follows from it: curves, statistics, the calibration."""

@@ -1,0 +1,69 @@
+"""The measures that a figure can draw against the gradient step: one entry each, and no other list."""
+
+from dataclasses import dataclass
+
+NATS = "nats a token"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What an evaluation says of a snapshot.
+
+    label, unit: of the axis. split, column, temperature: what it reads of the rows of an evaluation;
+    temperature None is the paper's test sampling. limits: of the axis, None: as the data are. caption: a
+    sentence, with the names of `evaluation` and `algorithm.test_sampling` of the configuration in braces.
+    """
+
+    label: str
+    unit: str
+    split: str
+    column: str
+    temperature: float | None
+    limits: tuple[float, float | None]
+    caption: str
+
+    @property
+    def axis_label(self) -> str:
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+MEASURES = {
+    "train_accuracy": Measure(
+        label="training accuracy",
+        unit="",
+        split="train",
+        column="accuracy",
+        temperature=1.0,
+        limits=(0, 1),
+        caption="Training accuracy: {train_problems} fixed training problems x {samples} samples at "
+        "temperature 1; step line: share of right answers among the rollouts.",
+    ),
+    "test_accuracy": Measure(
+        label="test accuracy",
+        unit="",
+        split="test",
+        column="accuracy",
+        temperature=None,
+        limits=(0, 1),
+        caption="Test accuracy: {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}.",
+    ),
+    "test_accuracy_temperature_1": Measure(
+        label="test accuracy, temperature 1",
+        unit="",
+        split="test",
+        column="accuracy",
+        temperature=1.0,
+        limits=(0, 1),
+        caption="Test accuracy at temperature 1: {test_problems} problems x {samples} samples.",
+    ),
+    "entropy": Measure(
+        label="entropy",
+        unit=NATS,
+        split="train",
+        column="entropy",
+        temperature=1.0,
+        limits=(0, None),
+        caption="Entropy in nats a token: mean over the tokens sampled at temperature 1 for "
+        "{train_problems} fixed training problems.",
+    ),
+}

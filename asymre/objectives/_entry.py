@@ -1,0 +1,31 @@
+"""What an objective says of itself beside its formula; and all that do."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from asymre.modules import entries
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective for people and for the configuration; no number of a result follows from it.
+
+    label: as people write it, in legends and claims. colour: of its curves, hexadecimal; None: the colour of
+    its delta_v. takes_delta_v: whether its baseline is the group mean plus delta_v. settings: a dataclass of
+    what else it takes (`asymre.settings`), given in the configuration under `objectives.<name>`.
+    """
+
+    label: str
+    colour: str | None = None
+    takes_delta_v: bool = False
+    settings: type | None = None
+
+    def __post_init__(self) -> None:
+        if not self.label.strip():
+            raise ValueError("an objective needs a label: its name as people write it")
+
+
+@cache
+def objectives() -> dict[str, Objective]:
+    """Every objective by its module's name. ValueError for a module without OBJECTIVE."""
+    return entries("asymre.objectives", "OBJECTIVE", Objective)

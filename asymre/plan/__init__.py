@@ -1,0 +1,1 @@
+"""From a configuration to all artefacts, without Snakemake and before any job."""

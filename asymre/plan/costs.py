@@ -1,0 +1,219 @@
+"""What a plan will ask of GPUs and disks, from the configuration and its stated assumptions.
+
+Estimates for a decision before any job starts; nothing here was measured on a GPU. Memory in bytes.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from asymre.architecture import POLICY_BYTES, STATE_BYTES, Architecture
+from asymre.config.schema import Configuration
+from asymre.measures.evaluation import samplings
+from asymre.plan.captions import architecture_of
+from asymre.plan.plan import Plan
+
+GB = 1e9
+# By kind of artefact, the rules whose jobs have GPUs.
+RULES = {"rollouts": "sample_rollouts", "cycles": "train_cycle", "cycle_evaluation": "evaluate_cycle"}
+VLLM_OVERHEAD = 4 * GB  # graphs, workspace
+PROCESS_BYTES = 1 * GB  # torch and transformers in main memory
+SAFETY = 0.92  # of a GPU's memory that can be used
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A GPU's memory in one kind of job, by what takes it."""
+
+    parts: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.parts.values())
+
+
+def training_memory(c: Configuration, a: Architecture) -> Memory:
+    """Of one of `hub.processes` GPUs in a training job.
+
+    Activations with checkpointing: the input of each layer, and one layer's insides; without: about 16
+    values of the hidden size and 4 of the intermediate size a layer. Logits: float32, three copies.
+    """
+    parameters, tokens, width = a.parameter_count(), c.hub.tokens_per_micro_batch, POLICY_BYTES[c.hub.dtype]
+    layer = (16 * a.hidden_size + 4 * a.intermediate_size) * tokens * width
+    inputs = a.layers * a.hidden_size * tokens * width
+    activations = inputs + layer if c.hub.activation_checkpointing else inputs + a.layers * layer
+    root = a.vocabulary_size * a.hidden_size * (1 if a.tie_embeddings else 2)
+    return Memory(
+        {
+            "weights": 4 * parameters / c.hub.processes,
+            "gradients": 4 * parameters / c.hub.processes,
+            "moments": 8 * parameters / c.hub.processes,
+            # The root group (embeddings and head) stays whole during a pass; its gradient is float32.
+            "gathered": (width + 4) * root,
+            "activations": activations,
+            "logits": 3 * 4 * c.hub.tokens_per_chunk * a.vocabulary_size,
+        }
+    )
+
+
+def sampling_memory(c: Configuration, a: Architecture, tokens: int) -> Memory:
+    """Of the GPU of a vLLM job: at least 32 sequences of `tokens` tokens must fit beside the weights."""
+    width = POLICY_BYTES[c.hub.dtype]
+    keys_values = 2 * a.layers * a.key_value_heads * a.head_size * width
+    return Memory(
+        {
+            "weights": width * a.parameter_count(),
+            "keys and values": 32 * tokens * keys_values,
+            "vLLM itself": VLLM_OVERHEAD,
+        }
+    )
+
+
+def cycle_disk(c: Configuration, a: Architecture, snapshots: int) -> dict[str, float]:
+    """What one cycle of a run leaves on disk: most of it temporary."""
+    policy = POLICY_BYTES[c.hub.dtype] * a.parameter_count()
+    return {"state": STATE_BYTES * a.parameter_count(), "policy": policy, "snapshots": snapshots * policy}
+
+
+def sampling_hours(c: Configuration, a: Architecture, completions: int) -> float:
+    """GPU hours to sample completions of the assumed length."""
+    speed = c.hub.costs.generation_speed * 1e9 / a.parameter_count()  # tokens/s
+    return completions * c.hub.costs.tokens_per_completion / speed / 3600
+
+
+def scoring_hours(c: Configuration, a: Architecture, rows: int) -> float:
+    """GPU hours of one forward pass over so many completions: 2 operations a parameter and token."""
+    tokens = rows * (c.hub.costs.tokens_per_completion + c.hub.costs.tokens_per_prompt)
+    return 2 * a.parameter_count() * tokens / (c.hub.costs.training_tflops * 1e12) / 3600
+
+
+def training_hours(c: Configuration, a: Architecture, rows: int) -> float:
+    """GPU hours of one cycle on so many completions: 6 operations a parameter and token, 8 if recomputed."""
+    operations = (8 if c.hub.activation_checkpointing else 6) * a.parameter_count()
+    tokens = rows * (c.hub.costs.tokens_per_completion + c.hub.costs.tokens_per_prompt)
+    return operations * tokens / (c.hub.costs.training_tflops * 1e12) / 3600
+
+
+def costs_text(plan: Plan) -> str:
+    """The whole estimate, for people."""
+    c, costs = plan.configuration, plan.configuration.hub.costs
+    runs = list(plan.trainings)
+    models = list(dict.fromkeys(run.model for run in runs))
+    lines = [
+        f"{len(runs)} runs of {c.training.steps} steps; artefacts: {len(plan.artefacts)}, a job each",
+        "",
+        f"GPU hours, assuming {costs.generation_speed:g} sampled tokens/s of 1e9 parameters, "
+        f"{costs.training_tflops:g} TFLOP/s in training, {costs.tokens_per_completion} tokens a completion, "
+        f"{costs.start_minutes:g} min to start a job:",
+    ]
+    hours, jobs = gpu_hours(plan)
+    lines += [f"  {rule:<18}{jobs[rule]:6} jobs {hours[rule]:10.1f} h" for rule in hours]
+    lines += [
+        f"  {'together':<18}{jobs.total():6} jobs {hours.total():10.1f} h",
+        "",
+        "Disk for one run, in GB:",
+    ]
+    for model in models:
+        run = next(run for run in runs if run.model == model)
+        disk = cycle_disk(c, architecture_of(c, model), _snapshots(c, run.N))
+        parts = ", ".join(f"{name} {size / GB:.3g}" for name, size in disk.items())
+        kept = disk["state"] + disk["policy"] if c.hub.keep_state else 0.0
+        lines.append(f"  {model}: {parts} a cycle; at the peak {_peak(disk) / GB:.3g}, stays {kept / GB:.3g}")
+    peak = sum(_peak(cycle_disk(c, architecture_of(c, r.model), _snapshots(c, r.N))) for r in runs)
+    lines.append(
+        f"  all runs at once: {peak / GB:.3g}; fewer at once take as much less (one figure after the other)"
+    )
+    lines += ["", f"Memory of a GPU, in GB, of {costs.gpu_memory_gb:g}:"]
+    for model in models:
+        lines += _memory_lines(c, model)
+    return "\n".join(lines)
+
+
+def gpu_hours(plan: Plan) -> tuple[Counter, Counter]:
+    """GPU hours and number of jobs, by rule."""
+    c, a = plan.configuration, plan.configuration.algorithm
+    start = c.hub.costs.start_minutes / 60
+    hours: Counter[str] = Counter()
+    jobs: Counter[str] = Counter()
+    for artefact in plan.artefacts.values():
+        if artefact.kind not in RULES:
+            continue
+        # Slugs begin with the model's name.
+        name = max((m for m in c.models if artefact.slug.startswith(f"{m}_")), key=len)
+        model, p = architecture_of(c, name), artefact.params
+        if artefact.kind == "rollouts":
+            completions = p["steps"] * a.prompts_per_step * a.group_size / p["shards"]
+            spent = start + sampling_hours(c, model, completions)
+        elif artefact.kind == "cycles":
+            rows = (p["until"] - p["first_step"]) * a.prompts_per_step * a.group_size
+            spent = start * c.hub.processes + training_hours(c, model, rows)
+        else:
+            drawn = sum(p[f"{split}_problems"] * n for split, n, *_ in samplings(p))
+            cycle = artefact.inputs["policy"]
+            steps = cycle.params["until"] - cycle.params["first_step"] if cycle.kind == "cycles" else 0
+            one = start + sampling_hours(c, model, drawn) + scoring_hours(c, model, drawn)
+            spent = (_snapshots(c, steps) + 1) * one
+        hours[RULES[artefact.kind]] += spent
+        jobs[RULES[artefact.kind]] += 1
+    return hours, jobs
+
+
+def problems(plan: Plan) -> list[str]:
+    """What does not fit: models into the stated GPUs, training jobs into the memory that they ask for."""
+    c, found = plan.configuration, []
+    limit, asked = SAFETY * c.hub.costs.gpu_memory_gb * GB, c.hub.jobs.train.memory_gb
+    for model in dict.fromkeys(run.model for run in plan.trainings):
+        a = architecture_of(c, model)
+        for job, memory, remedy in (
+            (
+                "training",
+                training_memory(c, a),
+                "raise hub.processes, or lower hub.tokens_per_micro_batch",
+            ),
+            ("sampling", sampling_memory(c, a, _row(c)), "take larger GPUs"),
+        ):
+            if memory.total > limit:
+                size = f"{memory.total / GB:.3g} GB"
+                gpu = f"a GPU of {c.hub.costs.gpu_memory_gb:g} GB"
+                found.append(f"{model} does not fit {gpu} in {job}: {size}; {remedy}")
+        if host_memory(c, a) > asked * GB:
+            found.append(
+                f"{model}: a training job needs {host_memory(c, a) / GB:.3g} GB of main memory and asks for "
+                f"{asked}; raise hub.jobs.train.memory_gb"
+            )
+    return found
+
+
+def _memory_lines(c: Configuration, model: str) -> list[str]:
+    a = architecture_of(c, model)
+    lines = [f"  {model}, {a.parameter_count() / 1e9:.3g}e9 parameters"]
+    for job, memory in (("training", training_memory(c, a)), ("sampling", sampling_memory(c, a, _row(c)))):
+        parts = ", ".join(f"{name} {size / GB:.3g}" for name, size in memory.parts.items())
+        lines.append(f"    {job}: {memory.total / GB:.3g} ({parts})")
+    host = host_memory(c, a)
+    lines.append(
+        f"    main memory of a training job: {host / GB:.3g}, of {c.hub.jobs.train.memory_gb} asked for"
+    )
+    return lines
+
+
+def host_memory(c: Configuration, a: Architecture) -> float:
+    """Main memory of a training job: every process reads the float32 weights whole, then shards them."""
+    rollouts = max(c.training.N.values(), default=1) * c.algorithm.prompts_per_step * c.algorithm.group_size
+    # Token ids and log-probabilities, 12 bytes a token.
+    return c.hub.processes * (4 * a.parameter_count() + 12 * rollouts * _row(c) + PROCESS_BYTES)
+
+
+def _row(c: Configuration) -> int:
+    """Tokens of the longest row that may come."""
+    longest = [d.max_new_tokens for d in (*c.data.values(), *c.tasks.values())]
+    return c.hub.costs.tokens_per_prompt + max(longest)
+
+
+def _snapshots(c: Configuration, steps: int) -> int:
+    """Snapshots within a cycle of so many steps, its end apart."""
+    return max(-(-steps // c.training.snapshot_every) - 1, 0)
+
+
+def _peak(disk: dict[str, float]) -> float:
+    """While a cycle trains, the state and the policy that it came from still lie there."""
+    return 2 * (disk["state"] + disk["policy"]) + disk["snapshots"]

@@ -1,0 +1,123 @@
+"""What code and packages make a result: the part of an artefact's id that a configuration does not state.
+
+The code of a script is the syntax trees, without comments, docstrings, formatting and DESCRIPTIONS, of the
+script and of every project module that it imports, directly or not. Not seen: dynamic imports (a caller
+names those as `also`) and files that are read without being an input.
+"""
+
+import ast
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# They carry arguments, files, progress lines and descriptions, and no numbers: an edit makes no result stale.
+CARRIERS = frozenset(
+    {
+        "asymre/__init__.py",
+        "asymre/objectives/_entry.py",
+        "asymre/record/__init__.py",
+        "asymre/record/job.py",
+        "asymre/settings.py",
+    }
+)
+# What a module calls so is for people and for the configuration: an edit makes no result stale.
+DESCRIPTIONS = frozenset({"OBJECTIVE", "Settings"})
+# The packages whose version can change a number or a drawing.
+NUMERICAL = ("math_verify", "matplotlib", "numpy", "pandas", "scipy", "torch", "transformers", "vllm")
+# What a package rests on and that can change its verdicts, too, though nobody imports it.
+BELOW = {"math_verify": ("latex2sympy2_extended", "sympy")}
+
+
+def code_of(root: Path, script: str, also: tuple[str, ...] = ()) -> dict[str, str]:
+    """Path and hash of each file that makes up `script`. Paths are relative to `root`."""
+    todo, done = [script, *also], {}
+    while todo:
+        path = todo.pop()
+        if path in done or path in CARRIERS:
+            continue
+        done[path] = tree_hash(root / path)
+        todo.extend(_project_imports(root, path))
+    return dict(sorted(done.items()))
+
+
+def packages_of(root: Path, files: tuple[str, ...]) -> dict[str, str]:
+    """Name and pinned version of each numerical package that the files import."""
+    imported = {name.split(".")[0] for file in files for name in _imports(root / file)}
+    pins = _pins(root / "requirements.txt")
+    if "vllm" in imported:
+        pins = _pins(root / "envs/vllm.txt") | pins
+    found = [name for name in NUMERICAL if name in imported]
+    found += [below for name in found for below in BELOW.get(name, ())]
+    return {name: pins.get(name) or pins[name.replace("_", "-")] for name in found}
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+@cache
+def tree_hash(path: Path) -> str:
+    tree = ast.parse(path.read_text(), filename=str(path))
+    tree.body = [node for node in tree.body if not _describes(node)]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            del body[0]
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
+
+
+def _describes(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        return any(isinstance(target, ast.Name) and target.id in DESCRIPTIONS for target in node.targets)
+    return isinstance(node, ast.ClassDef) and node.name in DESCRIPTIONS
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as nested lists without empty fields: `ast.dump` is not the same in every Python."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return [type(node).__name__, *([name, _plain(value)] for name, value in fields)]
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return repr(node)
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Dotted names that a file imports; `from a import b` gives `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(_parse(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}: relative imports are not followed; import from asymre")
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+def _project_imports(root: Path, path: str) -> list[str]:
+    found = []
+    for name in _imports(root / path):
+        parts = name.split(".")
+        if parts[0] != "asymre":
+            continue
+        for end in range(1, len(parts) + 1):
+            base = "/".join(parts[:end])
+            found += [f for f in (f"{base}.py", f"{base}/__init__.py") if (root / f).is_file()]
+    return found
+
+
+@cache
+def _pins(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", path.read_text(), flags=re.M))

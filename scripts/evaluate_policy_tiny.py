@@ -1,0 +1,33 @@
+"""Evaluate the snapshots of a run: evaluation.parquet, one row a snapshot, split and temperature."""
+
+import pyarrow.parquet as pq
+
+from asymre.cycle.snapshots import SNAPSHOTS, divergence_in, snapshots_in
+from asymre.data.problems import read_problems
+from asymre.measures.evaluation import as_table, diverged_rows
+from asymre.record import job
+from asymre.tiny.evaluation import evaluate_snapshot
+from asymre.tiny.policy import load_policy, load_weights, policy_folder
+
+
+def make(params, inputs, folder):
+    architecture, _ = job.reading(policy_folder(inputs["base_policy"]), load_policy)
+    train = job.reading(inputs["problems"] / "train.parquet", read_problems)
+    test = job.reading(inputs["problems"] / "test.parquet", read_problems)
+    snapshots = snapshots_in(inputs["training"] / SNAPSHOTS)
+    steps = params["steps"] or sorted(snapshots)
+    if missing := set(steps) - set(snapshots):
+        raise job.InputError(f"{inputs['training']}: no snapshot of step {min(missing)}")
+    progress, rows = job.Progress(len(steps), "snapshot"), []
+    for done, step in enumerate(steps, start=1):
+        if divergence_in(snapshots[step]):
+            rows += diverged_rows(params, step)
+        else:
+            weights = job.reading(snapshots[step], lambda path: load_weights(path, architecture))
+            rows += evaluate_snapshot(weights, architecture, train, test, params, step)
+        progress(done, f"test accuracy {rows[-3]['accuracy']:.3f}")
+    pq.write_table(as_table(rows), folder / "evaluation.parquet")
+
+
+if __name__ == "__main__":
+    job.run(make)

@@ -1,0 +1,17 @@
+"""Join what the jobs of one run left in pieces: the Parquet file that the specification names."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asymre.record import job
+
+
+def make(params, inputs, folder):
+    parts = [inputs[name] / params["file"] for name in sorted(inputs, key=int)]
+    tables = [job.reading(part, pq.read_table) for part in parts]
+    joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    pq.write_table(joined, folder / params["file"])
+
+
+if __name__ == "__main__":
+    job.run(make)

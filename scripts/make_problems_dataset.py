@@ -1,0 +1,70 @@
+"""Turn a real problem set into train.parquet and test.parquet, with counts.json: rows read, dropped, kept."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asymre.data.datasets import choose, column, read_file, read_math, source_files
+from asymre.data.numina import COLUMNS, split, verifiable_problems
+from asymre.data.verifier import Verifier
+from asymre.record import job
+from asymre.streams import numpy_stream
+
+# A wrong column shows in most answers; a few that no parser reads are still compared as text.
+_UNPARSABLE = 0.01
+
+
+def make(params, inputs, folder):
+    prepare = {"math": prepare_math, "numina": prepare_numina}[params["format"]]
+    with Verifier() as verifier:
+        try:
+            tables, counts = prepare(params, verifier)
+        except ValueError as error:
+            raise job.InputError(str(error)) from None
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet")
+    (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+
+
+def prepare_math(params, verifier):
+    """Train and test problems from a source each; their answers may be text, but most must be mathematics."""
+    tables, counts = {}, {}
+    for name in ("train", "test"):
+        table = read_math(source_files(params[name]))
+        errors = verifier.gold_errors(table["answer"].to_pylist())
+        bad = [row for row, error in enumerate(errors) if error]
+        if len(bad) > _UNPARSABLE * len(errors):
+            first, files = table.slice(bad[0], 1).to_pylist()[0], ", ".join(params[name]["files"])
+            raise ValueError(
+                f"{files}: {len(bad)} of {len(errors)} answers cannot be verified; the first, "
+                f"{first['answer'][:80]!r} of {first['source']}, {errors[bad[0]]}: are these files of MATH?"
+            )
+        stream = numpy_stream("problems", params["seed"], name)
+        tables[name] = choose(table, params[f"{name}_problems"], stream, name)
+        counts[name] = {
+            "read": len(errors),
+            "compared as text": len(bad),
+            "kept": tables[name].num_rows,
+        }
+    return tables, counts
+
+
+def prepare_numina(params, verifier):
+    """One source, filtered and cut in two; `held_out` names problems that neither part may overlap."""
+    parts = []
+    for path in source_files(params["source"]):
+        table = read_file(path)
+        parts.append(pa.table({name: column(table, name, path) for name in COLUMNS}))
+    table = pa.concat_tables(parts, promote_options="permissive")
+    held_out = read_math(source_files(params["held_out"]))["prompt"].to_pylist()
+    problems, dropped = verifiable_problems(table, held_out, verifier.gold_errors)
+    counts = {"read": table.num_rows, "dropped": dropped, "usable": problems.num_rows}
+    print(json.dumps(counts), flush=True)
+    sizes = {"train": params["train_problems"], "test": params["test_problems"]}
+    train, test = split(problems, **sizes, seed=params["seed"])
+    return {"train": train, "test": test}, counts | {"kept": sizes}
+
+
+if __name__ == "__main__":
+    job.run(make)

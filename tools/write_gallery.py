@@ -1,0 +1,94 @@
+"""Copy what is published to docs/gallery/, with a page, and docs/claims/, and write docs/calibration.md.
+
+python -m tools.write_gallery results/cpu docs
+"""
+
+import csv
+import shutil
+import sys
+from pathlib import Path
+
+GALLERY = """# Gallery
+
+All figures of `make figures` at cpu scale, figures A to C of `snakemake beyond`, and the calibration. Models
+and data are stand-ins: each caption says which. `make gallery` refreshes this folder.
+"""
+CALIBRATION = """# Calibration of the learning rates
+
+`make calibration` runs each objective, at delta_v = -0.5 where it has one, with each candidate learning
+rate, and applies one rule: take the largest learning rate whose final accuracy on fixed training
+problems (mean over seeds and the last three evaluation points) is at most the tolerance below that of
+the best one. The code is `asymre/measures/calibration.py`. The rule sees neither another delta_v, nor a
+seed of a figure, nor a test problem. One model and data set decides for all. Among rates that do as well, the
+largest goes farthest off-policy in a cycle.
+
+An earlier rule took the largest rate at which the accuracy still improved from cycle to cycle. It was
+given up because its choice for AsymRE depended on the kind of processor (0.0004 on one, 0.0008 on
+another, with the same configuration), and because it gave GRPO 0.0008, at which GRPO ends far below what
+half of that reaches.
+
+The chosen rates stand in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
+table.
+
+![Calibration](gallery/calibration.png)
+
+"""
+
+
+DELTA_V = """
+At the rate of asymre, the delta_v below 0 with the best final training accuracy (mean over seeds and the
+last three evaluation points) is the one that the claims compare with GRPO beside the paper's -0.1
+(`claims.delta_v`):
+
+"""
+
+
+def section(name: str, picture: Path) -> str:
+    caption = picture.with_suffix(".txt").read_text().strip()
+    return f"## {name}\n\n![{name}]({picture.name})\n\n{caption}\n"
+
+
+def write(results: Path, docs: Path) -> None:
+    gallery = docs / "gallery"
+    shutil.rmtree(gallery, ignore_errors=True)
+    gallery.mkdir(parents=True)
+    pictures = sorted((results / "figures").glob("figure_*.png"))
+    sections = [section(f"Figure {p.stem.removeprefix('figure_').lstrip('0')}", p) for p in pictures]
+    calibration = results / "figures/calibration.png"
+    for picture in [*pictures, calibration]:
+        shutil.copyfile(picture, gallery / picture.name)
+    (gallery / "README.md").write_text("\n".join([GALLERY, *sections, section("Calibration", calibration)]))
+    with calibration.with_suffix(".csv").open() as file:
+        rows = list(csv.DictReader(file))
+    chosen = [[row for row in rows if row["choice"] == choice] for choice in ("learning_rate", "delta_v")]
+    text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
+    (docs / "calibration.md").write_text(text)
+    (docs / "claims").mkdir(exist_ok=True)
+    for page in sorted([*results.glob("claims*.md"), *results.glob("claims*.csv")]):
+        shutil.copyfile(page, docs / "claims" / page.name)
+
+
+def delta_v_table(rows: list[dict[str, str]]) -> str:
+    lines = ["| delta_v | final training accuracy | preferred |", "|---|---|---|"]
+    for row in rows:
+        if row["step"] == "0":
+            preferred = "yes" if row["chosen"] == "True" else ""
+            lines.append(f"| {row['delta_v']} | {float(row['final_accuracy']):.3f} | {preferred} |")
+    return "\n".join(lines) + "\n"
+
+
+def rate_table(rows: list[dict[str, str]]) -> str:
+    """One row an objective and learning rate, one column an end of a cycle."""
+    steps = sorted({int(row["step"]) for row in rows})
+    heads = ["objective", "learning rate", *(f"step {s}" for s in steps), "final", "chosen"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for objective, rate in dict.fromkeys((row["objective"], row["learning_rate"]) for row in rows):
+        mine = {int(r["step"]): r for r in rows if (r["objective"], r["learning_rate"]) == (objective, rate)}
+        cells = [objective, rate, *(f"{float(mine[s]['accuracy']):.3f}" for s in steps)]
+        cells += [f"{float(mine[0]['final_accuracy']):.3f}", "yes" if mine[0]["chosen"] == "True" else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), Path(sys.argv[2]))
