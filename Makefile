@@ -18,11 +18,14 @@ figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures
 smoke: setup ## the same graph with tiny runs, in results/smoke/figures/
 	$(SNAKEMAKE) --config scale=smoke
 
-test: setup ## all tests
+test: lint ## all tests but those of test-scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: setup ## form of the code and of the rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m tools.generate --check
 
 test-scale: setup-vllm ## the tests with vLLM, several processes and Slurm (Debian and root: installs Slurm)
 	-$(BIN)/python tools/local_slurm.py install
@@ -82,8 +85,7 @@ archive: setup ## results/<scale>.tar with all that the current targets name; a 
 	@$(BIN)/python -m tools.archive $(subst --config scale=,--scale ,$(SELECT))
 
 reference: setup ## config/schema.json, the references and envs/*.yaml from the code and the pins
-	$(BIN)/python -m tools.write_reference
-	$(BIN)/python -m tools.write_environments
+	$(BIN)/python -m tools.generate
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -1,28 +1,26 @@
 """The modules of a package as a catalogue: a new file is a new entry, and no list names it."""
 
 import pkgutil
-from functools import cache
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 
-@cache
-def modules(package: str) -> dict[str, ModuleType]:
-    """The public modules of a package by name, in alphabetical order, imported; `_helpers` are left out."""
-    names = sorted(info.name for info in pkgutil.iter_modules(import_module(package).__path__))
-    return {name: import_module(f"{package}.{name}") for name in names if not name.startswith("_")}
-
-
 def entries(package: str, attribute: str, kind: type) -> dict[str, Any]:
-    """What each public module of a package calls `attribute`, by the module's name.
+    """What each public module of a package calls `attribute`, by the module's name, in alphabetical order.
 
-    Raises ValueError, which names the file, for a module that has none or none of this kind.
+    Modules whose name begins with an underscore are left out. Raises ValueError, which names the file, for a
+    module that cannot be imported, or has no such thing of this kind.
     """
-    found = {name: getattr(module, attribute, None) for name, module in modules(package).items()}
-    for name, entry in found.items():
+    found = {}
+    for name in sorted(info.name for info in pkgutil.iter_modules(import_module(package).__path__)):
+        if name.startswith("_"):
+            continue
+        file = f"{package.replace('.', '/')}/{name}.py"
+        try:
+            entry = getattr(import_module(f"{package}.{name}"), attribute, None)
+        except Exception as error:
+            raise ValueError(f"{file}: {type(error).__name__}: {error}") from error
         if not isinstance(entry, kind):
-            raise ValueError(
-                f"{package.replace('.', '/')}/{name}.py: must define {attribute} as {kind.__name__}(...)"
-            )
+            raise ValueError(f"{file}: must define {attribute} as {kind.__name__}(...)")
+        found[name] = entry
     return found

@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre.data.problems import generate_problems, read_problems, write_problems
+from asymre.tasks import END, SYMBOLS
 from asymre.tasks.arithmetic import (
-    END,
     RESULT_DIGITS,
-    SYMBOLS,
     Arithmetic,
     draw_problems,
-    is_correct,
     prompt_texts,
     running_results,
     slipped_results,
     solution_texts,
 )
 from asymre.tiny import tokenizer
+
+is_correct = Arithmetic.is_correct
 
 TASKS = [Arithmetic(3, "+"), Arithmetic(4, "+-"), Arithmetic(5, "+-")]
 derandomised = settings(derandomize=True, deadline=None, max_examples=300)

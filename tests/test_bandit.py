@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre.bandit import experiments, simulation, theory
-from asymre.figures import bandit as figures
-from asymre.figures import style
+from asymre.figures import bandit_entropy, bandit_improvement, bandit_limit, bandit_threshold, style
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -258,16 +257,16 @@ def test_threshold_sweep(threshold_table):
 
 def test_figures_save_the_same_bytes_twice(limit_table, improvement_table, threshold_table, tmp_path):
     plots = {
-        "limit": (figures.plot_limit, limit_table),
-        "entropy": (figures.plot_entropy, limit_table),
-        "improvement": (figures.plot_improvement, improvement_table),
-        "threshold": (figures.plot_threshold, threshold_table),
+        "limit": (bandit_limit, limit_table),
+        "entropy": (bandit_entropy, limit_table),
+        "improvement": (bandit_improvement, improvement_table),
+        "threshold": (bandit_threshold, threshold_table),
     }
-    for stem, (plot, table) in plots.items():
+    for stem, (chart, table) in plots.items():
         saved = []
         for folder in ("first", "second"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            fig = plot(table, title="A title", width=7.0, height=3.5)
+            fig = chart.draw(table, {"title": "A title", "width": 7.0, "height": 3.5})
             style.add_caption(fig, "A caption of several words. " * 12)
             saved.append([p.read_bytes() for p in style.save(fig, tmp_path / folder, stem)])
         assert saved[0] == saved[1]
@@ -278,7 +277,7 @@ def test_figures_save_the_same_bytes_twice(limit_table, improvement_table, thres
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     with style.styled():
-        fig = style.new_figure(2, 2, "")
+        fig = style.new_figure({"width": 2, "height": 2, "title": ""})
     pdf, _ = style.save(fig, tmp_path, "x")
     before = pdf.read_bytes()
 
@@ -295,7 +294,10 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_new_figure_replaces_the_file_at_once(tmp_path):
     with style.styled():
-        first, second = style.new_figure(2, 2, "first"), style.new_figure(2, 2, "second")
+        first, second = (
+            style.new_figure({"width": 2, "height": 2, "title": "first"}),
+            style.new_figure({"width": 2, "height": 2, "title": "second"}),
+        )
     pdf, _ = style.save(first, tmp_path, "x")
     before = pdf.read_bytes()
     with pdf.open("rb") as reader:
@@ -306,7 +308,7 @@ def test_a_new_figure_replaces_the_file_at_once(tmp_path):
 
 def test_caption_is_below_all_axes_and_inside_the_figure():
     with style.styled():
-        fig = style.new_figure(5, 3, "Title")
+        fig = style.new_figure({"width": 5, "height": 3, "title": "Title"})
         fig.subplots().set_xlabel("x")
     text = "Wide words WWW everywhere and many of them, too. " * 8
     style.add_caption(fig, text)

@@ -15,6 +15,7 @@ from asymre.claims import beyond, table, training
 from asymre.claims.bandit import bandit_rows
 from asymre.claims.runs import measures, summaries
 from asymre.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
+from asymre.config.schema import OBJECTIVES
 from asymre.measures.statistics import Estimate
 from asymre.record import job
 from scripts import check_claims
@@ -30,6 +31,10 @@ PARAMS = {
     "table": "claims",
     "scale": "cpu",
     "stand_ins": True,
+    "objectives": {
+        name: {"label": entry.label, "takes_delta_v": entry.takes_delta_v}
+        for name, entry in OBJECTIVES.items()
+    },
 }
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from asymre.plan import cluster
 from asymre.plan.cluster import Nodes, problems
-from scripts import local_slurm
+from tools import local_slurm
 
 ROOT = Path(__file__).resolve().parents[1]
 WITH_GPUS = [sys.executable, str(ROOT / "scripts/with_gpus.py")]

@@ -29,8 +29,10 @@ STAND_IN = {
     "heads": 2,
     "key_value_heads": 1,
     "tie_embeddings": True,
+    "tasks": ["math"],
 }
-TASK = {"terms": 3, "operators": "+", "slip": 0.6, "error": 0.02, "max_new_tokens": 8}
+ARITHMETIC = {"terms": 3, "operators": "+", "slip": 0.6, "error": 0.02}
+TASK = {"arithmetic": ARITHMETIC, "max_new_tokens": 8}
 
 
 def figure_with(**changes):
@@ -106,8 +108,8 @@ OVERLAYS = {
     ),
     "unknown objective": (
         figure_with(objective="asymmre"),
-        f"{RUN}.objective: must be 'asymre', 'asymre_tis', 'asymre_kl', 'topr', 'grpo' or "
-        "'positives_only', not 'asymmre'; did you mean 'asymre'?",
+        f"{RUN}.objective: must be 'asymre', 'asymre_kl', 'asymre_tis', 'grpo', 'positives_only' or "
+        "'topr', not 'asymmre'; did you mean 'asymre'?",
     ),
     "empty sweep": (
         figure_with(model=[]),
@@ -140,7 +142,7 @@ OVERLAYS = {
     ),
     "delta_v for grpo alone": (
         figure_with(objective="grpo"),
-        f"{RUN}: delta_v is a setting of asymre, asymre_tis, asymre_kl; remove it or add one of them",
+        f"{RUN}: delta_v is a setting of asymre, asymre_kl, asymre_tis; remove it or add one of them",
     ),
     "two missing keys": (figure_with(N=None, seeds=None), f"{RUN}.seeds: this key is missing"),
     "measure": (
@@ -153,27 +155,31 @@ OVERLAYS = {
         "figures.figure_mine.panels.0.measure: must be 'train_accuracy'",
     ),
     "figure of both kinds": (
-        {"figures": {"figure_3": {"experiment": "limit"}}},
-        "figures.figure_3: give either experiment (bandit) or panels (training)",
+        {"figures": {"figure_3": {"chart": "bandit_limit"}}},
+        "figures.figure_3: chart bandit_limit has no panels and no controls: remove them",
     ),
-    "figure of neither kind": (
+    "figure without anything to draw": (
         {"figures": {"figure_mine": {"title": "Mine", "known": "Ours."}}},
-        "figures.figure_mine: give either experiment (bandit) or panels (training)",
+        "figures.figure_mine: chart curves needs panels (measure and title of each pair of axes)",
+    ),
+    "task of no kind": (
+        {"tasks": {"math": {"arithmetic": None}}},
+        "tasks.math: give the settings of one of arithmetic",
     ),
     "panel without runs": (
         {"figures": {"figure_3": {"runs": []}}},
         "figures.figure_3: panels.0 has no runs, and the figure has none either",
     ),
     "figure with a slash": (
-        {"figures": {"a/b": {"title": "", "known": "", "experiment": "limit"}}},
+        {"figures": {"a/b": {"title": "", "known": "", "chart": "bandit_limit"}}},
         "figures.a/b: becomes part of file names: letters, digits",
     ),
     "figure named as a target": (
-        {"figures": {"calibration": {"title": "", "known": "", "experiment": "limit"}}},
+        {"figures": {"calibration": {"title": "", "known": "", "chart": "bandit_limit"}}},
         "figures.calibration: names of figures begin with figure_: figure_calibration",
     ),
     "two figures with one file name": (
-        {"figures": {"figure_03": {"title": "", "known": "", "experiment": "limit"}}},
+        {"figures": {"figure_03": {"title": "", "known": "", "chart": "bandit_limit"}}},
         "figures.figure_03: is published as figure_03, and so is figure_3",
     ),
     "a control that no panel shows": (
@@ -237,8 +243,8 @@ OVERLAYS = {
         "algorithm.group_size: must be greater than 1, not 1",
     ),
     "clip above 1": (
-        {"algorithm": {"grpo": {"clip": 1.5}}},
-        "algorithm.grpo.clip: must be less than 1, not 1.5",
+        {"objectives": {"grpo": {"clip": 1.5}}},
+        "objectives.grpo.clip: must be less than 1, not 1.5",
     ),
     "more test problems than there are": (
         {"evaluation": {"test_problems": 100_000}},
@@ -273,8 +279,8 @@ OVERLAYS = {
         "stand_ins.llama-8b: heads must be a multiple of key_value_heads",
     ),
     "probability above 1": (
-        {"tasks": {"math": {"slip": 1.2}}},
-        "tasks.math.slip: must be less than or equal to 1",
+        {"tasks": {"math": {"arithmetic": {"slip": 1.2}}}},
+        "tasks.math.arithmetic.slip: must be less than or equal to 1",
     ),
     "range in the wrong order": (
         {"pretraining": {"accuracy": [0.6, 0.4]}},
@@ -572,3 +578,124 @@ def test_command_line_refuses_before_any_job(arguments, expected, repository):
     assert expected in output
     assert "Traceback" not in output
     assert not (repository / "results").exists()
+
+
+# --- charts refuse what they would average ------------------------------------------------------
+
+
+def chart_with(chart, **changes):
+    """An overlay with one figure of a chart without panels."""
+    runs = [{k: v for k, v in (SWEEP | changes).items() if v is not None}]
+    return {"figures": {"figure_mine": {"title": "Mine", "known": "Ours.", "chart": chart, "runs": runs}}}
+
+
+MINE = "figures.figure_mine.runs"
+AVERAGES = {
+    "models in A": (
+        chart_with("phase_diagram", model=["llama-8b", "qwen-3b"]),
+        f"{MINE}: chart phase_diagram would average over model (llama-8b, qwen-3b): one figure each",
+    ),
+    "data sets in A": (
+        chart_with("phase_diagram", dataset=["math", "numinamath"]),
+        f"{MINE}: chart phase_diagram would average over dataset (math, numinamath): one figure each",
+    ),
+    "objectives in A": (
+        chart_with("phase_diagram", objective=["asymre", "asymre_kl"]),
+        f"{MINE}: chart phase_diagram would average over objective (asymre, asymre_kl): one figure each",
+    ),
+    "an objective without delta_v in A": (
+        chart_with("phase_diagram", objective="grpo", delta_v=None),
+        f"{MINE}: chart phase_diagram is drawn over delta_v, and grpo takes none: leave it out, or draw",
+    ),
+    "models in C": (
+        chart_with("diversity", model=["llama-8b", "qwen-3b"]),
+        f"{MINE}: chart diversity would average over model (llama-8b, qwen-3b): one figure each",
+    ),
+    "objectives in C": (
+        chart_with("diversity", objective=["asymre", "asymre_tis"]),
+        f"{MINE}: chart diversity would average over objective (asymre, asymre_tis): one figure each",
+    ),
+    "N in C": (
+        chart_with("diversity", N=[1, 250, "never"]),
+        f"{MINE}: chart diversity would average over N (1, 100, never): one figure each",
+    ),
+    "base policies in A": (
+        {
+            "figures": {
+                "figure_mine": chart_with("phase_diagram")["figures"]["figure_mine"]
+                | {"runs": [SWEEP | {"seeds": [1]}, SWEEP | {"seeds": [1], "base_policy": "own"}]}
+            }
+        },
+        f"{MINE}: chart phase_diagram would average runs of one seed with a base policy of its own and",
+    ),
+    "base policies in a panel": (
+        {
+            "figures": {
+                "figure_mine": figure_with()["figures"]["figure_mine"]
+                | {"runs": [SWEEP | {"seeds": [1]}, SWEEP | {"seeds": [1], "base_policy": "own"}]}
+            }
+        },
+        f"{MINE}: chart curves would average runs of one seed with a base policy of its own and",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_a_chart_refuses_what_it_would_average(name):
+    overlay, expected = AVERAGES[name]
+    message = message_of(ROOT, {"results": "mine"} | overlay)
+    assert any(line.startswith(f"{OWN}: {expected}") for line in message.splitlines()), message
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        chart_with("phase_diagram", N=[1, 250, "never"], delta_v=[-0.1, 0], seeds=[0, 1]),
+        chart_with("phase_diagram", seeds=[0, 1], base_policy="own"),
+        chart_with("diversity", delta_v=[-0.1, 0], seeds=[0, 1]),
+        # The scale leaves out what would be averaged.
+        chart_with("diversity", delta_v=[-0.1, 0]) | {"leave_out": {"figure_mine": {"delta_v": [0]}}},
+        figure_with(model=["llama-8b", "qwen-3b"], objective=["asymre", "grpo"], N=[1, 250], seeds=[0, 1]),
+    ],
+)
+def test_a_chart_takes_what_it_is_drawn_over(overlay):
+    assert "figure_mine" in reading.load(ROOT, {"results": "mine"} | overlay, OWN).figures
+
+
+def test_charts_say_what_they_need():
+    for changes, expected in (
+        ({"chart": "phase_diagram", "runs": []}, "figures.figure_mine: chart phase_diagram needs runs"),
+        (
+            {"chart": "bandit_limit"},
+            "figures.figure_mine: chart bandit_limit draws a bandit experiment and no",
+        ),
+        ({"chart": "phase_diagramm"}, "figures.figure_mine.chart: must be 'curves', 'phase_diagram'"),
+    ):
+        figure = chart_with("phase_diagram")["figures"]["figure_mine"] | changes
+        message = message_of(ROOT, {"results": "mine", "figures": {"figure_mine": figure}})
+        assert message.startswith(f"{OWN}: {expected}"), message
+
+
+def test_a_missing_experiment_is_named(root):
+    cpu = root / CPU
+    text = re.sub(r"(?m)^  threshold: .*\n", "", cpu.read_text())
+    assert text != cpu.read_text()
+    cpu.write_text(text)
+    message = message_of(root, {"scale": "cpu"})
+    assert "bandit.threshold: is missing: figures.figure_6 draws it (chart bandit_threshold)" in message
+    assert "bandit.threshold: is missing: the claims rest on it" in message
+
+
+def test_a_stand_in_runs_on_what_it_is_pretrained_on():
+    message = message_of(ROOT, {"results": "mine", "stand_ins": {"llama-8b": {"tasks": ["math"]}}})
+    expected = "stand-in 'llama-8b' is not pretrained on 'numinamath': add it to stand_ins.llama-8b.tasks"
+    assert f"figures.figure_10.runs.0.dataset: {expected}" in message
+    message = message_of(
+        ROOT, {"results": "mine", "stand_ins": {"llama-8b": {"tasks": ["mth", "numinamath"]}}}
+    )
+    assert "stand_ins.llama-8b.tasks: there is no task 'mth'; did you mean 'math'?" in message
+
+
+def test_an_objective_without_its_settings_is_named():
+    message = message_of(ROOT, {"results": "mine", "objectives": {"grpo": None}})
+    assert "figures.figure_5.panels.1.runs.1.objective: grpo has settings: add objectives.grpo" in message

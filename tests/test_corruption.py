@@ -16,8 +16,8 @@ from asymre.plan.plan import Plan, build
 from asymre.record import provenance
 from asymre.record.published import PUBLISHED
 from scripts import publish as publisher
-from scripts import verify, why
 from tests.test_workflow import ROOT, copy_sources, snakemake
+from tools import options, verify
 
 RUN = {"dataset": "math", "objective": "asymre", "delta_v": [-0.1], "N": 250}
 RUNS = [RUN | {"model": "llama-8b", "seeds": [0, 1]}, RUN | {"model": "qwen-3b", "seeds": [0]}]
@@ -243,7 +243,7 @@ def test_a_damaged_figure_is_not_published(plan, results):
 
 
 def test_why_compares_specifications_without_records(plan, results):
-    specs = why.read_specs(results, why.existing_paths(results))
+    specs = options.read_specs(results, options.existing_paths(results))
     assert specs == {path: json.loads(plan.spec_json(path)) for path in needed(plan)}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asymre.config import reading
-from asymre.hub import costs
+from asymre.plan import costs
 from asymre.plan.plan import build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +89,7 @@ def test_warnings_where_a_model_does_not_fit():
 
 def test_the_command():
     def run(*arguments):
-        command = [sys.executable, "tools/plan_costs.py", *arguments]
+        command = [sys.executable, "-m", "tools.plan_costs", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     done = run("--scale", "gpu")

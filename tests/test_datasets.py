@@ -13,7 +13,7 @@ from huggingface_hub import errors
 from asymre.data.datasets import SCHEMA, choose, column, folder_revision, read_file, read_math, source_files
 from asymre.data.numina import COLUMNS, overlaps, split, verifiable_problems
 from asymre.record.job import InputError
-from scripts import prepare_problems
+from scripts import make_problems_dataset
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -47,7 +47,7 @@ def math_params(folder, **changes):
 def test_math_from_a_folder(math, tmp_path):
     output = tmp_path / "output"
     output.mkdir()
-    prepare_problems.make(math_params(math), {}, output)
+    make_problems_dataset.make(math_params(math), {}, output)
     train, test = (pq.read_table(output / f"{name}.parquet") for name in ("train", "test"))
     assert train.schema.equals(SCHEMA) and test.schema.equals(SCHEMA)
     assert train["problem_id"].to_pylist() == list(range(12)) and test.num_rows == 5
@@ -125,9 +125,9 @@ def test_answers_that_are_no_mathematics_are_refused_unless_few(math, tmp_path):
     with pytest.raises(
         InputError, match=r"train\.jsonl: 2 of 100 .*'\?\?' of train\.jsonl:4, cannot be parsed"
     ):
-        prepare_problems.make(math_params(math), {}, tmp_path)
+        make_problems_dataset.make(math_params(math), {}, tmp_path)
     write_jsonl(math / "train.jsonl", rows[4:] + rows[5:20])
-    prepare_problems.make(math_params(math), {}, tmp_path)
+    make_problems_dataset.make(math_params(math), {}, tmp_path)
     assert json.loads((tmp_path / "counts.json").read_text())["train"]["compared as text"] == 1
 
 
@@ -167,7 +167,7 @@ def test_the_hub_gives_pinned_files_alone(monkeypatch, math, tmp_path):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repo, name, **options: math / name)
     test = HUB | {"files": ["test.parquet"]}
     assert source_files(test) == [math / "test.parquet"]
-    prepare_problems.make(math_params(math, test=test), {}, tmp_path)
+    make_problems_dataset.make(math_params(math, test=test), {}, tmp_path)
     assert pq.read_table(tmp_path / "test.parquet").num_rows == 5
     with pytest.raises(ValueError, match="revision is 'main'; write the 40 digits"):
         source_files(HUB | {"revision": "main"})
@@ -278,7 +278,7 @@ def test_numina_from_files(math, tmp_path):
     params |= {"held_out": local(math, "test.parquet"), "train_problems": 20, "test_problems": 4}
     output = tmp_path / "output"
     output.mkdir()
-    prepare_problems.make(params, {}, output)
+    make_problems_dataset.make(params, {}, output)
     train, test = (pq.read_table(output / f"{name}.parquet") for name in ("train", "test"))
     assert (train.num_rows, test.num_rows) == (20, 4)
     assert not set(train["prompt"].to_pylist()) & set(test["prompt"].to_pylist())
@@ -291,7 +291,7 @@ def test_numina_from_files(math, tmp_path):
         "not verifiable": 1,
     }
     with pytest.raises(InputError, match="30 train problems are asked for, there are 26"):
-        prepare_problems.make(params | {"train_problems": 30}, {}, output)
+        make_problems_dataset.make(params | {"train_problems": 30}, {}, output)
     pq.write_table(pa.table({"problem": ["p"], "answers": ["1"]}), math / "c.parquet")
     with pytest.raises(InputError, match=r"c\.parquet: no column 'answer'; the nearest is 'answers'"):
-        prepare_problems.make(params | {"source": local(math, "c.parquet")}, {}, output)
+        make_problems_dataset.make(params | {"source": local(math, "c.parquet")}, {}, output)

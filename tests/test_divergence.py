@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from asymre.cycle.divergence import mark, reason_in
+from asymre.cycle.snapshots import divergence_in, mark
 from asymre.cycle.training import METRICS
 from asymre.measures.curves import read_evaluation, read_metrics
-from scripts import train_cycle, train_policy
+from scripts import train_cycle_hub, train_policy_tiny
 from tests.test_workflow import copy_sources, planned, snakemake
 
 # Rewards whose gradients overflow: the first step of each run diverges.
@@ -59,8 +59,8 @@ def test_what_a_diverged_run_leaves(diverged):
     for training in trainings:
         metrics = read_metrics(training / "metrics.parquet")
         assert len(metrics) == 1 and not math.isfinite(metrics["gradient_norm"].iloc[0])
-        assert reason_in(training / "policy").startswith("step 1: loss ")
-        snapshots = {path.name: reason_in(path) is None for path in (training / "snapshots").iterdir()}
+        assert divergence_in(training / "policy").startswith("step 1: loss ")
+        snapshots = {path.name: divergence_in(path) is None for path in (training / "snapshots").iterdir()}
         assert snapshots == {f"step_{step:06d}": step == 0 for step in range(5)}
     evaluation = read_evaluation(
         next((diverged / "results/whole/evaluation").iterdir()) / "evaluation.parquet"
@@ -91,40 +91,44 @@ def metrics_row(step, loss):
 
 def test_a_cycle_of_engine_hub_that_diverges(tmp_path, monkeypatch):
     rows = [metrics_row(3, math.nan)]
-    monkeypatch.setattr(train_cycle, "run_processes", lambda *_: rows)
-    monkeypatch.setattr(train_cycle, "check_disk", lambda *_: None)
-    train_cycle.make(PARAMS, {"base_policy": tmp_path}, tmp_path, checkpointing=0, **SIZES)
+    monkeypatch.setattr(train_cycle_hub, "run_processes", lambda *_: rows)
+    monkeypatch.setattr(train_cycle_hub, "check_disk", lambda *_: None)
+    train_cycle_hub.make(PARAMS, {"base_policy": tmp_path}, tmp_path, checkpointing=0, **SIZES)
     assert pq.read_metadata(tmp_path / "metrics.parquet").num_rows == 1
     assert (
-        reason_in(tmp_path / "policies")
-        == reason_in(tmp_path / "state")
+        divergence_in(tmp_path / "policies")
+        == divergence_in(tmp_path / "state")
         == ("step 3: loss nan, gradient norm 0")
     )
     assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["step_000003"]
 
 
 def test_the_cycles_after_it_train_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_cycle, "run_processes", None)
-    monkeypatch.setattr(train_cycle.job, "beside", lambda artefact, folder: tmp_path / folder)
+    monkeypatch.setattr(train_cycle_hub, "run_processes", None)
+    monkeypatch.setattr(train_cycle_hub.job, "beside", lambda artefact, folder: tmp_path / folder)
     mark(tmp_path / "state", "step 1: loss inf, gradient norm nan")
     own = tmp_path / "own"
     own.mkdir()
-    train_cycle.make(PARAMS, {"previous": tmp_path}, own, checkpointing=0, **SIZES)
+    train_cycle_hub.make(PARAMS, {"previous": tmp_path}, own, checkpointing=0, **SIZES)
     assert pq.read_table(own / "metrics.parquet").schema.equals(METRICS)
     assert pq.read_metadata(own / "metrics.parquet").num_rows == 0
-    assert reason_in(own / "policies") == reason_in(own / "state") == "step 1: loss inf, gradient norm nan"
-    assert reason_in(own / "snapshots/step_000003")
+    assert (
+        divergence_in(own / "policies")
+        == divergence_in(own / "state")
+        == "step 1: loss inf, gradient norm nan"
+    )
+    assert divergence_in(own / "snapshots/step_000003")
 
 
 def test_parts_of_a_run_without_a_snapshot_are_joined(tmp_path, monkeypatch):
     """As with cycles shorter than the steps between snapshots."""
     for name in ("first", "second"):
-        monkeypatch.setattr(train_policy, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
+        monkeypatch.setattr(train_policy_tiny, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
         (tmp_path / name / "policy").mkdir(parents=True)
         (tmp_path / name / "optimiser.safetensors").write_bytes(b"")
-        train_policy.make(PARAMS, {"policy": tmp_path / "base"}, tmp_path / name)
+        train_policy_tiny.make(PARAMS, {"policy": tmp_path / "base"}, tmp_path / name)
     joined = tmp_path / "joined"
     joined.mkdir()
-    train_policy.make({}, {"parts": [tmp_path / "first", tmp_path / "second"]}, joined)
+    train_policy_tiny.make({}, {"parts": [tmp_path / "first", tmp_path / "second"]}, joined)
     assert pq.read_metadata(joined / "metrics.parquet").num_rows == 2
     assert list((joined / "snapshots").iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.write_environments import ROLES, environment
+from tools.generate import ROLES, environment
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ["requirements.txt", "envs/train.txt", "envs/vllm.txt", "envs/vllm-cpu.txt"]

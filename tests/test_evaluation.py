@@ -11,6 +11,7 @@ import torch
 from asymre.measures.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
 from asymre.measures.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
 from asymre.measures.evaluation import as_table, pass_at_k
+from asymre.tasks.arithmetic import Arithmetic
 from asymre.tiny import evaluation
 from asymre.tiny.evaluation import evaluate, evaluate_snapshot
 from asymre.tiny.sampling import Completions
@@ -24,6 +25,7 @@ SNAPSHOT = {
     "samples": 4,
     "test_sampling": {"temperature": 0.1, "top_p": 0.95},
     "max_new_tokens": 6,
+    "verifier": "arithmetic",
     "prompts_per_batch": 4,
 }
 
@@ -55,7 +57,7 @@ def test_measures_of_known_completions(problems, monkeypatch):
 
     monkeypatch.setattr(evaluation, "sample", known)
     settings = {"temperature": 0.3, "top_p": 0.8, "max_new_tokens": 6, "prompts_per_batch": 9}
-    measured = evaluate({}, None, two, samples=4, stream=("a", 1), **settings)
+    measured = evaluate({}, None, two, Arithmetic, samples=4, stream=("a", 1), **settings)
     assert {name: asked[name] for name in settings} == settings
     assert (asked["group_size"], asked["prompts"]) == (4, 2)
 
@@ -80,18 +82,18 @@ def test_a_policy_that_always_says_one_thing(constant_policy, problems):
     logits_V = torch.zeros(VOCABULARY_SIZE)
     logits_V[END_ID] = 100.0
     architecture, weights = constant_policy(logits_V)
-    measured = evaluate(weights, architecture, problems, samples=2, stream=("a",), **SETTINGS)
+    measured = evaluate(weights, architecture, problems, Arithmetic, samples=2, stream=("a",), **SETTINGS)
     expected = {"accuracy": 0, "pass_at_1": 0, "pass_at_2": 0, "entropy": 0}
     expected |= {"distinct_answers": 1, "distinct_correct": 0, "length": 1, "truncated": 0}
     assert measured == pytest.approx(expected, abs=1e-6)
     architecture, uniform = constant_policy(torch.zeros(VOCABULARY_SIZE))
-    measured = evaluate(uniform, architecture, problems, samples=2, stream=("a",), **SETTINGS)
+    measured = evaluate(uniform, architecture, problems, Arithmetic, samples=2, stream=("a",), **SETTINGS)
     assert measured["entropy"] == pytest.approx(np.log(VOCABULARY_SIZE), rel=1e-5)
 
 
 def test_evaluation_follows_from_its_stream(weights, architecture, problems):
     def measure(*stream):
-        return evaluate(weights, architecture, problems, samples=4, stream=stream, **SETTINGS)
+        return evaluate(weights, architecture, problems, Arithmetic, samples=4, stream=stream, **SETTINGS)
 
     assert measure(0, 100, "test") == measure(0, 100, "test")
     others = [measure(0, 100, "test"), measure(1, 100, "test"), measure(0, 125, "test")]
@@ -103,7 +105,7 @@ def test_snapshot_is_measured_as_the_paper_does(weights, architecture, problems,
     monkeypatch.setattr(
         evaluation,
         "evaluate",
-        lambda w, a, table, **settings: calls.append((table, settings)) or {},
+        lambda w, a, table, task, **settings: calls.append((table, settings)) or {},
     )
     test = problems.slice(0, 8)
     rows = evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT, step=50)

@@ -5,12 +5,17 @@ import pandas as pd
 import pytest
 
 from asymre.config import reading
-from asymre.figures.diversity import plot_diversity
-from asymre.figures.phase_diagram import plot_phase_diagram
+from asymre.config.schema import OBJECTIVES
+from asymre.figures import curves, diversity, phase_diagram
 from asymre.figures.style import add_caption, save
-from asymre.figures.training import plot_training
 from asymre.plan import captions
 from tests.test_workflow import ROOT
+
+DRAWN = {name: {"label": entry.label, "colour": entry.colour} for name, entry in OBJECTIVES.items()}
+
+
+def frame(title="Title", width=6.0, height=3.0):
+    return {"title": title, "width": width, "height": height, "objectives": DRAWN}
 
 
 def rows(values, *, delta_v=-0.1, objective="asymre", seed=0, control=False, **other):
@@ -49,8 +54,8 @@ def rollouts(**described):
 
 
 def draw(*tables, steps=None):
-    steps = rollouts().iloc[:0] if steps is None else steps
-    return plot_training(pd.concat(tables, ignore_index=True), steps, title="Title", width=6.0, height=3.0)
+    steps = [] if steps is None else [steps.assign(measure=curves.ROLLOUTS)]
+    return curves.draw(pd.concat([*tables, *steps]), frame())
 
 
 def lines(axis):
@@ -60,7 +65,7 @@ def lines(axis):
 def test_titles_and_captions_are_text_and_no_formulas(tmp_path):
     unclosed = "from 5 $ to {$"
     table = rows([0.2, 0.4, 0.6], panel_title=unclosed)
-    fig = plot_training(table, rollouts().iloc[:0], title=unclosed, width=6.0, height=3.0)
+    fig = curves.draw(table, frame(unclosed))
     add_caption(fig, unclosed)
     assert all(path.is_file() for path in save(fig, tmp_path, "figure"))
 
@@ -182,7 +187,7 @@ def test_phase_diagram_shows_shares_and_means():
         {"delta_v": -0.1, "N": 1.0, "final_accuracy": 0.9, "collapse_step": np.nan},
         {"delta_v": -0.1, "N": np.inf, "final_accuracy": 0.7, "collapse_step": np.nan},
     ]
-    figure = plot_phase_diagram(pd.DataFrame(rows), title="", width=6, height=3)
+    figure = phase_diagram.draw(pd.DataFrame(rows), frame())
     collapsed, accuracy = figure.axes[:2]
     assert [label.get_text() for label in collapsed.get_xticklabels()] == ["1", "never"]
     assert [label.get_text() for label in collapsed.get_yticklabels()] == ["0", "-0.1"]
@@ -201,10 +206,12 @@ def test_diversity_shows_means_over_seeds_beside_the_base_policy():
             (0.0, 0, 9, 0.0, np.nan),  # diverged
         ]
     ]
-    figure = plot_diversity(pd.DataFrame(rows), title="", width=9, height=3)
+    figure = diversity.draw(pd.DataFrame(rows), frame(width=9))
     lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
     assert lines["base policy"] == pytest.approx([0.5, 0.6])
     assert lines["$\\delta_v$ = -0.1"] == pytest.approx([0.7, 0.8])
     assert lines["$\\delta_v$ = 0"] == pytest.approx([0.0, 0.1])
-    points = figure.axes[2].collections[-1].get_offsets()
-    assert points[0].tolist() == pytest.approx([-0.1, 0.2])
+    points = [p for line in figure.axes[2].get_lines() if line.get_marker() == "o" for p in line.get_xydata()]
+    assert [list(p) for p in points if np.isfinite(p).all()] == [pytest.approx([-0.1, 0.2])]
+    bars = [line.get_ydata() for line in figure.axes[2].get_lines() if len(line.get_ydata()) == 2]
+    assert any(list(bar) == pytest.approx([0.1, 0.3]) for bar in bars)

@@ -15,7 +15,7 @@ from asymre.hub.answers import counts_line, judge
 from asymre.hub.prompts import DATE, decode_completions, encode_prompts, load_tokenizer
 from asymre.record import job
 from asymre.tiny.policy import save_policy
-from scripts import fetch_policy
+from scripts import make_base_policy_pretrained
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = {
@@ -229,13 +229,13 @@ def test_a_policy_that_the_workflow_made_can_be_given_as_a_folder(folder, tmp_pa
     assert source.content_hash(folder) == before
     (tmp_path / "output").mkdir()
     params = {"folder": str(folder), "content": before, "architecture": SHAPE}
-    fetch_policy.make(params, {}, tmp_path / "output")
+    make_base_policy_pretrained.make(params, {}, tmp_path / "output")
     assert not (tmp_path / "output/spec.json").exists()
     assert (tmp_path / "output/model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     (tmp_path / "output/config.json").write_text("{}")
     source.check_policy(folder, SHAPE)
     with pytest.raises(job.InputError, match="changed since this job was planned"):
-        fetch_policy.make(params | {"content": "0"}, {}, tmp_path / "output")
+        make_base_policy_pretrained.make(params | {"content": "0"}, {}, tmp_path / "output")
 
 
 def test_another_family_is_named(folder):

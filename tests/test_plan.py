@@ -154,13 +154,13 @@ OVERLAYS = {
     ),
     "normalisation": ({"algorithm": {"normalisation": "token_mean"}}, kind("training")),
     "clip of grpo": (
-        {"algorithm": {"grpo": {"clip": 0.3}}},
+        {"objectives": {"grpo": {"clip": 0.3}}},
         lambda a: a.kind == "training" and a.params["objective"] == "grpo",
     ),
     "gradient clip": ({"training": {"gradient_clip": 0.5}}, kind("training")),
     "snapshots": ({"training": {"snapshot_every": 2}}, kind("training")),
     "pre-training": ({"pretraining": {"learning_rate": 0.001}}, kind("base_policy")),
-    "slips of a corpus": ({"tasks": {"math": {"slip": 0.123}}}, kind("base_policy")),
+    "slips of a corpus": ({"tasks": {"math": {"arithmetic": {"slip": 0.123}}}}, kind("base_policy")),
     "problems": ({"problems": {"seed": 9}}, kind("problems")),
     "length of one task's completions": (
         {"tasks": {"math": {"max_new_tokens": 30}}},
@@ -170,13 +170,16 @@ OVERLAYS = {
         {"stand_ins": {"qwen-3b": {"layers": 3}}},
         lambda a: a.kind == "base_policy" and a.slug.startswith("qwen-3b"),
     ),
-    "bandit, limit": ({"bandit": {"sampled_batch": 5}}, lambda a: (a.kind, a.slug) == ("bandit", "limit")),
+    "bandit, limit": (
+        {"bandit": {"limit": {"sampled_batch": 5}}},
+        lambda a: (a.kind, a.slug) == ("bandit", "limit"),
+    ),
     "bandit, improvement": (
-        {"bandit": {"iterations": 5}},
-        lambda a: a.kind == "bandit" and a.slug in ("improvement", "theorems"),
+        {"bandit": {"improvement": {"iterations": 5}}},
+        lambda a: (a.kind, a.slug) == ("bandit", "improvement"),
     ),
     "bandit, threshold": (
-        {"bandit": {"threshold_instances": 5}},
+        {"bandit": {"threshold": {"instances": 5}}},
         lambda a: (a.kind, a.slug) == ("bandit", "threshold"),
     ),
     "rule of the calibration": ({"calibration": {"tolerance": 0.5}}, kind("calibration")),
@@ -199,7 +202,6 @@ FILES = {
     "asymre/config/schema.py": is_nothing,
     "asymre/plan/captions.py": is_nothing,
     "scripts/publish.py": is_nothing,
-    "tools/why.py": is_nothing,
     "asymre/objectives/asymre.py": lambda a: (
         a.kind == "training"
         and a.params["objective"] in ("asymre", "asymre_tis", "asymre_kl", "positives_only")
@@ -216,12 +218,49 @@ FILES = {
     "asymre/measures/evaluation.py": kind("evaluation"),
     "asymre/bandit/experiments.py": kind("bandit"),
     "asymre/measures/calibration.py": kind("calibration"),
-    "asymre/figures/training.py": training_figure,
-    "asymre/figures/bandit.py": figure(1, 2, 6, 7),
+    "asymre/figures/curves.py": training_figure,
+    "asymre/figures/_bandit.py": figure(1, 2, 6, 7),
+    "asymre/figures/bandit_improvement.py": figure(2),
+    "asymre/figures/catalogue.py": is_nothing,
+    "asymre/measures/catalogue.py": lambda a: (
+        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C")(a)
+    ),
+    "asymre/objectives/_entry.py": is_nothing,
+    "asymre/settings.py": is_nothing,
+    "asymre/bandit/catalogue.py": is_nothing,
+    "asymre/tasks/arithmetic.py": kind("problems", "base_policy", "rollouts", "training", "evaluation"),
+    "asymre/plan/engines.py": is_nothing,
     "asymre/figures/style.py": kind("figure"),
-    "scripts/plot_bandit.py": figure(1, 2, 6, 7),
+    "scripts/plot_figure.py": kind("figure"),
     "scripts/sample_rollouts_tiny.py": kind("rollouts"),
 }
+
+
+def test_labels_colours_and_bounds_of_an_objective_train_nothing(cpu, tree):
+    file = tree / "asymre/objectives/grpo.py"
+    text = file.read_text()
+    for old, new in (
+        ('colour="#2a9d3f"', 'colour="#123456"'),
+        ("Lt(1)", "Lt(2)"),
+        ('label="GRPO"', 'label="G"'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    expected = downstream(cpu, is_nothing)
+    assert difference(cpu, plan_of(tree)) == (expected, expected)
+
+
+def test_another_size_of_task_makes_stale_only_what_uses_it(cpu):
+    """A task that no stand-in is pretrained on, and then one that a single stand-in is."""
+    task = {"arithmetic": {"terms": 2, "operators": "+", "slip": 0.5, "error": 0.0}, "max_new_tokens": 5}
+    more = {"datasets": {"short": "Short sums"}, "tasks": {"short": task}}
+    # The claims have a row for every data set.
+    expected = downstream(cpu, kind("claims"))
+    assert difference(cpu, plan_of(**more)) == (expected, expected)
+    own = {"stand_ins": {"llama-3b": {"tasks": ["math", "numinamath", "short"]}}}
+    expected |= downstream(cpu, lambda a: a.kind == "base_policy" and a.slug.startswith("llama-3b"))
+    assert difference(cpu, plan_of(**more, **own)) == (expected, expected)
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -1,4 +1,6 @@
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -7,7 +9,7 @@ import yaml
 
 from asymre.config import reading, reference
 from asymre.config.schema import Configuration
-from scripts import write_reference
+from tools import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,11 +24,40 @@ def gpu():
     return reading.load(ROOT, {"scale": "gpu"})
 
 
-def test_files_are_those_of_the_code(configuration, gpu):
-    stale = "run `make reference`"
-    assert (ROOT / "config/reference_gpu.yaml").read_text() == reference.reference_text(gpu), stale
-    assert (ROOT / "config/schema.json").read_text() == reference.schema_text(), stale
-    assert (ROOT / "config/reference.yaml").read_text() == reference.reference_text(configuration), stale
+def test_files_are_those_of_the_code():
+    assert list(generate.stale(ROOT)) == [], "run `make reference`"
+
+
+@pytest.fixture
+def generated(tmp_path):
+    """A copy of the generated files and of what they follow from."""
+    for name in ("config", "envs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    return tmp_path
+
+
+def test_an_edited_experiment_makes_no_generated_file_stale(generated):
+    """The README's first edit must not fail the tests."""
+    paper = generated / "config/paper.yaml"
+    paper.write_text(paper.read_text().replace("-0.1, 0, 0.1", "-0.1, -0.05, 0, 0.1"))
+    assert list(generate.stale(generated)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config/reference.yaml", "# the figures", "# some figures"),
+        ("config/reference.yaml", "smoothing_window: 3", "smoothing_windov: 3"),
+        ("config/schema.json", "smoothing_window", "smoothing_windov"),
+        ("envs/train.yaml", "torch==", "torch=="[::-1]),
+    ],
+)
+def test_a_generated_file_that_was_edited_is_named(file, old, new, generated):
+    text = (generated / file).read_text()
+    assert old in text
+    (generated / file).write_text(text.replace(old, new, 1))
+    assert list(generate.stale(generated)) == [file]
 
 
 @pytest.mark.parametrize("scale", ["configuration", "gpu"])
@@ -83,27 +114,26 @@ def test_schema_takes_one_value_without_brackets():
     assert not sweeps.is_valid(sweep | {"objective": ["ppo"]})
 
 
-def test_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/schema.json").write_text("old")
-    monkeypatch.setattr(write_reference.reading, "load", lambda *_: config_error())
-    with pytest.raises(reading.ConfigurationError):
-        write_reference.write_reference(tmp_path)
-    assert [path.name for path in (tmp_path / "config").iterdir()] == ["schema.json"]
-    assert (tmp_path / "config/schema.json").read_text() == "old"
+def test_what_is_generated_is_not_stale(generated, monkeypatch):
+    for file in (
+        "config/schema.json",
+        "config/reference.yaml",
+        "config/reference_gpu.yaml",
+        "envs/vllm.yaml",
+    ):
+        (generated / file).write_text("old")
+    monkeypatch.setattr(generate, "ROOT", generated)
+    monkeypatch.setattr(sys, "argv", ["generate"])
+    generate.main()
+    assert list(generate.stale(generated)) == []
+    assert {file for file, text in generate.generated(ROOT).items() if (ROOT / file).read_text() == text}
 
 
-def config_error():
-    raise reading.ConfigurationError("broken")
-
-
-def test_writes_both_files(tmp_path, configuration, monkeypatch):
-    (tmp_path / "config").mkdir()
-    monkeypatch.setattr(write_reference.reading, "load", lambda *_: configuration)
-    write_reference.write_reference(tmp_path)
-    written = {path.name: path.read_text() for path in (tmp_path / "config").iterdir()}
-    assert written == {
-        "schema.json": reference.schema_text(),
-        "reference.yaml": reference.reference_text(configuration),
-        "reference_gpu.yaml": reference.reference_text(configuration),
-    }
+def test_a_broken_configuration_generates_nothing(generated, monkeypatch):
+    (generated / "config/paper.yaml").write_text("models: 3")
+    before = {file: (generated / file).read_text() for file in generate.fixed(generated)}
+    monkeypatch.setattr(generate, "ROOT", generated)
+    monkeypatch.setattr(sys, "argv", ["generate"])
+    with pytest.raises(SystemExit, match="error: .*models"):
+        generate.main()
+    assert before == {file: (generated / file).read_text() for file in before}

@@ -213,8 +213,12 @@ def test_entropy_by_hand():
 @pytest.fixture
 def sampled(weights, architecture, problems, monkeypatch):
     """Rollouts of one step of two prompts, rewarded for an even first token."""
-    monkeypatch.setattr(rollouts_module, "verify", lambda tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
-    params = DEFAULTS | {"prompts_per_step": 2, "rewards": {"correct": 0.25, "wrong": -2}}
+    monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
+    params = DEFAULTS | {
+        "verifier": "arithmetic",
+        "prompts_per_step": 2,
+        "rewards": {"correct": 0.25, "wrong": -2},
+    }
     return sample_rollouts(weights, architecture, problems, params, seed=0, first_step=0, steps=1)
 
 
@@ -226,7 +230,11 @@ def test_rewards_are_those_of_the_configuration(sampled):
 def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, monkeypatch):
     """Each completion is held against its own problem's answer, with the real verifier."""
     architecture, weights = constant_policy(torch.zeros(VOCABULARY_SIZE))
-    params = DEFAULTS | {"prompts_per_step": 5, "rewards": {"correct": 1, "wrong": 0}}
+    params = DEFAULTS | {
+        "verifier": "arithmetic",
+        "prompts_per_step": 5,
+        "rewards": {"correct": 1, "wrong": 0},
+    }
     answers = problems["answer"].to_pylist()
     order = problem_order(seed=0, first=0, count=10, problems=10).repeat(6)
     texts = [f"{answers[p] + (row % 3 == 0)}." for row, p in enumerate(order)]
@@ -241,7 +249,11 @@ def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, mon
 
 def test_seeds_and_cycles_get_their_own_random_numbers(weights, architecture, problems):
     """The same policy on the same problem: other completions for another seed or first step."""
-    params = DEFAULTS | {"prompts_per_step": 1, "rewards": {"correct": 1, "wrong": 0}}
+    params = DEFAULTS | {
+        "verifier": "arithmetic",
+        "prompts_per_step": 1,
+        "rewards": {"correct": 1, "wrong": 0},
+    }
     one = problems.slice(0, 1)
     tokens = [
         sample_rollouts(weights, architecture, one, params, seed=s, first_step=f, steps=3).tokens

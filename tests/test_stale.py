@@ -17,8 +17,8 @@ from asymre.plan import plan, stale
 from asymre.plan.hub_graph import BESIDE
 from asymre.plan.plan import build
 from asymre.record.published import published_files
-from scripts import prune, why
 from tests.test_workflow import copy_sources
+from tools import options, prune, why
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,8 +82,8 @@ def everything(folder):
 
 
 def report_of(p, folder):
-    existing = why.existing_paths(folder)
-    return stale.report(p, why.read_specs(folder, existing), existing, why.read_markers(folder))
+    existing = options.existing_paths(folder)
+    return stale.report(p, options.read_specs(folder, existing), existing, why.read_markers(folder))
 
 
 def groups_of(p, folder):
@@ -129,7 +129,7 @@ def test_the_walk_stops_at_what_exists(smoke, results):
     unpublish(results, "figure_1")
     assert report_of(smoke, results) == "Made already, but not published: figure_1"
     shutil.rmtree(results / figure.path)
-    made = stale.missing(smoke, why.existing_paths(results), why.read_markers(results))
+    made = stale.missing(smoke, options.existing_paths(results), why.read_markers(results))
     assert [a.path for a in made] == [figure.inputs["data"].path, figure.path]
 
 
@@ -201,7 +201,9 @@ def test_reasons_of_a_changed_configuration(name, smoke, results):
     # A line that ends in a head's words, and goes on, would be another reason: compare whole lines.
     assert [head for head in expected if head not in heads] == [], "\n".join(heads)
     assert sum(int(head.split()[0]) for head in heads) == len(
-        stale.missing(changed, why.existing_paths(results), set(smoke.artefacts) | why.read_markers(results))
+        stale.missing(
+            changed, options.existing_paths(results), set(smoke.artefacts) | why.read_markers(results)
+        )
     )
 
 
@@ -333,7 +335,7 @@ def cluttered(results):
 
 
 def stale_paths(results):
-    return why.existing_paths(results)
+    return options.existing_paths(results)
 
 
 def test_prune_lists_and_removes_nothing_else(cluttered, capsys):

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from asymre.cycle.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
-from asymre.cycle.training import is_finite, train_cycle
+from asymre.cycle.snapshots import is_finite
+from asymre.cycle.training import train_cycle
 from asymre.tiny import engine as engine_module
 from asymre.tiny import rollouts as rollouts_module
 from asymre.tiny.decoder import forward
@@ -26,6 +27,7 @@ ROLLOUTS = {
     "temperature": 1.0,
     "top_p": 1.0,
     "rewards": {"correct": 1, "wrong": -1},
+    "verifier": "arithmetic",
     "prompts_per_batch": 4,
 }
 
@@ -46,7 +48,7 @@ def parameters(N=3, objective="asymre", **settings):
 @pytest.fixture(autouse=True)
 def easy_verifier(monkeypatch):
     """Call about half of the completions right: a random policy never solves a problem."""
-    monkeypatch.setattr(rollouts_module, "verify", lambda tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
+    monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
 
 
 @pytest.fixture

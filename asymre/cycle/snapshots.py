@@ -43,25 +43,28 @@ def divergence_in(folder: Path) -> str | None:
     return (folder / _DIVERGED).read_text().strip() if (folder / _DIVERGED).is_file() else None
 
 
+def mark(place: Path, reason: str) -> None:
+    """Leave the reason in the place of a policy."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / _DIVERGED).write_text(reason + "\n")
+
+
 def mark_diverged(
     folder: Path,
     reason: str,
     params: dict[str, Any],
-    metrics: list[dict],
+    metrics: list[dict[str, float]],
     *,
     before: int,
     also: tuple[str, ...],
 ) -> None:
-    """Leave the reason in the place of each snapshot that would follow, and of the folders `also`.
+    """Mark the place of each snapshot that would follow, and the folders `also`.
 
     metrics: of the steps that this job made, the last one the one that diverged; none if the run had diverged
     before. before: the first step that is not this job's to mark.
     """
     first = metrics[-1]["step"] if metrics else params["first_step"] + 1
-    steps = [step for step in range(first, before) if is_snapshot(step, params)]
-    for place in [
-        *(snapshot_folder(folder / SNAPSHOTS, s) for s in steps),
-        *(folder / name for name in also),
-    ]:
-        place.mkdir(parents=True, exist_ok=True)
-        (place / _DIVERGED).write_text(reason + "\n")
+    for step in filter(lambda step: is_snapshot(step, params), range(first, before)):
+        mark(snapshot_folder(folder / SNAPSHOTS, step), reason)
+    for name in also:
+        mark(folder / name, reason)

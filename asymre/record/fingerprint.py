@@ -25,7 +25,17 @@ CARRIERS = frozenset(
 # What a module calls so is for people and for the configuration: an edit makes no result stale.
 DESCRIPTIONS = frozenset({"OBJECTIVE", "Settings"})
 # The packages whose version can change a number or a drawing.
-NUMERICAL = ("math_verify", "matplotlib", "numpy", "pandas", "scipy", "torch", "transformers", "vllm")
+NUMERICAL = (
+    "math_verify",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "scipy",
+    "seaborn",
+    "torch",
+    "transformers",
+    "vllm",
+)
 # What a package rests on and that can change its verdicts, too, though nobody imports it.
 BELOW = {"math_verify": ("latex2sympy2_extended", "sympy")}
 

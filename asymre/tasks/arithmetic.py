@@ -26,7 +26,10 @@ DRAWN = 0.8
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """A two-digit number, then one-digit numbers, `terms` in all (`asymre.tasks.Task`)."""
+    """Sums, or sums and differences, with slips that are all equally likely.
+
+    A problem is a two-digit number, then one-digit numbers, `terms` in all (`asymre.tasks.Task`).
+    """
 
     terms: Annotated[int, Ge(2), Le(5), "numbers a problem: one of two digits, then one-digit numbers"]
     operators: Annotated[Literal["+", "+-"], "between the numbers, each with the same probability"]

@@ -17,8 +17,8 @@ import pytest
 
 from asymre.config import reading
 from asymre.plan import plan
-from scripts import local_slurm
 from tests.test_workflow import ROOT, assert_same_files, copy_sources
+from tools import local_slurm
 
 pytestmark = pytest.mark.scale
 DEFAULTS = ["slurm_partition=rehearsal", "slurm_account=tests", "mem_mb=1000", "runtime=10"]
