@@ -63,7 +63,7 @@ def make(params, inputs, folder, **options):
     pq.write_table(pa.table({"step": [params["until"]], "seen": [seen]}), folder / "evaluation.parquet")
 job.run(make, options=dict.fromkeys(("device", "tokens_per_micro_batch", "tokens_per_chunk"), ""))
 """,
-    "plot_training.py": """
+    "plot_figure.py": """
 import pandas as pd
 def make(params, inputs, folder):
     tables = [pd.read_parquet(file) for path in inputs.values() for file in path.glob("*.parquet")]
@@ -185,7 +185,7 @@ def test_why_and_prune_know_what_stands_beside_a_cycle(project):
     snakemake(project, *TARGET)
 
     def script(name, *arguments):
-        command = [sys.executable, f"scripts/{name}.py", "--configfile", "stub.yaml", *arguments]
+        command = [sys.executable, "-m", f"tools.{name}", "--configfile", "stub.yaml", *arguments]
         done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout

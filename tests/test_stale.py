@@ -174,9 +174,9 @@ CHANGES = {
         ],
     ),
     "bandit": (
-        {"bandit": {"iterations": 5}},
+        {"bandit": {"improvement": {"iterations": 5}}},
         [
-            "2 bandit: params.settings.iterations: 4 -> 5",
+            "1 bandit: params.settings.iterations: 4 -> 5",
             "1 figure: params.caption: changed; input data changed",
         ],
     ),
@@ -219,8 +219,8 @@ def tree(tmp_path):
 def test_reasons_of_changed_code_and_packages(tree, results, smoke):
     with (tree / "asymre/measures/evaluation.py").open("a") as stream:
         stream.write("\nADDED = 1\n")
-    with (tree / "asymre/figures/bandit.py").open("a") as stream:
-        stream.write("\nfrom asymre import theory\n")
+    with (tree / "asymre/figures/_bandit.py").open("a") as stream:
+        stream.write("\nfrom asymre.bandit import theory\n")
     pins = (tree / "requirements.txt").read_text()
     (tree / "requirements.txt").write_text(re.sub(r"(?m)^scipy==.*$", "scipy==0.1", pins))
     scipy = re.search(r"(?m)^scipy==(.*)$", pins)[1]
@@ -235,20 +235,20 @@ def test_reasons_of_changed_code_and_packages(tree, results, smoke):
 
 
 def test_unreadable_specifications_are_left_out(smoke, results):
-    changed = plan_of(bandit={"iterations": 5})
+    changed = plan_of(bandit={"improvement": {"iterations": 5}})
     old = next(a for a in smoke.artefacts.values() if (a.kind, a.slug) == ("bandit", "improvement"))
     spec = results / old.path / "spec.json"
     good = spec.read_text()
     for damaged in ("{", "[]", "3", good.replace('"iterations": 4', '"iterations": 6')):
         assert damaged != good
         spec.write_text(damaged)
-        assert "2 bandit: params.settings.iterations: 4 -> 5" not in groups_of(changed, results)
+        assert "1 bandit: params.settings.iterations: 4 -> 5" not in groups_of(changed, results)
     spec.unlink()
     write(results / "bandit/notes.txt")
     (results / "bandit/empty-0123456789").mkdir()
     assert groups_of(changed, results)[0].startswith("1 bandit: params.")
     spec.write_text(good)
-    assert groups_of(changed, results)[0] == "2 bandit: params.settings.iterations: 4 -> 5"
+    assert groups_of(changed, results)[0] == "1 bandit: params.settings.iterations: 4 -> 5"
 
 
 def test_differences_by_hand():
@@ -507,7 +507,7 @@ def test_why_names_what_snakemake_plans(gone, repository, smoke):
         name.replace(" ", "_"): int(n)
         for name, n in re.findall(r"^ (\w[\w ]*?) {2,}(\d+) *$", planned.stdout + planned.stderr, re.M)
     }
-    told = run(repository, "tools/why.py", "--scale", "smoke")
+    told = run(repository, "-m", "tools.why", "--scale", "smoke")
     assert told.returncode == 0, told.stderr
     ours = {}
     for n, kind in re.findall(r"^(\d+) (\w+): ", told.stdout, re.M):
@@ -517,9 +517,9 @@ def test_why_names_what_snakemake_plans(gone, repository, smoke):
     assert unpublished == {name for name in counts if name.startswith(("figure_", "claims"))}
 
 
-@pytest.mark.parametrize("script", ["why", "prune"])
-def test_scripts_say_what_is_wrong_and_no_more(script, repository):
-    done = run(repository, f"scripts/{script}.py", "--scale", "smok")
+@pytest.mark.parametrize("tool", ["why", "prune", "verify", "archive", "plan_costs"])
+def test_commands_say_what_is_wrong_and_no_more(tool, repository):
+    done = run(repository, "-m", f"tools.{tool}", "--scale", "smok")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == "error: --scale: scale: there is no scale 'smok'; did you mean 'smoke'?\n"

@@ -16,7 +16,7 @@ from asymre.record.artefact import identify
 from asymre.record.published import PUBLISHED, PUBLISHED_CLAIMS
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ["Snakefile", "rules", "scripts", "asymre", "config", "envs", "profiles", "docs"]
+SOURCES = ["Snakefile", "rules", "scripts", "tools", "asymre", "config", "envs", "profiles", "docs"]
 SOURCES += ["requirements.txt"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
 
@@ -115,7 +115,7 @@ def test_touching_every_source_file_plans_nothing(finished):
 def test_comments_docstrings_and_key_order_plan_nothing(clone):
     edit(clone / "asymre/tiny/decoder.py", "def forward(", "# a comment\ndef forward(")
     edit(clone / "asymre/cycle/training.py", '"""', '"""Another docstring. ')
-    edit(clone / "scripts/plot_training.py", '"""', '"""Another docstring. ')
+    edit(clone / "asymre/figures/curves.py", '"""', '"""Another docstring. ')
     edit(clone / "config/paper.yaml", "{correct: 1, wrong: -1}", "{wrong: -1, correct: 1}")
     assert planned(clone) == {}
 
@@ -147,8 +147,9 @@ def test_going_back_to_an_old_value_plans_nothing_but_publishing(clone):
 def test_one_more_delta_v_adds_its_own_jobs(clone):
     edit(
         clone / "config/paper.yaml",
-        "model: llama-3b\n        dataset: math\n        objective: asymre\n        delta_v: [-0.5,",
-        "model: llama-3b\n        dataset: math\n        objective: asymre\n        delta_v: [-0.05, -0.5,",
+        "model: llama-3b\n        dataset: math\n        objective: asymre\n        delta_v: *all",
+        "model: llama-3b\n        dataset: math\n        objective: asymre\n"
+        "        delta_v: [-0.05, -0.5, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3]",
     )
     assert planned(clone) == {
         "train_policy": 1,
@@ -227,8 +228,17 @@ def remade(clone: Path, kind: str) -> tuple[Path, Path]:
 
 
 def by_hand(clone: Path, script: str, *arguments) -> subprocess.CompletedProcess:
+    return command(clone, clone / "scripts" / script, *arguments)
+
+
+def tool(clone: Path, name: str, *arguments) -> subprocess.CompletedProcess:
+    """One of people's commands, as the Makefile calls it."""
+    return command(clone, "-m", f"tools.{name}", *arguments)
+
+
+def command(clone: Path, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, clone / "scripts" / script, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=clone,
         env=os.environ | {"PYTHONPATH": str(clone)},
         text=True,
@@ -261,8 +271,7 @@ def test_figure_scripts_run_by_hand_make_the_same_bytes(clone):
             old = clone / "old" / folder.name
             shutil.copytree(folder, old)
             shutil.rmtree(folder)
-            script = "plot_bandit.py" if folder.name.startswith("figure_1-") else "plot_training.py"
-            done = by_hand(clone, script, old / "spec.json", folder)
+            done = by_hand(clone, "plot_figure.py", old / "spec.json", folder)
             assert done.returncode == 0, done.stdout
             assert_same_files(old, folder)
     published = clone / "results/smoke/figures"
@@ -301,7 +310,7 @@ def test_one_job_a_cycle_gives_the_same_bytes_as_one_job_a_run(finished, clone, 
 
 
 def archive(clone: Path) -> tuple[int, str]:
-    done = by_hand(clone, "archive.py", "--scale", "smoke")
+    done = tool(clone, "archive", "--scale", "smoke")
     return done.returncode, done.stdout
 
 
@@ -318,7 +327,7 @@ def test_a_clone_plus_the_archive_plans_nothing(clone, tmp_path):
     stray.rmdir()
     for folder in results.glob("*/*-*"):
         assert_same_files(folder, other / folder.relative_to(clone))
-    assert by_hand(other, "verify.py", "--scale", "smoke").returncode == 0
+    assert tool(other, "verify", "--scale", "smoke").returncode == 0
     # Names and content alone: from the extracted copy come the same bytes.
     assert archive(other)[0] == 0 and (other / "results/smoke.tar").read_bytes() == packed
     assert not list((clone / "results").glob(".*.partial"))
