@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import torch
 
-from asymre.cycle.rollouts import from_lists, problem_order, write_no_rollouts, write_rollouts
+from asymre.cycle.rollouts import FILE, from_lists, problem_order, write_no_rollouts, write_rollouts
 from asymre.cycle.snapshots import divergence_in
 from asymre.hub.answers import counts_line, judge
 from asymre.hub.generation import Request, generate
@@ -17,7 +17,7 @@ def make(params, inputs, folder, device):
     if policy.parent.name == "cycles":
         policy = job.beside(policy, "policies")
     if divergence_in(policy):
-        write_no_rollouts(folder / "rollouts.parquet")
+        write_no_rollouts(folder / FILE)
         return
     problems = job.reading(inputs["problems"] / "train.parquet", pq.read_table)
     per_step, group = params["prompts_per_step"], params["group_size"]
@@ -58,7 +58,7 @@ def make(params, inputs, folder, device):
         reward=torch.tensor([float(rewards["correct" if v == "right" else "wrong"]) for v in verdicts]),
     )
     write_rollouts(
-        folder / "rollouts.parquet",
+        folder / FILE,
         rollouts,
         group,
         verdicts=verdicts,

@@ -1,6 +1,6 @@
 """Sample the rollouts of one cycle from its frozen behaviour policy: rollouts.parquet."""
 
-from asymre.cycle.rollouts import write_no_rollouts, write_rollouts
+from asymre.cycle.rollouts import FILE, write_no_rollouts, write_rollouts
 from asymre.cycle.snapshots import divergence_in
 from asymre.data.problems import read_problems
 from asymre.record import job
@@ -12,7 +12,7 @@ from asymre.tiny.tokenizer import END, decode
 def make(params, inputs, folder):
     source = policy_folder(inputs["policy"])
     if divergence_in(source):
-        write_no_rollouts(folder / "rollouts.parquet")
+        write_no_rollouts(folder / FILE)
         return
     architecture, weights = job.reading(source, load_policy)
     problems = job.reading(inputs["problems"] / "train.parquet", read_problems)
@@ -28,7 +28,7 @@ def make(params, inputs, folder):
     texts = decode(rollouts.tokens.numpy())
     right = (rollouts.reward == params["rewards"]["correct"]).tolist()
     write_rollouts(
-        folder / "rollouts.parquet",
+        folder / FILE,
         rollouts,
         params["group_size"],
         verdicts=["right" if r else "wrong" for r in right],

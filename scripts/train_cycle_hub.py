@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from asymre.architecture import POLICY_BYTES, STATE_BYTES
-from asymre.cycle.rollouts import Rollouts, of_cycle, read_rollouts, rows_of
+from asymre.cycle.rollouts import Rollouts, of_cycle, read_rollouts, rows_of, shards_in
 from asymre.cycle.snapshots import (
     SNAPSHOTS,
     divergence_in,
@@ -71,8 +71,7 @@ def check_disk(params, base: Path, folder: Path) -> None:
 
 def load_rollouts(params, inputs) -> Rollouts:
     problems = job.reading(inputs["problems"] / "train.parquet", pq.read_metadata).num_rows
-    shards = sorted((n for n in inputs if n.startswith("rollouts_")), key=lambda n: int(n[9:]))
-    paths = [inputs[name] / "rollouts.parquet" for name in shards]
+    paths = shards_in(inputs)
     vocabulary_size = job.reading(
         inputs["base_policy"] / "config.json", lambda path: json.loads(path.read_text())["vocab_size"]
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asymre.cycle.rollouts import read_rollouts, rows_of
+from asymre.cycle.rollouts import FILE, read_rollouts, rows_of
 from asymre.cycle.snapshots import (
     SNAPSHOTS,
     divergence_in,
@@ -52,7 +52,7 @@ def train_cycles(params, inputs, source: Path, folder: Path) -> tuple[list[dict[
     first, until = params["first_step"], params["until"]
     sampling = params["rollouts"]
     rollouts = job.reading(
-        inputs["rollouts"] / "rollouts.parquet",
+        inputs["rollouts"] / FILE,
         lambda path: read_rollouts(
             [path],
             rows=rows_of(params, min(params["N"], until - first)),

@@ -253,8 +253,8 @@ def test_labels_colours_and_bounds_of_an_objective_train_nothing(cpu, tree):
 
 def test_another_size_of_task_makes_stale_only_what_uses_it(cpu):
     """A task that no stand-in is pretrained on, and then one that a single stand-in is."""
-    task = {"arithmetic": {"terms": 2, "operators": "+", "slip": 0.5, "error": 0.0}, "max_new_tokens": 5}
-    more = {"datasets": {"short": "Short sums"}, "tasks": {"short": task}}
+    task = {"arithmetic": {"terms": 3, "operators": "+-", "slip": 0.5, "error": 0.0}, "max_new_tokens": 8}
+    more = {"datasets": {"short": "Another size"}, "tasks": {"short": task}}
     # The claims have a row for every data set.
     expected = downstream(cpu, kind("claims"))
     assert difference(cpu, plan_of(**more)) == (expected, expected)

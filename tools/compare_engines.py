@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from asymre.cycle.rollouts import read_rollouts
+from asymre.cycle.rollouts import read_rollouts, rows_of, shards_in
 from asymre.cycle.training import train_cycle
 from asymre.tiny.engine import TinyEngine
 from asymre.tiny.policy import load_policy
@@ -73,10 +73,9 @@ def compare_losses(results: Path) -> bool:
         if params["first_step"]:
             continue
         sampling = params["rollouts"]
-        shards = sorted((n for n in inputs if n.startswith("rollouts_")), key=lambda n: int(n[9:]))
         rollouts = read_rollouts(
-            [results / inputs[name] / "rollouts.parquet" for name in shards],
-            rows=params["until"] * sampling["prompts_per_step"] * sampling["group_size"],
+            shards_in({name: results / path for name, path in inputs.items()}),
+            rows=rows_of(params, params["until"]),
             problems=10**9,
             vocabulary_size=VOCABULARY_SIZE,
             width=sampling["max_new_tokens"],

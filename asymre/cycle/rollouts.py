@@ -15,6 +15,7 @@ from torch import Tensor
 
 from asymre.streams import numpy_stream
 
+FILE = "rollouts.parquet"
 _SCHEMA = pa.schema(
     [
         ("problem_id", pa.int64()),
@@ -65,6 +66,12 @@ def reused(rollouts: Rollouts, group_size: int, *, seed: int, epoch: int, groups
     order = np.arange(count) if epoch == 0 else numpy_stream("reuse", seed, epoch).permutation(count)
     rows = torch.from_numpy(order[:groups, None] * group_size + np.arange(group_size)).flatten()
     return Rollouts(*(getattr(rollouts, field.name)[rows] for field in fields(Rollouts)))
+
+
+def shards_in(folders: dict[str, Path]) -> list[Path]:
+    """The files of a cycle's rollouts in order, from its inputs `rollouts_0`, `rollouts_1`, ..."""
+    names = [name for name in folders if name.startswith("rollouts_")]
+    return [folders[name] / FILE for name in sorted(names, key=lambda name: int(name.rpartition("_")[2]))]
 
 
 def rows_of(params: dict[str, Any], steps: int) -> int:

@@ -21,6 +21,7 @@ STYLE = {
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
     "legend.fontsize": 7.5,
+    "legend.title_fontsize": 8,
     "legend.frameon": False,
     "legend.handlelength": 1.6,
     "xtick.labelsize": 8,

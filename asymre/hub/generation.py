@@ -4,11 +4,9 @@ Each call starts an engine in a child process and ends it: on a CPU vLLM cannot 
 on a GPU only the end of a process gives back all memory. The caller's process must not use CUDA.
 """
 
-import ctypes
 import json
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from asymre.hub.parent import die_with_parent
 
 # vLLM reads its environment when it is imported.
 os.environ |= {
@@ -33,7 +33,6 @@ except ModuleNotFoundError as error:
     sys.exit(f"error: {error} in {sys.prefix}: run make setup-vllm")
 
 LENGTH_STEP = 512
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ def in_child(function: Callable, *arguments: Any) -> Any:
 
 
 def _answer(sender, function, arguments) -> None:
-    # If the job is killed, this process must not keep its GPU.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         sender.send((function(*arguments), None))
     except Exception as error:

@@ -1,11 +1,9 @@
 """Training processes on one machine, started and watched over by torch's own elastic launcher."""
 
-import ctypes
 import json
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -20,7 +18,8 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from asymre.hub.parent import die_with_parent
+
 _LOOPBACK = "127.0.0.1"
 _SECONDS_TO_NOTICE = 1.0
 
@@ -76,8 +75,7 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
 
 
 def _process(folder: Path, function: Callable, arguments: tuple) -> Any:
-    # If the job is killed, this process must not keep its GPU.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         _initialise()
         result = function(*arguments)
