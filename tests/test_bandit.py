@@ -328,4 +328,3 @@ def test_sweep_colours_are_blue_black_and_red():
     assert all(rgb[v][2] > rgb[v][0] for v in (-0.5, -0.1))
     assert all(rgb[v][0] > rgb[v][2] for v in (0.1, 0.3))
     assert sum(rgb[-0.5]) < sum(rgb[-0.1]) and sum(rgb[0.3]) < sum(rgb[0.1])
-    assert style.sweep_colours([0.5, 0.6], critical=0.5)[0.5] == style.CRITICAL_COLOUR

@@ -1,5 +1,6 @@
 """Training figures: every line and label is where the data say; captions say what is shown."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,6 +139,24 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         save(fig, folder, "figure")
     for name in ("figure.pdf", "figure.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_users_matplotlibrc_changes_nothing(tmp_path):
+    theirs = {"font.size": 20, "axes.facecolor": "red", "savefig.bbox": "tight", "lines.linewidth": 9}
+    for folder, settings in (("ours", {}), ("theirs", theirs)):
+        (tmp_path / folder).mkdir()
+        with matplotlib.rc_context(settings):
+            fig = draw(rows([0.2, 0.4, 0.6]))
+            add_caption(fig, "A caption.")
+            save(fig, tmp_path / folder, "figure")
+    for name in ("figure.pdf", "figure.png"):
+        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
+
+
+def test_an_objective_at_several_delta_v_has_a_shade_for_each():
+    fig = draw(*(rows([0.5, 0.1], objective="asymre_kl", delta_v=v) for v in (-0.2, -0.1, 0.0)))
+    colours = [line.get_color() for line in lines(fig.axes[0]).values()]
+    assert len(set(colours)) == 3 and DRAWN["asymre_kl"]["colour"] in colours
 
 
 @pytest.fixture(scope="module")

@@ -15,27 +15,28 @@ BATCHES_STREAM = 1
 DRAW_STEPS = 256
 # Below this the exponential and its products become denormal numbers, which are three times slower.
 LOWEST_LOG = -600.0
+LOGIT_SLOPE = 0.1
 
 
-def behaviour_policy(arms, logit_slope=0.1):
-    """mu = softmax of the logits logit_slope * y, (arms,): the paper's behaviour policy."""
-    return softmax(logit_slope * np.arange(arms))
+def behaviour_policy(arms):
+    """mu = softmax of the logits y / 10, (arms,): the paper's behaviour policy."""
+    return softmax(LOGIT_SLOPE * np.arange(arms))
 
 
-def instances(seed, n, arms, logit_slope=0.1):
+def instances(seed, n, arms):
     """`mu`, `rewards` (n, arms): rewards uniform on [0, 1]. More instances keep the first ones."""
     rewards = [np.random.default_rng([seed, REWARDS_STREAM, i]).random(arms) for i in range(n)]
-    mu = np.tile(behaviour_policy(arms, logit_slope), (n, 1))
+    mu = np.tile(behaviour_policy(arms), (n, 1))
     return mu, np.array(rewards).reshape(n, arms)
 
 
-def demo_instance(seed, arms, logit_slope=0.1):
+def demo_instance(seed, arms):
     """`mu`, `rewards` (arms,) with numpy's old generator; seed 43 is the demonstration instance.
 
     It behaves like the paper's instance (V_mu .5404, best reward .9987) and is not known to be that
     one.
     """
-    return behaviour_policy(arms, logit_slope), np.random.RandomState(seed).rand(arms)
+    return behaviour_policy(arms), np.random.RandomState(seed).rand(arms)
 
 
 def softmax(logits):

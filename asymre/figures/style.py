@@ -64,14 +64,14 @@ def new_figure(params: dict[str, Any]) -> Figure:
     return fig
 
 
-def sweep_colours(values, critical=0.0):
-    """Colour of each of `values` (delta_v or V): blue below `critical`, black at it, red above.
+def sweep_colours(values):
+    """Colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
 
     On each side the colour is darker the farther the value is, in equal steps.
     """
     colours = {}
     for side, name in ((-1, "Blues"), (1, "Reds")):
-        ranked = sorted({v for v in values if side * (v - critical) > 0}, key=lambda v: side * (v - critical))
+        ranked = sorted({v for v in values if side * v > 0}, key=abs)
         for rank, v in enumerate(ranked):
             depth = 0.4 + 0.6 * rank / max(len(ranked) - 1, 1)
             colours[v] = to_hex(sns.color_palette(name, as_cmap=True)(depth))

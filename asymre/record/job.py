@@ -26,6 +26,7 @@ from asymre.record.fingerprint import tree_hash
 ROOT = Path(__file__).resolve().parents[2]
 # What this job has read: the content of each checked folder, by its path below results/<name>/.
 _read_folders: dict[str, str] = {}
+EVERY_S = 5.0  # between two lines of progress
 LISTED = 3  # damaged files that a message names
 ENVIRONMENTS = "run make setup (or make setup-vllm for vLLM's environment)"
 
@@ -197,13 +198,13 @@ def reading(path: Path, read: Callable[[Path], Any]) -> Any:
 class Progress:
     """Prints a line of progress every few seconds: count, text, estimate of the time left."""
 
-    def __init__(self, total: int, what: str, every: float = 5.0):
-        self._total, self._what, self._every = total, what, every
+    def __init__(self, total: int, what: str):
+        self._total, self._what = total, what
         self._started = self._last = time.monotonic()
 
     def __call__(self, done: int, text: str = "") -> None:
         now = time.monotonic()
-        if done < self._total and now - self._last < self._every:
+        if done < self._total and now - self._last < EVERY_S:
             return
         self._last = now
         left = (now - self._started) / max(done, 1) * (self._total - done)
