@@ -35,7 +35,7 @@ def make(params, inputs, folder):
                 "pretraining.learning_rate or pretraining.seed, or the slips of the task"
             )
     save_policy(folder, architecture, weights)
-    (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n")
+    (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

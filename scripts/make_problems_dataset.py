@@ -24,7 +24,7 @@ def make(params, inputs, folder):
             raise job.InputError(str(error)) from None
     for name, table in tables.items():
         pq.write_table(table, folder / f"{name}.parquet")
-    (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+    (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
 def prepare_math(params, verifier):

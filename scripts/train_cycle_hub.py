@@ -73,7 +73,8 @@ def load_rollouts(params, inputs) -> Rollouts:
     problems = job.reading(inputs["problems"] / "train.parquet", pq.read_metadata).num_rows
     paths = shards_in(inputs)
     vocabulary_size = job.reading(
-        inputs["base_policy"] / "config.json", lambda path: json.loads(path.read_text())["vocab_size"]
+        inputs["base_policy"] / "config.json",
+        lambda path: json.loads(path.read_text(encoding="utf-8"))["vocab_size"],
     )
     sampling = params["rollouts"]
     steps = params["until"] - params["first_step"]

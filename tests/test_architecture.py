@@ -19,7 +19,7 @@ def table() -> dict[str, set[str]]:
 def imports(file: Path) -> set[str]:
     """Dotted names of the project's modules that a file imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -82,3 +82,26 @@ def test_jobs_and_the_library_know_no_command_of_people():
     for folder in ("asymre", "scripts"):
         for file in (ROOT / folder).rglob("*.py"):
             assert not any(name.startswith(("tools", "scripts", "tests")) for name in imports(file)), file
+
+
+def test_every_text_file_is_read_and_written_as_utf_8():
+    """A locale must not decide a byte of a result: each call names its encoding."""
+    unnamed = []
+    for folder in ("asymre", "scripts", "tools"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and _opens_text(node):
+                    unnamed.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert unnamed == []
+
+
+def _opens_text(call: ast.Call) -> bool:
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    owner = getattr(getattr(call.func, "value", None), "id", "")
+    if name not in ("open", "read_text", "write_text") or owner in ("os", "tarfile"):
+        return False
+    # files.write_text, a plain function, always writes UTF-8.
+    if name == "write_text" and isinstance(call.func, ast.Name):
+        return False
+    constants = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return not any(k.arg == "encoding" for k in call.keywords) and not any("b" in c for c in constants)

@@ -152,7 +152,7 @@ def test_snakemake_says_it_before_any_job(tmp_path):
 
 def program(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
 
 

@@ -249,10 +249,10 @@ def test_why_compares_specifications_without_records(plan, results):
 
 def test_verify_lists_and_counts(plan, results, monkeypatch, capsys):
     monkeypatch.chdir(results.parents[1])
-    Path("small.yaml").write_text("scale: smoke\nresults: nothing\n")
+    Path("small.yaml").write_text("scale: smoke\nresults: nothing\n", encoding="utf-8")
     with pytest.raises(SystemExit, match="there is no results/nothing"):
         verify.main(["--configfile", "small.yaml"])
-    Path("small.yaml").write_text("scale: smoke\nresults: small\n")
+    Path("small.yaml").write_text("scale: smoke\nresults: small\n", encoding="utf-8")
     verify.main(["--configfile", "small.yaml"])
     files = len([p for p in results.rglob("*") if p.is_file() and p.name != "spec.json"]) - len(FIGURES)
     count = len(needed(plan)) + len(FIGURES)

@@ -109,7 +109,7 @@ def test_bad_files_are_named_with_the_remedy(tmp_path):
 def test_a_folder_is_what_was_planned(math):
     source = local(math, "train.jsonl")
     assert source_files(source) == [math / "train.jsonl"]
-    with open(math / "train.jsonl", "a") as file:
+    with open(math / "train.jsonl", "a", encoding="utf-8") as file:
         file.write("{}\n")
     assert local(math, "train.jsonl")["revision"] != source["revision"]
     with pytest.raises(ValueError, match="changed since"):

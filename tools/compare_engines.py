@@ -68,7 +68,7 @@ def compare_losses(results: Path) -> bool:
     """Train the first cycles again with engine tiny on the rollouts that vLLM sampled."""
     worst, count = {"loss": 0.0, "gradient_norm": 0.0}, 0
     for cycle in sorted((results / "cycles").glob("*-*")):
-        spec = json.loads((cycle / "spec.json").read_text())
+        spec = json.loads((cycle / "spec.json").read_text(encoding="utf-8"))
         params, inputs = spec["params"], spec["inputs"]
         if params["first_step"]:
             continue

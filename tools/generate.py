@@ -42,7 +42,8 @@ def generated(root: Path) -> dict[str, str]:
 def fixed(root: Path) -> dict[str, str]:
     """Of these, those that no value of a configuration decides."""
     environments = {
-        f"envs/{role}.yaml": environment((root / pins).read_text()) for role, pins in ROLES.items()
+        f"envs/{role}.yaml": environment((root / pins).read_text(encoding="utf-8"))
+        for role, pins in ROLES.items()
     }
     return {"config/schema.json": schema_text()} | environments
 
@@ -50,10 +51,10 @@ def fixed(root: Path) -> dict[str, str]:
 def stale(root: Path) -> Iterator[str]:
     """Paths of the files that do not follow from what they are generated from."""
     for file, text in fixed(root).items():
-        if (root / file).read_text() != text:
+        if (root / file).read_text(encoding="utf-8") != text:
             yield file
     for file in REFERENCES:
-        text = (root / file).read_text()
+        text = (root / file).read_text(encoding="utf-8")
         try:
             is_right = reference_text(Configuration.model_validate(yaml.safe_load(text))) == text
         except (ValueError, yaml.YAMLError):

@@ -171,7 +171,7 @@ def install() -> None:
     if not missing():
         return
     release = Path("/etc/os-release")
-    debian = release.is_file() and "debian" in release.read_text() and shutil.which("apt-get")
+    debian = release.is_file() and "debian" in release.read_text(encoding="utf-8") and shutil.which("apt-get")
     if not debian or os.geteuid() != 0:
         sys.exit("there is no Slurm here, and only root on Debian gets it installed: use the local executor")
     print(f"installing the Debian packages {' and '.join(PACKAGES)} with apt-get", flush=True)
@@ -201,11 +201,13 @@ def up(folder: Path, gpus: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("bin", "spool", "state"):
         (folder / name).mkdir(parents=True)
-    (folder / "slurm.conf").write_text(slurm_conf(folder, gpus, free_ports(2)))
-    (folder / "gres.conf").write_text(gres_conf(gpus))
-    (folder / "environment.sh").write_text(ENVIRONMENT.format(folder=folder))
+    (folder / "slurm.conf").write_text(slurm_conf(folder, gpus, free_ports(2)), encoding="utf-8")
+    (folder / "gres.conf").write_text(gres_conf(gpus), encoding="utf-8")
+    (folder / "environment.sh").write_text(ENVIRONMENT.format(folder=folder), encoding="utf-8")
     srun = folder / "bin/srun"
-    srun.write_text(SRUN.format(folder=folder, srun=shutil.which("srun", path=search_path())))
+    srun.write_text(
+        SRUN.format(folder=folder, srun=shutil.which("srun", path=search_path())), encoding="utf-8"
+    )
     srun.chmod(0o755)
     key = folder / "munge.key"
     key.touch(mode=0o600)
@@ -226,7 +228,7 @@ def up(folder: Path, gpus: int) -> None:
 def start(folder: Path, daemon: str, *arguments: str) -> None:
     """In a session of its own, so that a Ctrl-C leaves the daemon to `down`."""
     program = shutil.which(daemon, path=search_path())
-    with open(folder / f"{daemon}.log", "w") as log:
+    with open(folder / f"{daemon}.log", "w", encoding="utf-8") as log:
         subprocess.Popen(
             [program, *arguments],
             env=environment(folder),
@@ -245,7 +247,7 @@ def give_up(folder: Path) -> None:
         log = folder / f"{daemon}.log"
         if log.exists():
             state = "runs" if daemon in running else "has stopped"
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
             print(f"--- {daemon} {state}; the end of {log}:\n{tail}", file=sys.stderr)
     print(ask(folder, "sinfo", "-N", "-o", "%N %T %E"), file=sys.stderr)
     down(folder)

@@ -55,7 +55,7 @@ def read_specs(results: Path, paths: set[str]) -> dict[str, dict]:
     specs = {}
     for path in sorted(paths):
         try:
-            spec = json.loads((results / path / SPEC).read_text())
+            spec = json.loads((results / path / SPEC).read_text(encoding="utf-8"))
             spec.pop(RECORD, None)
             if f"{spec['kind']}/{identify(spec)}" == path:
                 specs[path] = spec

@@ -44,7 +44,7 @@ last three evaluation points) is the one that the claims compare with GRPO besid
 
 
 def section(name: str, picture: Path) -> str:
-    caption = picture.with_suffix(".txt").read_text().strip()
+    caption = picture.with_suffix(".txt").read_text(encoding="utf-8").strip()
     return f"## {name}\n\n![{name}]({picture.name})\n\n{caption}\n"
 
 
@@ -57,12 +57,14 @@ def write(results: Path, docs: Path) -> None:
     calibration = results / "figures/calibration.png"
     for picture in [*pictures, calibration]:
         shutil.copyfile(picture, gallery / picture.name)
-    (gallery / "README.md").write_text("\n".join([GALLERY, *sections, section("Calibration", calibration)]))
-    with calibration.with_suffix(".csv").open() as file:
+    (gallery / "README.md").write_text(
+        "\n".join([GALLERY, *sections, section("Calibration", calibration)]), encoding="utf-8"
+    )
+    with calibration.with_suffix(".csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     chosen = [[row for row in rows if row["choice"] == choice] for choice in ("learning_rate", "delta_v")]
     text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
-    (docs / "calibration.md").write_text(text)
+    (docs / "calibration.md").write_text(text, encoding="utf-8")
     (docs / "claims").mkdir(exist_ok=True)
     for page in sorted([*results.glob("claims*.md"), *results.glob("claims*.csv")]):
         shutil.copyfile(page, docs / "claims" / page.name)

@@ -77,7 +77,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def read(path: Path) -> dict[str, Any]:
     """The content of a YAML file. Raises ConfigurationError."""
     try:
-        with path.open() as stream:
+        with path.open(encoding="utf-8") as stream:
             content = yaml.load(stream, Loader=_UniqueKeys)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None

@@ -40,13 +40,15 @@ def divergence_of(row: dict[str, float]) -> str:
 
 def divergence_in(folder: Path) -> str | None:
     """Why there is no policy in this folder; None if there should be one."""
-    return (folder / _DIVERGED).read_text().strip() if (folder / _DIVERGED).is_file() else None
+    return (
+        (folder / _DIVERGED).read_text(encoding="utf-8").strip() if (folder / _DIVERGED).is_file() else None
+    )
 
 
 def mark(place: Path, reason: str) -> None:
     """Leave the reason in the place of a policy."""
     place.mkdir(parents=True, exist_ok=True)
-    (place / _DIVERGED).write_text(reason + "\n")
+    (place / _DIVERGED).write_text(reason + "\n", encoding="utf-8")
 
 
 def mark_diverged(

@@ -127,7 +127,9 @@ def _generate(policy, requests, max_new_tokens, dtype, device) -> list[Completio
 
 def model_length(policy: Path, needed: int) -> int:
     """Tokens that the engine must hold, in steps: each other length is compiled anew."""
-    limit = json.loads((policy / "config.json").read_text()).get("max_position_embeddings", needed)
+    limit = json.loads((policy / "config.json").read_text(encoding="utf-8")).get(
+        "max_position_embeddings", needed
+    )
     return max(needed, min(-(-needed // LENGTH_STEP) * LENGTH_STEP, limit))
 
 
@@ -135,7 +137,7 @@ def end_tokens(policy: Path) -> list[int]:
     """The ids that end a completion, of generation_config.json or else config.json. ValueError if none."""
     for name in ("generation_config.json", "config.json"):
         if (policy / name).is_file():
-            ids = json.loads((policy / name).read_text()).get("eos_token_id")
+            ids = json.loads((policy / name).read_text(encoding="utf-8")).get("eos_token_id")
             if ids is not None:
                 return ids if isinstance(ids, list) else [ids]
     raise ValueError(f"{policy}: neither generation_config.json nor config.json names an eos_token_id")

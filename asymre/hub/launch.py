@@ -60,7 +60,7 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
             return elastic_launch(configuration, _process)(Path(folder), function, arguments)[0]
         except ChildFailedError as error:
             failure = error.get_first_failure()[1]
-            reports = [json.loads(file.read_text()) for file in Path(folder).glob("*.json")]
+            reports = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("*.json")]
     if failure.exitcode < 0 or not reports:
         raise RuntimeError(
             f"a training process ended without an error of its own (exit code {failure.exitcode}; -9 means "
@@ -113,5 +113,5 @@ def _report(folder: Path, error: Exception) -> None:
         "traceback": traceback.format_exc(),
     }
     partial = folder / f"{rank}.partial"
-    partial.write_text(json.dumps(content))
+    partial.write_text(json.dumps(content), encoding="utf-8")
     partial.rename(folder / f"{rank}.json")

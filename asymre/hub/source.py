@@ -61,10 +61,10 @@ def check_policy(folder: Path, architecture: dict[str, Any]) -> None:
     """ValueError, with the remedy, unless the folder holds a chat model of this architecture."""
     check_files(folder)
     tokenizer = folder / "tokenizer_config.json"
-    template = tokenizer.is_file() and "chat_template" in json.loads(tokenizer.read_text())
+    template = tokenizer.is_file() and "chat_template" in json.loads(tokenizer.read_text(encoding="utf-8"))
     if not (template or (folder / "chat_template.jinja").is_file()):
         raise ValueError(f"{folder}: has no chat template: take the instruction-tuned model")
-    configuration = json.loads((folder / "config.json").read_text())
+    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if configuration.get("model_type") != architecture["family"]:
         raise ValueError(
             f"{folder}: config.json has model_type {configuration.get('model_type')}, "

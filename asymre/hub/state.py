@@ -96,7 +96,7 @@ def _gather(parameter: Tensor, dtype: torch.dtype) -> Tensor | None:
 
 
 def _write_configuration(folder: Path, source: Path, dtype: str) -> None:
-    configuration = json.loads((source / "config.json").read_text())
+    configuration = json.loads((source / "config.json").read_text(encoding="utf-8"))
     # Its older name would contradict the new one.
     configuration.pop("torch_dtype", None)
     _write_json(folder / "config.json", configuration | {"dtype": dtype})
@@ -106,4 +106,4 @@ def _write_configuration(folder: Path, source: Path, dtype: str) -> None:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

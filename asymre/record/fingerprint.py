@@ -65,12 +65,12 @@ def packages_of(root: Path, files: tuple[str, ...]) -> dict[str, str]:
 
 @cache
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 @cache
 def tree_hash(path: Path) -> str:
-    tree = ast.parse(path.read_text(), filename=str(path))
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     tree.body = [node for node in tree.body if not _describes(node)]
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -130,4 +130,4 @@ def _project_imports(root: Path, path: str) -> list[str]:
 
 @cache
 def _pins(path: Path) -> dict[str, str]:
-    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", path.read_text(), flags=re.M))
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", path.read_text(encoding="utf-8"), flags=re.M))

@@ -123,7 +123,9 @@ def _run(make, spec_argument: str, output: Path, parts: list[Path], beside=(), g
                 packages=packages,
                 machine=machine,
             )
-            (source / "spec.json").write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+            (source / "spec.json").write_text(
+                json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+            )
             _put_in_place(source, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -181,7 +183,7 @@ def _remedy(folder: Path) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 

@@ -192,7 +192,7 @@ def machine_class(gpu: bool = False) -> dict[str, str]:
 def _processor() -> str:
     """Vendor, family, model and name: under virtual machines the name alone says little."""
     try:
-        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
         return platform.processor()
     fields = dict(re.findall(r"^(.*?)\s*: (.*)$", first, re.M))

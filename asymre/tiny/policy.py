@@ -28,9 +28,9 @@ def save_policy(folder: Path, architecture: Architecture, weights: Weights) -> N
         "bos_token_id": None,
         "dtype": "float32",
     }
-    (folder / "config.json").write_text(json.dumps(configuration, indent=1) + "\n")
+    (folder / "config.json").write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
     for name, text in tokenizer.files().items():
-        (folder / name).write_text(text + "\n")
+        (folder / name).write_text(text + "\n", encoding="utf-8")
     save_weights(folder, weights)
 
 
@@ -42,7 +42,7 @@ def save_weights(folder: Path, weights: Weights) -> None:
 
 def load_policy(folder: Path) -> tuple[Architecture, Weights]:
     """Architecture and float32 weights. ValueError if the weights are not those of the architecture."""
-    configuration = json.loads((folder / "config.json").read_text())
+    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     architecture = Architecture(
         family=configuration["model_type"],
         **{ours: configuration[theirs] for ours, theirs in CONFIG_KEYS.items()},
