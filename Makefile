@@ -1,14 +1,35 @@
 # `make figures` is all that a new user needs; `make help` lists the rest.
-PYTHON ?= python3
+# Variables count on the command line alone, not from the environment: some commands delete.
+PYTHON = python3
+SCALE = cpu
+CORES = all
+# An overlay: make figures CONFIG=my.yaml
+CONFIG =
+YES =
 VENV := .venv
 VLLM := .venv-vllm
 BIN := $(VENV)/bin
-SCALE ?= cpu
-CORES ?= all
-# An overlay: make figures CONFIG=my.yaml
-CONFIG ?=
-SELECT := $(if $(CONFIG),--configfile $(CONFIG),--config scale=$(SCALE))
+
+ifneq ($(CONFIG),)
+ifeq ($(origin SCALE),command line)
+$(error give SCALE or CONFIG: an overlay names its scale itself (scale: $(SCALE) in $(CONFIG)))
+endif
+endif
+ifneq ($(filter-out 1,$(YES)),)
+$(error YES=$(YES): YES=1 removes what make prune lists, and without it nothing is removed)
+endif
+
+# For a shell, whatever characters there are.
+quoted = '$(subst ','\'',$(1))'
+# What chooses the configuration, for snakemake and for the commands in tools/.
+SELECT := $(if $(CONFIG),--configfile $(call quoted,$(CONFIG)),--config $(call quoted,scale=$(SCALE)))
+CHOOSE := $(if $(CONFIG),--configfile $(call quoted,$(CONFIG)),--scale $(call quoted,$(SCALE)))
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+
+# Without a home that can be written to (a container with another user), Snakemake has no place for its cache.
+ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
+export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
+endif
 
 .PHONY: figures smoke test test-scale setup setup-vllm plan rehearsal report gallery claims calibration why prune verify archive reference lint help
 
@@ -54,13 +75,13 @@ $(VLLM)/.complete: $(VLLM_PINS)
 	touch $@
 
 plan: setup ## what the gpu scale would cost: jobs, GPU hours, disk, memory (SCALE=gpu)
-	@$(BIN)/python -m tools.plan_costs $(if $(CONFIG),--configfile $(CONFIG),--scale $(if $(filter cpu,$(SCALE)),gpu,$(SCALE)))
+	@$(BIN)/python -m tools.plan_costs $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))
 
 rehearsal: setup-vllm ## the gpu scale's graph on this CPU: Slurm, vLLM, two training processes, figure 5
 	bash tools/rehearse.sh
 
-report: setup ## after `make figures`: everything in one file, results/<scale>/report.html
-	$(BIN)/snakemake $(SELECT) --report results/$(SCALE)/report.html
+report: setup ## after `make figures`: everything in one file, results/<name>/report.html
+	$(BIN)/python -m tools.report $(CHOOSE)
 
 gallery: setup ## all figures and claims at cpu scale, copied into docs/gallery/, docs/claims/ and docs/calibration.md
 	$(SNAKEMAKE) all calibration beyond claims_seeds
@@ -73,16 +94,16 @@ calibration: setup ## choose the learning rates again, on seeds that no figure u
 	$(SNAKEMAKE) calibration $(SELECT)
 
 why: setup ## what `make figures` would make, and what changed
-	@$(BIN)/python -m tools.why $(subst --config scale=,--scale ,$(SELECT))
+	@$(BIN)/python -m tools.why $(CHOOSE)
 
 prune: setup ## list results that no current target names; YES=1 removes them
-	@$(BIN)/python -m tools.prune $(subst --config scale=,--scale ,$(SELECT)) $(if $(YES),--yes)
+	@$(BIN)/python -m tools.prune $(CHOOSE) $(if $(YES),--yes)
 
 verify: setup ## compare every result with what was recorded when it was made
-	@$(BIN)/python -m tools.verify $(subst --config scale=,--scale ,$(SELECT))
+	@$(BIN)/python -m tools.verify $(CHOOSE)
 
 archive: setup ## results/<scale>.tar with all that the current targets name; a clone plus it plans nothing
-	@$(BIN)/python -m tools.archive $(subst --config scale=,--scale ,$(SELECT))
+	@$(BIN)/python -m tools.archive $(CHOOSE)
 
 reference: setup ## config/schema.json, the references and envs/*.yaml from the code and the pins
 	$(BIN)/python -m tools.generate

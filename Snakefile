@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,14 +16,21 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = str(ROOT)
 # One thread a job and several jobs at once: two threads on small tensors are many times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
+# matplotlib's list of fonts: in Snakemake's folder, not in the user's home, which may not be writable.
+os.environ.setdefault("MPLCONFIGDIR", str(Path(".snakemake/matplotlib").resolve()))
 
 min_version("9.0")
+
+if os.pathsep in str(ROOT):
+    raise WorkflowError(f"{ROOT}: a path with {os.pathsep!r} cannot stand in PYTHONPATH: move the clone")
 
 try:
     # The catalogues are read on import: an objective without a label ends here.
     from asymre.config import reading
     from asymre.figures.catalogue import CHARTS
     from asymre.plan import plan as planning
+    from asymre.plan.targets_made import absent
+    from asymre.record.lock import Busy, hold
     from asymre.record.progress import ProgressLine
     from asymre.record.published import published_files, stem
 
@@ -48,6 +56,11 @@ def published(names):
     return markers + [f"{RESULTS}/{file}" for name in names for file in published_files(name)]
 
 
+SAVED_CONFIGURATION = (
+    f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+    f"{RESULTS}/configuration.yaml",
+    f"{RESULTS}/runs.csv",
+)
 # The first page of the report: the claims, where they were checked.
 CLAIMS_PAGE = Path(RESULTS, "claims.rst")
 
@@ -67,9 +80,7 @@ wildcard_constraints:
 rule all:
     input:
         published(PLAN.default),
-        f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
-        f"{RESULTS}/configuration.yaml",
-        f"{RESULTS}/runs.csv",
+        SAVED_CONFIGURATION,
 
 
 rule bandit:
@@ -86,6 +97,28 @@ rule training:
 rule beyond:
     input:
         published([*PLAN.figures_of("beyond"), *(name for name in PLAN.claims if name == "claims_beyond")]),
+
+
+onstart:
+    try:
+        # Held until this process ends.
+        hold(Path(RESULTS))
+    except Busy as error:
+        raise WorkflowError(str(error)) from None
+    dag = workflow.persistence.dag
+    is_planned = any(job.rule.name == "save_configuration" for job in dag.needrun_jobs())
+    if not is_planned and not Path(f"{RESULTS}/figures/.current/{PLAN.configuration_id}").exists():
+        # Of a single figure, too, configuration.yaml and runs.csv say how it was made.
+        command = [sys.executable, f"{ROOT}/scripts/save_configuration.py", *SAVED_CONFIGURATION]
+        subprocess.run(command, input=PLAN.configuration_json(), text=True, encoding="utf-8", check=True)
+
+
+onsuccess:
+    if missing := absent(workflow.persistence.dag, workflow.dag_settings):
+        raise WorkflowError(
+            f"Snakemake says that all is done, and {len(missing)} targets are not there, such as "
+            f"{missing[0]}: run again"
+        )
 
 
 onerror:

@@ -4,6 +4,8 @@ rule simulate_bandit:
     log:
         f"{RESULTS}/logs/bandit/{{id}}.log",
     priority: 2
+    resources:
+        mem_mb=1500,
     params:
         spec=spec_of("bandit"),
     shell:

@@ -1,10 +1,26 @@
 # What the rules share: an artefact's job follows from the plan.
 
+from asymre.plan.targets_made import forced
+
+
+def refuse_forced():
+    """Called by input functions: the first code that runs when Snakemake knows its options."""
+    if workflow.remote_exec or workflow.subprocess_exec:
+        return  # Snakemake's own processes for single jobs give such options themselves
+    # What exists is complete, whatever a profile says of runs that were killed.
+    workflow.dag_settings.force_incomplete = False
+    if given := forced(workflow.dag_settings):
+        raise WorkflowError(
+            f"{given} would make results again that exist, and then nothing that rests on them: delete their "
+            f"folders in {RESULTS}/ instead, and run again"
+        )
+
 
 def inputs_of(kind):
     """Input function of a rule: the folders that the artefact's job reads."""
 
     def inputs(wildcards):
+        refuse_forced()
         paths = [f"{RESULTS}/{path}" for path in PLAN.inputs(f"{kind}/{wildcards.id}")]
         # An artefact that exists is valid. It asks for no input that is gone: Snakemake would make that
         # again for another artefact's sake, and then, ancient or not, all that was made from it.

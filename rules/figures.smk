@@ -5,6 +5,8 @@ rule choose_learning_rates:
         directory(f"{RESULTS}/calibration/{{id}}"),
     log:
         f"{RESULTS}/logs/calibration/{{id}}.log",
+    resources:
+        mem_mb=600,
     params:
         spec=spec_of("calibration"),
     shell:
@@ -20,6 +22,8 @@ rule plot_figure:
         f"{RESULTS}/logs/figure/{{id}}.log",
     priority: 3
     localrule: True
+    resources:
+        mem_mb=700,
     params:
         spec=spec_of("figure"),
     shell:
@@ -35,6 +39,8 @@ rule check_claims:
         f"{RESULTS}/logs/claims/{{id}}.log",
     priority: 3
     localrule: True
+    resources:
+        mem_mb=600,
     params:
         spec=spec_of("claims"),
     shell:
@@ -73,6 +79,8 @@ for name, figure in PLAN.figures.items():
             f"{RESULTS}/logs/publish/{figure.id}.log",
         priority: 3
         localrule: True
+        resources:
+            mem_mb=300,
         params:
             caption=figure.params["caption"],
             stem=stem(name),
@@ -102,6 +110,8 @@ for name, table in PLAN.claims.items():
             f"{RESULTS}/logs/publish/{table.id}.log",
         priority: 3
         localrule: True
+        resources:
+            mem_mb=300,
         params:
             stem=name,
         shell:
@@ -124,6 +134,8 @@ rule save_configuration:
     log:
         f"{RESULTS}/logs/configuration.log",
     localrule: True
+    resources:
+        mem_mb=400,
     params:
         saved=lambda wildcards: PLAN.configuration_json(),
     shell:

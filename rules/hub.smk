@@ -137,6 +137,8 @@ rule join_cycles:
     log:
         f"{RESULTS}/logs/training/{{id}}.log",
     localrule: True
+    resources:
+        mem_mb=500,
     params:
         spec=spec_of("training"),
     shell:
@@ -151,6 +153,8 @@ rule join_evaluations:
     log:
         f"{RESULTS}/logs/evaluation/{{id}}.log",
     localrule: True
+    resources:
+        mem_mb=500,
     params:
         spec=spec_of("evaluation"),
     shell:

@@ -7,7 +7,7 @@ rule make_problems:
     # NuminaMath: hundreds of thousands of answers to verify, all of it in memory.
     threads: 8 if CONFIGURATION.data else 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: (8000 if CONFIGURATION.data else 500) * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         spec=spec_of("problems"),
@@ -22,6 +22,8 @@ rule make_base_policy:
     log:
         f"{RESULTS}/logs/base_policy/{{id}}.log",
     priority: 1
+    resources:
+        mem_mb=4000 if CONFIGURATION.pretrained else 700,
     params:
         spec=spec_of("base_policy"),
         script=lambda wildcards: PLAN.script(f"base_policy/{wildcards.id}"),

@@ -8,6 +8,8 @@ rule sample_rollouts:
         directory(f"{RESULTS}/rollouts/{{id}}"),
     log:
         f"{RESULTS}/logs/rollouts/{{id}}.log",
+    resources:
+        mem_mb=600,
     params:
         spec=spec_of("rollouts"),
     shell:
@@ -21,6 +23,8 @@ rule train_cycles:
         directory(f"{RESULTS}/cycles/{{id}}"),
     log:
         f"{RESULTS}/logs/cycles/{{id}}.log",
+    resources:
+        mem_mb=700,
     params:
         spec=spec_of("cycles"),
     shell:
@@ -35,6 +39,8 @@ rule train_policy:
         directory(f"{RESULTS}/training/{{id}}"),
     log:
         f"{RESULTS}/logs/training/{{id}}.log",
+    resources:
+        mem_mb=700,
     params:
         spec=spec_of("training"),
         parts=lambda wildcards: [
@@ -51,6 +57,8 @@ rule evaluate_policy:
         directory(f"{RESULTS}/evaluation/{{id}}"),
     log:
         f"{RESULTS}/logs/evaluation/{{id}}.log",
+    resources:
+        mem_mb=700,
     params:
         spec=spec_of("evaluation"),
     shell:

@@ -12,6 +12,7 @@ from typing import Any
 
 from asymre.files import write_text, write_whole
 from asymre.record import chain, provenance
+from asymre.record.job import full_disk_is_said
 from asymre.record.published import PUBLISHED_CLAIMS
 
 FIGURE = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
@@ -56,6 +57,7 @@ def read_link(results: Path, path: str) -> tuple[dict[str, Any], str]:
 if __name__ == "__main__":
     folder, name, mark = sys.argv[1:]
     try:
-        publish(Path(folder), name, Path(mark))
+        with full_disk_is_said(mark):
+            publish(Path(folder), name, Path(mark))
     except provenance.Damaged as error:
         sys.exit(f"error: {error}; delete the folder {Path(folder).name} and run again")

@@ -15,6 +15,7 @@ from asymre.config.schema import Configuration
 from asymre.files import write_text
 from asymre.plan import plan
 from asymre.record import provenance
+from asymre.record.job import full_disk_is_said
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,4 +36,5 @@ if __name__ == "__main__":
     content = json.load(sys.stdin)
     # The table would not fit into the command line beside it.
     rows = plan.build(ROOT, Configuration.model_validate(content)).runs()
-    save(content, rows, *map(Path, sys.argv[1:]))
+    with full_disk_is_said(sys.argv[2]):
+        save(content, rows, *map(Path, sys.argv[1:]))

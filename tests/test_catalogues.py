@@ -89,7 +89,7 @@ def test_recipe_of_an_objective(finished, tmp_path):
     for file, text in recipe.items():
         assert not (folder / file).exists()
         (folder / file).write_text(code(text))
-    overlay = yaml.safe_load(recipe["mine.yaml"])
+    overlay = yaml.safe_load(code(recipe["mine.yaml"]))
     before = plan.build(ROOT, reading.load(ROOT, {"scale": "smoke"}))
     (folder / "mine.yaml").write_text(yaml.safe_dump(overlay | {"scale": "smoke"}))
     program = (

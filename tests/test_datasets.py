@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import errors
 
-from asymre.data.datasets import SCHEMA, choose, column, folder_revision, read_file, read_math, source_files
+from asymre.data.datasets import SCHEMA, choose, column, read_file, read_math, source_files
 from asymre.data.numina import COLUMNS, overlaps, split, verifiable_problems
+from asymre.record.content import files_hash
 from asymre.record.job import InputError
 from scripts import make_problems_dataset
 
@@ -24,7 +25,7 @@ def write_jsonl(path, rows):
 
 
 def local(folder, *files):
-    return {"folder": str(folder), "files": list(files), "revision": folder_revision(folder, list(files))}
+    return {"folder": str(folder), "files": list(files), "revision": files_hash(folder, list(files))}
 
 
 @pytest.fixture

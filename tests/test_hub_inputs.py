@@ -13,6 +13,7 @@ from asymre.config import reading
 from asymre.hub import source
 from asymre.hub.answers import counts_line, judge
 from asymre.hub.prompts import DATE, decode_completions, encode_prompts, load_tokenizer
+from asymre.record import content as content_module
 from asymre.record import job
 from asymre.tiny.policy import save_policy
 from scripts import make_base_policy_pretrained
@@ -68,18 +69,18 @@ def test_another_architecture_is_named_with_its_key(folder):
 
 
 def test_content_of_a_folder(folder, monkeypatch):
-    before = source.content_hash(folder)
+    before = content_module.folder_hash(folder)
     shutil.copytree(folder, folder.parent / "copy")
-    assert source.content_hash(folder.parent / "copy") == before, "paths and times say nothing"
-    monkeypatch.setattr(source, "WHOLE", 100)
-    monkeypatch.setattr(source, "ENDS", 40)
-    sampled = source.content_hash(folder)
+    assert content_module.folder_hash(folder.parent / "copy") == before, "paths and times say nothing"
+    monkeypatch.setattr(content_module, "WHOLE", 100)
+    monkeypatch.setattr(content_module, "ENDS", 40)
+    sampled = content_module.folder_hash(folder)
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    assert source.content_hash(folder) != sampled
+    assert content_module.folder_hash(folder) != sampled
     with pytest.raises(ValueError, match="no folder with files"):
-        source.content_hash(folder / "nowhere")
+        content_module.folder_hash(folder / "nowhere")
 
 
 class _Response:
@@ -224,9 +225,9 @@ def test_a_job_whose_policy_cannot_be_read_names_that_folder_alone(folder):
 
 def test_a_policy_that_the_workflow_made_can_be_given_as_a_folder(folder, tmp_path):
     """Its spec stays its own, and is no part of what the folder holds."""
-    before = source.content_hash(folder)
+    before = content_module.folder_hash(folder)
     (folder / "spec.json").write_text("{}")
-    assert source.content_hash(folder) == before
+    assert content_module.folder_hash(folder) == before
     (tmp_path / "output").mkdir()
     params = {"folder": str(folder), "content": before, "architecture": SHAPE}
     make_base_policy_pretrained.make(params, {}, tmp_path / "output")

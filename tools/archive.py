@@ -56,7 +56,7 @@ def pack(files: list[Path], target: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = parser(__doc__.partition("\n")[0]).parse_args(arguments)
+    options = parser(__doc__).parse_args(arguments)
     plan, results = or_exit(chosen_plan, ROOT, options.scale, options.configfile)
     paths = [path for path in paths_in(results) if named(plan, path)]
     found = verify(results, paths)

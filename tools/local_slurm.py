@@ -278,7 +278,7 @@ def stop(pids: Callable[[], list[int]], first: signal.Signals) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="Debian packages, as root on Debian alone")
     for name in ("up", "down"):

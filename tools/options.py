@@ -15,9 +15,9 @@ from asymre.record.artefact import RECORD, SPEC, identify
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """The options that choose a configuration, as snakemake takes them."""
-    options = argparse.ArgumentParser(description=description)
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """The options that choose a configuration, as snakemake takes them; doc: of the module of a command."""
+    options = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     options.add_argument("--scale", metavar="NAME", help="a file of config/scale/ (default: cpu)")
     options.add_argument("--configfile", metavar="FILE", type=Path, help="an overlay, as for snakemake")
     return options

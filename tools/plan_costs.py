@@ -10,8 +10,9 @@ from tools.options import ROOT, chosen_plan, or_exit, parser
 
 
 def main() -> None:
-    chosen = parser(__doc__.partition("\n")[0]).parse_args()
-    plan, results = or_exit(chosen_plan, ROOT, chosen.scale or "gpu", chosen.configfile)
+    chosen = parser(__doc__).parse_args()
+    default = None if chosen.configfile else "gpu"
+    plan, results = or_exit(chosen_plan, ROOT, chosen.scale or default, chosen.configfile)
     if plan.configuration.hub is None:
         sys.exit(f"error: {results} belongs to engine tiny, which needs no GPU: try --scale gpu")
     print(costs_text(plan))

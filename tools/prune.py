@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from asymre.plan import stale
+from asymre.record.lock import Busy, hold
 from tools.options import ROOT, chosen_plan, entries, or_exit, parser
 
 LOCKS = Path(".snakemake/locks")
@@ -40,7 +41,7 @@ def superfluous(root: Path, scale: str | None, configfile: Path | None) -> tuple
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = parser(__doc__.partition("\n")[0])
+    options = parser(__doc__)
     options.add_argument("--yes", action="store_true", help="remove what is listed")
     chosen = options.parse_args(arguments)
     results, paths = or_exit(superfluous, ROOT, chosen.scale, chosen.configfile)
@@ -49,6 +50,11 @@ def main(arguments: list[str] | None = None) -> None:
             f"error: {LOCKS} says that snakemake runs here, and its jobs may need what is listed: "
             "wait for it, or, if it was killed, run snakemake --unlock"
         )
+    if chosen.yes:
+        try:
+            hold(results)  # until this process ends
+        except Busy as error:
+            sys.exit(f"error: {error}")
     sizes = {path: size(results / path) for path in paths}
     for path in paths:
         if chosen.yes:

@@ -74,7 +74,7 @@ def unmarked(results: Path, marked: set[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = parser(__doc__.partition("\n")[0]).parse_args(arguments)
+    options = parser(__doc__).parse_args(arguments)
     _, results = or_exit(chosen, ROOT, options.scale, options.configfile)
     if not results.is_dir():
         sys.exit(f"error: there is no {results}: nothing was made yet")

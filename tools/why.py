@@ -31,5 +31,5 @@ def why(root: Path, scale: str | None, configfile: Path | None) -> str:
 
 
 if __name__ == "__main__":
-    arguments = parser(__doc__.partition("\n")[0]).parse_args()
+    arguments = parser(__doc__).parse_args()
     print(or_exit(why, ROOT, arguments.scale, arguments.configfile))

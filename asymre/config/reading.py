@@ -5,6 +5,8 @@ starts. An error names the file, the key's path, what is wrong and the nearest v
 """
 
 import textwrap
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -31,30 +33,37 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
     available = sorted(path.stem for path in (root / "config/scale").glob("*.yaml"))
     if scale not in available:
         text = f"there is no scale {scale!r}{nearest(scale, available)}"
-        raise ConfigurationError(_line(source, ("scale",), text))
+        unknown = [key for key in overlay if key not in Configuration.model_fields]
+        lines = [_line(source, (key,), _unknown(key, Configuration.model_fields)) for key in unknown]
+        raise ConfigurationError("\n".join([_line(source, ("scale",), text), *lines]))
     layers = {name: read(root / name) for name in ("config/paper.yaml", f"config/scale/{scale}.yaml")}
-    base_results = layers[f"config/scale/{scale}.yaml"].get("results")
     taken = {name: read(root / f"config/scale/{name}.yaml").get("results") for name in available}
-    results = overlay.get("results", base_results)
-    if (set(overlay) - {"scale", "results"} or results != base_results) and results in taken.values():
-        raise ConfigurationError(
-            f"{source}: results: name a results folder of your own (results: my_trial), so that the "
-            f"figures in results/{results} keep showing the configuration of the repository"
-        )
+    lines = list(_own_results(overlay, source, taken[scale], taken.values()))
     layers[source] = {"scale": scale, **overlay}
     merged: dict[str, Any] = {}
     for layer in layers.values():
         merged = _merge(merged, layer)
     try:
         configuration = Configuration.model_validate(merged)
+        problems = cross_checks(configuration)
+        lines += [_line(_file_of(path, layers), path, text) for path, text in problems]
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_explain(error, merged, layers))) from None
-    problems = list(cross_checks(configuration))
-    if problems:
-        raise ConfigurationError(
-            "\n".join(_line(_file_of(path, layers), path, text) for path, text in problems)
-        )
+        lines += _explain(error, merged, layers)
+    if lines:
+        raise ConfigurationError("\n".join(lines))
     return configuration
+
+
+def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iterable[Any]) -> Iterator[str]:
+    """A message if an overlay that changes anything writes into the results of a scale."""
+    # A misspelt key counts as the one that it was meant to be.
+    names = {next(iter(get_close_matches(str(key), Configuration.model_fields, 1)), key) for key in overlay}
+    results = overlay.get("results", default)
+    if (names - {"scale", "results"} or results != default) and results in taken:
+        yield (
+            f"{source}: results: name a results folder of your own (results: my_trial), so that the "
+            f"figures in results/{results} keep showing the configuration of the repository"
+        )
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -113,7 +122,7 @@ def _explain(error: ValidationError, merged: dict, layers: dict[str, dict]) -> l
 def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        return f"unknown key{nearest(str(path[-1]), _annotation(path[:-1]).model_fields)}"
+        return _unknown(path[-1], _annotation(path[:-1]).model_fields)
     if kind == "missing":
         return f"this key is missing{_meant(path[:-1], merged)}"
     if kind == "value_error":
@@ -129,6 +138,10 @@ def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
     if kind == "literal_error":
         text += nearest(str(error["input"]), _literals(error["ctx"]["expected"]), listing=False)
     return text
+
+
+def _unknown(key: Any, valid: Iterable[str]) -> str:
+    return f"unknown key{nearest(str(key), valid)}"
 
 
 def _meant(path: tuple, merged: Any) -> str:

@@ -92,7 +92,8 @@ def _checked(hint: Any) -> Any:
 
 def _summary(settings: type) -> str:
     """The first line of a docstring, as the description of a key."""
-    doc = inspect.getdoc(settings).partition("\n")[0].rstrip(".")
+    # Python's -OO takes the docstrings away.
+    doc = (inspect.getdoc(settings) or settings.__name__).partition("\n")[0].rstrip(".")
     return doc if doc[1].isupper() else doc[0].lower() + doc[1:]
 
 

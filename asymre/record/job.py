@@ -13,7 +13,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,18 +45,26 @@ def run(make: Callable[..., None], *, options: dict[str, Any] | None = None, bes
     their own, `results/<name>/<folder>/<id>`. Exits with a message, and no traceback, on an `InputError`.
     """
     if len(sys.argv) < 3:
-        sys.exit(f"usage: {sys.argv[0]} SPEC OUTPUT [PART ...]\n{__doc__}")
+        sys.exit(f"usage: {sys.argv[0]} SPEC OUTPUT [PART ...]\n{__doc__ or ''}")
+    with full_disk_is_said(sys.argv[2]):
+        try:
+            given, parts = _options(sys.argv[3:], options or {})
+            gpu = given.get("device") == "cuda"
+            _run(partial(make, **given), sys.argv[1], Path(sys.argv[2]), parts, beside, gpu)
+        except InputError as error:
+            sys.exit(f"error: {error}")
+
+
+@contextmanager
+def full_disk_is_said(output: str) -> Iterator[None]:
+    """Ends the process with one line, and no traceback, if there is no space left to write `output`."""
     try:
-        given, parts = _options(sys.argv[3:], options or {})
-        gpu = given.get("device") == "cuda"
-        _run(partial(make, **given), sys.argv[1], Path(sys.argv[2]), parts, beside, gpu)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        yield
     except Exception as error:
         # pyarrow, safetensors and torch each have an exception of their own for it.
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        sys.exit(f"error: {sys.argv[2]} cannot be written: {error}; free some space and run again")
+        sys.exit(f"error: {output} cannot be written: {error}; free some space and run again")
 
 
 def _options(arguments: list[str], defaults: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
