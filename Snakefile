@@ -103,14 +103,17 @@ onstart:
     try:
         # Held until this process ends.
         hold(Path(RESULTS))
-    except Busy as error:
+    except (Busy, OSError) as error:
         raise WorkflowError(str(error)) from None
     dag = workflow.persistence.dag
     is_planned = any(job.rule.name == "save_configuration" for job in dag.needrun_jobs())
     if not is_planned and not Path(f"{RESULTS}/figures/.current/{PLAN.configuration_id}").exists():
         # Of a single figure, too, configuration.yaml and runs.csv say how it was made.
         command = [sys.executable, f"{ROOT}/scripts/save_configuration.py", *SAVED_CONFIGURATION]
-        subprocess.run(command, input=PLAN.configuration_json(), text=True, encoding="utf-8", check=True)
+        if subprocess.run(
+            command, input=PLAN.configuration_json(), text=True, encoding="utf-8"
+        ).returncode:
+            raise WorkflowError(f"{RESULTS}/configuration.yaml cannot be saved: see above")
 
 
 onsuccess:
