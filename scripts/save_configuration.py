@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def save(configuration: dict, runs: list[dict], marker: Path, yaml_path: Path, csv_path: Path):
+    marker.parent.mkdir(parents=True, exist_ok=True)
     for old in marker.parent.glob("configuration-*"):
         old.unlink()
     write_text(yaml_path, yaml.safe_dump(configuration, sort_keys=False, width=100))
