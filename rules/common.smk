@@ -10,9 +10,10 @@ def refuse_forced():
     # What exists is complete, whatever a profile says of runs that were killed.
     workflow.dag_settings.force_incomplete = False
     if given := forced(workflow.dag_settings):
-        raise WorkflowError(
-            f"{given} would make results again that exist, and then nothing that rests on them: delete their "
-            f"folders in {RESULTS}/ instead, and run again"
+        # An error in an input function would be shown with a traceback.
+        sys.exit(
+            f"error: {given} would make results again that exist, and then nothing that rests on them: delete "
+            f"their folders in {RESULTS}/ instead, and run again"
         )
 
 
