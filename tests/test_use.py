@@ -93,7 +93,7 @@ def test_an_end_without_the_targets_is_no_success(clone):
     forget_figure_3(clone)
     done = run(clone, "figure_3", "-R", "make_base_policy", *SMOKE)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert "targets are not there, such as results/smoke/figures/" in done.stdout.replace("\n", " ")
+    assert "targets are not there, such as results/smoke/figure" in done.stdout.replace("\n", " ")
 
 
 # --- the results folder ---------------------------------------------------------------------------
