@@ -75,7 +75,8 @@ def unpublish(folder, name):
 
 
 def everything(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    # The lock of a run, or of prune, stays and is no result.
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != ".lock"}
 
 
 # --- why: what has to be made -------------------------------------------------------------------

@@ -200,7 +200,7 @@ def test_a_home_that_cannot_be_written_to(clone):
     show = "show:\n\t@echo cache=$$XDG_CACHE_HOME\n"
     (clone / "show.mk").write_text(show, encoding="utf-8")
     shutil.copy(ROOT / "Makefile", clone)
-    make = ["make", "-s", "-f", "Makefile", "-f", "show.mk", "show"]
+    make = ["make", "-s", "--no-print-directory", "-f", "Makefile", "-f", "show.mk", "show"]
     for home in (None, "/proc/nowhere"):
         done = run(clone, command=make, HOME=home, XDG_CACHE_HOME=None)
         assert done.stdout.strip() == f"cache={clone}/.snakemake/cache"
@@ -242,8 +242,9 @@ def test_an_overlay_without_results_shows_all_its_mistakes():
 
 def make(*arguments, **variables) -> subprocess.CompletedProcess:
     """What make would do. The environment counts as made."""
-    command = ["make", "-n", "-o", ".venv/.complete", "-o", "setup", *arguments]
-    return run(ROOT, command=command, XDG_CACHE_HOME=None, **variables)
+    command = ["make", "-n", "--no-print-directory", "-o", ".venv/.complete", "-o", "setup", *arguments]
+    # These tests may run under make themselves.
+    return run(ROOT, command=command, XDG_CACHE_HOME=None, MAKEFLAGS=None, MAKELEVEL=None, **variables)
 
 
 def test_make_takes_a_configuration_everywhere():

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"error: {LOCKS} says that snakemake runs here, and its jobs may need what is listed: "
             "wait for it, or, if it was killed, run snakemake --unlock"
         )
-    if chosen.yes:
+    if chosen.yes and results.is_dir():
         try:
             hold(results)  # until this process ends
         except Busy as error:
