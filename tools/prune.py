@@ -50,9 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
             f"error: {LOCKS} says that snakemake runs here, and its jobs may need what is listed: "
             "wait for it, or, if it was killed, run snakemake --unlock"
         )
+    held = None
     if chosen.yes and results.is_dir():
         try:
-            hold(results)  # until this process ends
+            held = hold(results)
         except Busy as error:
             sys.exit(f"error: {error}")
     sizes = {path: size(results / path) for path in paths}
@@ -60,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
         if chosen.yes:
             remove(results / path)
         print(f"{sizes[path] / 1e6:10.3f} MB  {path}")
+    if held is not None:
+        os.close(held)
     done = "removed" if chosen.yes else "named by no target; --yes removes them"
     print(f"{results}: {len(paths)} entries, {sum(sizes.values()) / 1e6:.3f} MB, {done}")
 
