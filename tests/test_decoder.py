@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from asymre.tiny import tokenizer
-from asymre.tiny.decoder import forward, initial_weights, repeat
+from asymre.tiny.decoder import forward, initial_weights, layout
 from asymre.tiny.policy import load_policy, load_weights, save_policy, save_weights
 
 
@@ -100,23 +100,31 @@ def test_later_tokens_do_not_change_earlier_logits(any_architecture, make_weight
     assert (before[:, 5:] - after[:, 5:]).abs().amax((0, 2)).min() > 1e-3
 
 
-def test_shared_prompt_equals_separate_sequences(any_architecture, make_weights):
-    """The completions of a prompt that share its keys and values: same logits, same gradients."""
-    group = 3
-    prompts_PL, completions_RT = random_tokens(2, 6), random_tokens(2 * group, 5, seed=1)
-    full_RT = torch.cat([prompts_PL.repeat_interleave(group, dim=0), completions_RT], dim=1)
-
+@pytest.mark.parametrize("pieces", [[1], [6, 15], [6, 3, 3, 3, 3, 3], [21]])
+def test_a_prompt_with_its_completions_in_one_sequence(any_architecture, make_weights, pieces):
+    """Whole or in pieces with a cache: the logits and gradients of sequences apart."""
+    prompt, group, steps = 6, 3, 5
+    prompts_PL, completions_RT = random_tokens(2, prompt), random_tokens(2 * group, steps, seed=1)
     apart = with_gradients(make_weights(any_architecture))
-    apart_logits = forward(apart, any_architecture, full_RT)[0][:, 6:]
-    shared = with_gradients(make_weights(any_architecture))
-    _, cache = forward(shared, any_architecture, prompts_PL)
-    shared_logits, _ = forward(shared, any_architecture, completions_RT, repeat(cache, group))
-    assert_close(shared_logits, apart_logits)
+    full_RT = torch.cat([prompts_PL.repeat_interleave(group, dim=0), completions_RT], dim=1)
+    apart_logits = forward(apart, any_architecture, full_RT)[0]
 
-    next_token_loss(apart_logits, completions_RT).backward()
-    next_token_loss(shared_logits, completions_RT).backward()
+    together = with_gradients(make_weights(any_architecture))
+    by_step = completions_RT.view(2, group, steps).transpose(1, 2).flatten(1)
+    places, cache, parts = layout(prompt, branches=group, steps=steps), None, []
+    tokens = torch.cat([prompts_PL, by_step], dim=1)
+    for piece in tokens.split([*pieces, tokens.shape[1] - sum(pieces)], dim=1):
+        logits, cache = forward(together, any_architecture, piece, cache, places)
+        parts.append(logits)
+    logits = torch.cat(parts, dim=1)
+    own = logits[:, prompt:].unflatten(1, (steps, group)).transpose(1, 2).flatten(0, 1)
+    assert_close(own, apart_logits[:, prompt:])
+    assert_close(logits[:, :prompt], apart_logits[::group, :prompt])
+
+    next_token_loss(apart_logits[:, prompt:], completions_RT).backward()
+    next_token_loss(own, completions_RT).backward()
     for name in apart:
-        assert_close(shared[name].grad, apart[name].grad)
+        assert_close(together[name].grad, apart[name].grad)
 
 
 def test_saved_policy_loads_in_transformers(any_architecture, make_weights, tmp_path):

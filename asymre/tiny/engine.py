@@ -8,12 +8,13 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import pad
 
 from asymre.architecture import Architecture
 from asymre.cycle.rollouts import Rollouts, of_cycle
 from asymre.cycle.snapshots import is_finite
 from asymre.cycle.training import train_cycle
-from asymre.tiny.decoder import Weights, forward, repeat
+from asymre.tiny.decoder import Weights, forward, layout
 from asymre.tiny.rollouts import sample_rollouts
 from asymre.tiny.sampling import entropy
 
@@ -26,16 +27,21 @@ class TinyEngine:
     def __init__(self, architecture: Architecture, weights: Weights, learning_rate: float, group_size: int):
         self.architecture, self._group_size = architecture, group_size
         self.weights = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
-        self.optimiser = torch.optim.AdamW(self.weights.values(), lr=learning_rate, weight_decay=0.0)
+        self.optimiser = torch.optim.AdamW(
+            self.weights.values(), lr=learning_rate, weight_decay=0.0, fused=True
+        )
 
     def micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[Tensor]:
         """All rows at once."""
         return [torch.arange(len(rows))]
 
     def log_probs(self, rollouts: Rollouts, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """As `token_log_probs`; the rows are whole groups."""
+        """As `token_log_probs`; the rows are whole groups. No token behind their longest is computed."""
+        longest = int(rollouts.lengths[rows].max())
         prompts_PL = rollouts.prompts[rows][:: self._group_size]
-        return token_log_probs(self.weights, self.architecture, prompts_PL, rollouts.tokens[rows])
+        tokens_BT = rollouts.tokens[rows]
+        found = token_log_probs(self.weights, self.architecture, prompts_PL, tokens_BT[:, :longest])
+        return tuple(pad(values, (0, tokens_BT.shape[1] - longest)) for values in found)
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()
@@ -88,15 +94,23 @@ def token_log_probs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each completion token [B, T], and the entropy where it was chosen [B, T].
 
-    The G completions of a prompt share its keys and values: the prompt is run once, not G times.
+    A prompt and its G completions are one sequence (`decoder.layout`).
     """
-    group = len(tokens_BT) // len(prompts_PL)
-    prompt_logits, cache = forward(weights, architecture, prompts_PL)
-    first_B1V = prompt_logits[:, -1:].repeat_interleave(group, dim=0)
-    rest_BTV, _ = forward(weights, architecture, tokens_BT[:, :-1], repeat(cache, group))
-    all_log_probs_BTV = torch.cat([first_B1V, rest_BTV], dim=1).log_softmax(-1)
-    chosen_BT = all_log_probs_BTV.gather(2, tokens_BT[:, :, None])[:, :, 0]
-    return chosen_BT, entropy(all_log_probs_BTV.detach())
+    (prompts, prompt), (rows, steps) = prompts_PL.shape, tokens_BT.shape
+    group = rows // prompts
+    by_step_BT = tokens_BT.view(prompts, group, steps).transpose(1, 2)
+    tokens_PS = torch.cat([prompts_PL, by_step_BT[:, :-1].flatten(1)], dim=1)
+    logits_PSV, _ = forward(
+        weights, architecture, tokens_PS, layout_S=layout(prompt, branches=group, steps=steps - 1)
+    )
+    first, rest = logits_PSV[:, prompt - 1 : prompt].expand(-1, group, -1), logits_PSV[:, prompt:]
+    log_probs = torch.cat([first, rest], dim=1).log_softmax(-1)  # [P, T * G, V], step by step
+    chosen = log_probs.gather(2, by_step_BT.flatten(1)[:, :, None])[:, :, 0]
+
+    def by_row(values: Tensor) -> Tensor:
+        return values.view(prompts, steps, group).transpose(1, 2).reshape(rows, steps)
+
+    return by_row(chosen), by_row(entropy(log_probs.detach()))
 
 
 def train(

@@ -38,7 +38,7 @@ def pretrain(
     weights = initial_weights(architecture, torch_stream("initial weights", seed))
     for weight in weights.values():
         weight.requires_grad_()
-    optimiser = torch.optim.AdamW(weights.values(), lr=learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(weights.values(), lr=learning_rate, weight_decay=0.0, fused=True)
     rng = numpy_stream("corpus", seed)
     for step in range(steps):
         done = step / steps

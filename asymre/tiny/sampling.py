@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asymre.architecture import Architecture
-from asymre.tiny.decoder import Weights, forward, repeat
+from asymre.tiny.decoder import Weights, forward, layout
 from asymre.tiny.tokenizer import END_ID
 
 
@@ -64,11 +64,12 @@ def _sample_batch(weights, architecture, prompts_PL, noise_RT, group_size, tempe
     log_probs_RT, entropy_RT = torch.zeros(rows, steps), torch.zeros(rows, steps)
     running_R = torch.ones(rows, dtype=torch.bool)
 
-    logits, cache = forward(weights, architecture, prompts_PL)
+    prompts, prompt = prompts_PL.shape
+    places = layout(prompt, branches=group_size, steps=steps - 1)
+    logits, cache = forward(weights, architecture, prompts_PL, layout_S=places)
     logits_RV = logits[:, -1].repeat_interleave(group_size, dim=0)
     if not logits_RV.isfinite().all():
         raise ValueError("the policy's logits are not finite: it has diverged")
-    cache = repeat(cache, group_size)
     for step in range(steps):
         log_probs_RV = logits_RV.log_softmax(-1)
         chosen_R = _choose(logits_RV, noise_RT[:, step], temperature, top_p)
@@ -79,8 +80,9 @@ def _sample_batch(weights, architecture, prompts_PL, noise_RT, group_size, tempe
         running_R = running_R & (chosen_R != END_ID)
         if step == steps - 1 or not running_R.any():
             break
-        logits, cache = forward(weights, architecture, tokens_RT[:, step : step + 1], cache)
-        logits_RV = logits[:, 0]
+        tokens_PG = tokens_RT[:, step].view(prompts, group_size)
+        logits, cache = forward(weights, architecture, tokens_PG, cache, places)
+        logits_RV = logits.flatten(0, 1)
     return tokens_RT, log_probs_RT, entropy_RT
 
 
