@@ -35,10 +35,11 @@ def make(params, inputs, folder, device, tokens_per_micro_batch, tokens_per_chun
             rows += diverged_rows(params, step)
             continue
         try:
-            rows += evaluate_snapshot(snapshot, tokenizer, tables, params, step, **size)
+            new = evaluate_snapshot(snapshot, tokenizer, tables, params, step, **size)
         except (ValueError, RuntimeError) as error:
             raise job.InputError(f"{snapshot}: {error}") from error
-        progress(done, f"test accuracy {rows[-3]['accuracy']:.3f}")
+        rows += new
+        progress(done, f"test accuracy {new[0]['accuracy']:.3f}")
     pq.write_table(as_table(rows), folder / "evaluation.parquet")
 
 

@@ -21,11 +21,12 @@ def make(params, inputs, folder):
     progress, rows = job.Progress(len(steps), "snapshot"), []
     for done, step in enumerate(steps, start=1):
         if divergence_in(snapshots[step]):
-            rows += diverged_rows(params, step)
+            new = diverged_rows(params, step)
         else:
             weights = job.reading(snapshots[step], lambda path: load_weights(path, architecture))
-            rows += evaluate_snapshot(weights, architecture, train, test, params, step)
-        progress(done, f"test accuracy {rows[-3]['accuracy']:.3f}")
+            new = evaluate_snapshot(weights, architecture, train, test, params, step)
+        rows += new
+        progress(done, f"test accuracy {new[0]['accuracy']:.3f}")
     pq.write_table(as_table(rows), folder / "evaluation.parquet")
 
 

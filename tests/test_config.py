@@ -191,7 +191,7 @@ OVERLAYS = {
     ),
     "test sampling at temperature 1": (
         {"algorithm": {"test_sampling": {"temperature": 1}}},
-        "algorithm.test_sampling.temperature: temperature 1 is measured anyway",
+        "algorithm.test_sampling.temperature: temperature 1 is a measure of its own",
     ),
     "a last step that is never evaluated": (
         {"training": {"steps": 410}},

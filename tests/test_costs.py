@@ -72,7 +72,7 @@ def test_hours_of_one_run_by_hand():
     seconds = 8 * parameters * tokens / (assumed.training_tflops * 1e12)
     assert hours["train_cycle"] == pytest.approx(seconds / 3600 + 2 * 4 * assumed.start_minutes / 60)
     # Five snapshots a cycle (its end included) and the base policy.
-    drawn = 500 * (1 + 4) + 256 * 4
+    drawn = 500 + 256 * 4
     one = drawn * assumed.tokens_per_completion / (assumed.generation_speed * 1e9 / parameters) / 3600
     tokens = drawn * (assumed.tokens_per_completion + assumed.tokens_per_prompt)
     one += 2 * parameters * tokens / (assumed.training_tflops * 1e12) / 3600

@@ -17,7 +17,7 @@ from asymre.tiny.evaluation import evaluate, evaluate_snapshot
 from asymre.tiny.sampling import Completions
 from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, encode
 
-SETTINGS = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 6, "prompts_per_batch": 4}
+SETTINGS = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 6}
 SNAPSHOT = {
     "seed": 0,
     "test_problems": 5,
@@ -26,7 +26,7 @@ SNAPSHOT = {
     "test_sampling": {"temperature": 0.1, "top_p": 0.95},
     "max_new_tokens": 6,
     "verifier": "arithmetic",
-    "prompts_per_batch": 4,
+    "samplings": [["test", None], ["test", 1.0], ["train", 1.0]],
 }
 
 
@@ -56,7 +56,7 @@ def test_measures_of_known_completions(problems, monkeypatch):
         return Completions(tokens_RT, torch.zeros(8, 6), entropy_RT)
 
     monkeypatch.setattr(evaluation, "sample", known)
-    settings = {"temperature": 0.3, "top_p": 0.8, "max_new_tokens": 6, "prompts_per_batch": 9}
+    settings = {"temperature": 0.3, "top_p": 0.8, "max_new_tokens": 6}
     measured = evaluate({}, None, two, Arithmetic, samples=4, stream=("a", 1), **settings)
     assert {name: asked[name] for name in settings} == settings
     assert (asked["group_size"], asked["prompts"]) == (4, 2)
@@ -118,6 +118,10 @@ def test_snapshot_is_measured_as_the_paper_does(weights, architecture, problems,
     assert [(t.num_rows, s["samples"]) for t, s in calls] == [(5, 1), (5, 4), (3, 4)]
     assert [(s["temperature"], s["top_p"]) for _, s in calls] == [(0.1, 0.95), (1, 1), (1, 1)]
     assert calls[0][0].equals(test.slice(0, 5)) and calls[2][0].equals(problems.slice(0, 3))
+    few = evaluate_snapshot(
+        weights, architecture, problems, test, SNAPSHOT | {"samplings": [["train", 1.0]]}, 50
+    )
+    assert [row["split"] for row in few] == ["train"] and calls.pop() == calls[2]
     evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT, step=75)
     evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT | {"seed": 1}, step=50)
     assert len({s["stream"] for _, s in calls}) == 9

@@ -332,6 +332,19 @@ def test_a_run_less_changes_its_figure_alone(cpu):
     assert ("training", f"qwen-3b_math_asymre_-0.1_N{N}_seed2") not in gone
 
 
+def test_a_panel_evaluates_what_it_draws_of_its_own_runs(cpu):
+    """No default figure shows the test problems at temperature 1: only the runs of one that does pay."""
+    run = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250}
+    panel = {"title": "one", "measure": "test_accuracy_temperature_1", "runs": [run | {"seeds": [0]}]}
+    more = plan_of(figures={"figure_5": {"panels": [panel], "runs": [], "controls": []}})
+    N = cpu.configuration.training.N[250]
+    assert {new for new in difference(cpu, more)[1] if new[0] not in ("figure", "claims")} == {
+        ("evaluation", f"llama-8b_math_asymre_-0.1_N{N}_seed0")
+    }
+    asked = {tuple(e.params["samplings"]) for e in cpu.evaluations.values()}
+    assert asked == {(("test", None), ("train", 1.0))}
+
+
 # --- shared work --------------------------------------------------------------------------------
 
 

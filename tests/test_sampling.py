@@ -22,7 +22,7 @@ DEFAULTS = {
     "max_new_tokens": 12,
     "temperature": 1.0,
     "top_p": 1.0,
-    "prompts_per_batch": 4,
+    "rows_per_batch": 24,
 }
 
 
@@ -116,10 +116,10 @@ def test_same_seed_same_bytes(weights, architecture, prompts):
     assert not torch.equal(first.tokens_RT, other.tokens_RT)
 
 
-@pytest.mark.parametrize("prompts_per_batch", [1, 3, 10, 1000])
-def test_batching_changes_no_random_number(weights, architecture, prompts, prompts_per_batch):
+@pytest.mark.parametrize("rows_per_batch", [1, 18, 60, 6000])
+def test_batching_changes_no_random_number(weights, architecture, prompts, rows_per_batch):
     expected = draw(weights, architecture, prompts)
-    drawn = draw(weights, architecture, prompts, prompts_per_batch=prompts_per_batch)
+    drawn = draw(weights, architecture, prompts, rows_per_batch=rows_per_batch)
     assert torch.equal(drawn.tokens_RT, expected.tokens_RT)
     for name in ("log_probs_RT", "entropy_RT"):
         actual = getattr(drawn, name)

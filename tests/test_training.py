@@ -28,7 +28,6 @@ ROLLOUTS = {
     "top_p": 1.0,
     "rewards": {"correct": 1, "wrong": -1},
     "verifier": "arithmetic",
-    "prompts_per_batch": 4,
 }
 
 

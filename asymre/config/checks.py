@@ -99,11 +99,10 @@ def _engine(c: Configuration) -> Iterator[Problem]:
             yield (section,), "belongs to engine hub; this scale has engine: tiny"
     if not (tiny or c.hub):
         yield ("hub",), "engine hub needs this section"
-    for key in ("prompts_per_batch", "cycles_per_job"):
-        if tiny and getattr(c.training, key) is None:
-            yield ("training", key), "engine tiny needs this key"
-        if not tiny and getattr(c.training, key) is not None:
-            yield ("training", key), "belongs to engine tiny; remove it"
+    if tiny and c.training.cycles_per_job is None:
+        yield ("training", "cycles_per_job"), "engine tiny needs this key"
+    if not tiny and c.training.cycles_per_job is not None:
+        yield ("training", "cycles_per_job"), "belongs to engine tiny; remove it"
     for section, makes in (("problems", c.tasks), ("pretraining", c.stand_ins)):
         if makes and getattr(c, section) is None:
             yield (section,), "this section is missing: stand-ins and tasks need it"
@@ -281,7 +280,7 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
     if c.algorithm.test_sampling.temperature == 1:
         yield (
             ("algorithm", "test_sampling", "temperature"),
-            "temperature 1 is measured anyway (test_accuracy_temperature_1); give the other one here",
+            "temperature 1 is a measure of its own (test_accuracy_temperature_1); give another one here",
         )
     if c.training.steps % c.training.snapshot_every:
         yield (

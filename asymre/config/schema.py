@@ -416,9 +416,6 @@ class Training(Section):
     extra_snapshots: list[Count] = Field(
         default=[], description="further steps with a snapshot, for what happens early"
     )
-    prompts_per_batch: Count | None = Field(
-        default=None, description="engine tiny: prompts sampled at once (speed and memory)"
-    )
     cycles_per_job: Count | Literal["all"] | None = Field(
         default=None,
         description="engine tiny: cycles that one job runs; changes no result. Engine hub: always one",

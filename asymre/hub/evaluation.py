@@ -30,7 +30,7 @@ def evaluate_snapshot(
     tokens_per_micro_batch: int,
     chunk: int,
 ) -> list[dict[str, Any]]:
-    """A row for each of `asymre.evaluation.samplings`.
+    """A row for each of `asymre.measures.evaluation.samplings`.
 
     problems: by split, rows with prompt and answer. params: test_sampling, samples, seed, prompt, verifier,
     max_new_tokens, dtype. Beside the measures each row has the share of answers that could not be judged,

@@ -23,6 +23,11 @@ class Measure:
     caption: str
 
     @property
+    def sampling(self) -> tuple[str, float | None]:
+        """Which sampling of a snapshot it reads: split and temperature."""
+        return self.split, self.temperature
+
+    @property
     def axis_label(self) -> str:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
@@ -67,3 +72,8 @@ MEASURES = {
         "{train_problems} fixed training problems.",
     ),
 }
+
+# What an evaluation samples of every snapshot: curves, steps of collapse and claims read it.
+OF_EVERY_RUN = tuple(dict.fromkeys(MEASURES[name].sampling for name in ("test_accuracy", "train_accuracy")))
+# What an evaluation of diversity samples.
+OF_DIVERSITY = (MEASURES["test_accuracy_temperature_1"].sampling,)

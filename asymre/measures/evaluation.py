@@ -10,12 +10,16 @@ import pyarrow as pa
 
 
 def samplings(params: dict[str, Any]) -> list[tuple[str, int, float, float]]:
-    """(split, samples, temperature, top_p): test problems as the paper samples them, then both at 1."""
+    """(split, samples, temperature, top_p) for each split and temperature of params["samplings"].
+
+    Temperature None: one completion a problem, sampled as the paper samples its test problems.
+    """
     paper = params["test_sampling"]
     return [
-        ("test", 1, paper["temperature"], paper["top_p"]),
-        ("test", params["samples"], 1.0, 1.0),
-        ("train", params["samples"], 1.0, 1.0),
+        (split, 1, paper["temperature"], paper["top_p"])
+        if temperature is None
+        else (split, params["samples"], temperature, 1.0)
+        for split, temperature in params["samplings"]
     ]
 
 

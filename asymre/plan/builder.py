@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from asymre import tasks
-from asymre.config.runs import Run
+from asymre.config.runs import Run, runs_of
 from asymre.config.schema import Configuration, Data
+from asymre.measures.catalogue import MEASURES, OF_EVERY_RUN
 from asymre.record import content
 from asymre.record.artefact import Artefact
 from asymre.record.fingerprint import code_of, packages_of
@@ -155,5 +156,18 @@ class Builder:
             "max_new_tokens": self.max_new_tokens(run.dataset),
             "test_sampling": self.configuration.algorithm.test_sampling.model_dump(),
             "verifier": self.verifier(run.dataset),
+            "samplings": [*OF_EVERY_RUN, *sorted(self.remember(("samplings",), self._drawn).get(run, ()))],
             "seed": run.seed,
         }
+
+    def _drawn(self) -> dict[Run, set[tuple[str, float | None]]]:
+        """What the panels that draw a run read beyond what every run has."""
+        drawn: dict[Run, set] = {}
+        for name, figure in self.configuration.figures.items():
+            for panel in figure.panels:
+                sampling = MEASURES[panel.measure].sampling
+                if sampling not in OF_EVERY_RUN:
+                    for sweep in [*(panel.runs or figure.runs), *figure.controls]:
+                        for run in runs_of(self.configuration, name, sweep):
+                            drawn.setdefault(run, set()).add(sampling)
+        return drawn

@@ -1,6 +1,7 @@
 """Engine tiny in the plan (`engines.Engine`): one job a run, or a job for some cycles each."""
 
 from asymre.config.runs import Run
+from asymre.measures.catalogue import OF_DIVERSITY
 from asymre.plan.builder import Builder
 from asymre.record.artefact import Artefact
 
@@ -21,14 +22,16 @@ def evaluation(b: Builder, run: Run) -> Artefact:
 def diversity(b: Builder, run: Run) -> Artefact:
     """An evaluation of the base policy and of the end of a run with more samples."""
     c = b.configuration
-    params = {"steps": [0, c.training.steps], "samples": c.evaluation.diversity_samples}
+    params = {
+        "steps": [0, c.training.steps],
+        "samples": c.evaluation.diversity_samples,
+        "samplings": OF_DIVERSITY,
+    }
     return _evaluation(b, run, f"{run.slug}_diversity", params)
 
 
 def _evaluation(b: Builder, run: Run, slug: str, params: dict) -> Artefact:
-    params = (
-        b.evaluation_params(run) | {"prompts_per_batch": b.configuration.training.prompts_per_batch} | params
-    )
+    params = b.evaluation_params(run) | params
     inputs = {
         "training": training(b, run),
         "base_policy": b.base_policy(run),
@@ -45,7 +48,7 @@ def kept(b: Builder, runs: list[Run]) -> set[str]:
 
 def _new_training(b: Builder, run: Run) -> Artefact:
     t = b.configuration.training
-    params = b.training_params(run) | {"seed": run.seed, "rollouts": _rollout_params(b, run)}
+    params = b.training_params(run) | {"seed": run.seed, "rollouts": b.rollout_params(run)}
     problems, base = b.problems(run.dataset), b.base_policy(run)
 
     def segment(kind: str, policy: Artefact, first: int, until: int) -> Artefact:
@@ -67,13 +70,9 @@ def _new_training(b: Builder, run: Run) -> Artefact:
     return whole
 
 
-def _rollout_params(b: Builder, run: Run) -> dict:
-    return b.rollout_params(run) | {"prompts_per_batch": b.configuration.training.prompts_per_batch}
-
-
 def _rollouts(b: Builder, run: Run, policy: Artefact, first_step: int) -> Artefact:
     steps = min(run.N, b.configuration.training.steps - first_step)
-    params = _rollout_params(b, run) | {"seed": run.seed, "first_step": first_step, "steps": steps}
+    params = b.rollout_params(run) | {"seed": run.seed, "first_step": first_step, "steps": steps}
     slug = f"{run.slug if first_step else run.start_slug}_step{first_step}"
     inputs = {"policy": policy, "problems": b.problems(run.dataset)}
     also = b.verified_by(run.dataset)

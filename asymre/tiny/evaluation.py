@@ -28,10 +28,9 @@ def evaluate(
     temperature: float,
     top_p: float,
     max_new_tokens: int,
-    prompts_per_batch: int,
     stream: tuple[str | int, ...],
 ) -> dict[str, float]:
-    """Sample `samples` completions of each problem and measure them (`asymre.evaluation.measure`)."""
+    """Sample `samples` completions of each problem and measure them (`asymre.measures.evaluation.measure`)."""
     prompts_PL, answers_P = problem_arrays(problems)
     completions = sample(
         weights,
@@ -42,7 +41,6 @@ def evaluate(
         temperature=temperature,
         top_p=top_p,
         generator=torch_stream("evaluation", *stream),
-        prompts_per_batch=prompts_per_batch,
     )
     mask_RT = generated_mask(completions.tokens_RT)
     texts = decode(completions.tokens_RT.numpy())
@@ -65,7 +63,7 @@ def evaluate_snapshot(
     params: dict[str, Any],
     step: int,
 ) -> list[dict[str, Any]]:
-    """A row for each of `asymre.evaluation.samplings`."""
+    """A row for each of `asymre.measures.evaluation.samplings`."""
     tables = {
         "test": test_problems.slice(0, params["test_problems"]),
         "train": train_problems.slice(0, params["train_problems"]),
@@ -81,7 +79,6 @@ def evaluate_snapshot(
             temperature=temperature,
             top_p=top_p,
             max_new_tokens=params["max_new_tokens"],
-            prompts_per_batch=params["prompts_per_batch"],
             stream=(params["seed"], step, split, str(temperature)),
         )
         rows.append({"step": step, "split": split, "temperature": temperature, "top_p": top_p} | measured)

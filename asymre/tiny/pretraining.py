@@ -71,7 +71,6 @@ def base_accuracy(weights: Weights, architecture: Architecture, task: Task) -> d
             temperature=temperature,
             top_p=1.0,
             generator=torch_stream("base accuracy", name),
-            prompts_per_batch=64,
         )
         shares[name] = verify(task, completions.tokens_RT, np.repeat(answers, 4)).float().mean().item()
     return shares

@@ -32,7 +32,7 @@ def sample_rollouts(
     """Completions for the gradient steps `first_step` to `first_step + steps - 1` of a run.
 
     params: prompts_per_step, group_size, max_new_tokens, temperature, top_p, rewards, verifier (the name of a
-    task), prompts_per_batch.
+    task).
     """
     per_step, group = params["prompts_per_step"], params["group_size"]
     index = problem_order(
@@ -48,7 +48,6 @@ def sample_rollouts(
         temperature=params["temperature"],
         top_p=params["top_p"],
         generator=torch_stream("rollouts", seed, first_step),
-        prompts_per_batch=params["prompts_per_batch"],
     )
     correct = verify(load(params["verifier"]), completions.tokens_RT, answers[index].repeat(group))
     rewards = params["rewards"]

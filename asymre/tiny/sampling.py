@@ -13,6 +13,10 @@ from asymre.tiny.decoder import Weights, forward, layout
 from asymre.tiny.tokenizer import END_ID
 
 
+# Completions that are sampled at a time: more are no faster.
+ROWS_PER_BATCH = 512
+
+
 @dataclass(frozen=True)
 class Completions:
     """R completions of at most T tokens; the completions of one prompt stand in a row."""
@@ -39,16 +43,17 @@ def sample(
     temperature: float,
     top_p: float,
     generator: torch.Generator,
-    prompts_per_batch: int,
+    rows_per_batch: int = ROWS_PER_BATCH,
 ) -> Completions:
     """Sample `group_size` completions of each prompt.
 
-    The noise of all rows is drawn before the first batch, so that `prompts_per_batch` decides speed
-    and memory, and never which random number a row uses.
+    The noise of all rows is drawn before the first batch, so that `rows_per_batch` decides speed
+    and memory, and never which random number a row uses. The completions of a prompt stay together.
     """
     noise_PGT = torch.rand(
         len(prompts_PL), group_size, max_new_tokens, generator=generator, dtype=torch.float64
     )
+    prompts_per_batch = max(1, rows_per_batch // group_size)
     batches = [
         _sample_batch(weights, architecture, prompts, noise.flatten(0, 1), group_size, temperature, top_p)
         for prompts, noise in zip(
