@@ -8,6 +8,7 @@ CONFIG =
 YES =
 VENV := .venv
 VLLM := .venv-vllm
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 
 ifneq ($(CONFIG),)
@@ -31,7 +32,7 @@ ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: figures smoke test test-scale setup setup-vllm plan rehearsal report gallery claims calibration why prune verify archive reference lint help
+.PHONY: figures smoke test test-scale setup setup-vllm setup-peers benchmark plan rehearsal report gallery claims calibration why prune verify archive reference lint help
 
 figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures/
 	$(SNAKEMAKE) $(SELECT)
@@ -48,8 +49,9 @@ lint: setup ## form of the code and of the rules, generated files
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/python -m tools.generate --check
 
-test-scale: setup-vllm ## the tests with vLLM, several processes and Slurm (Debian and root: installs Slurm)
+test-scale: setup-vllm setup-peers ## the tests with vLLM, TRL, several processes and Slurm (Debian, root: installs Slurm)
 	-$(BIN)/python tools/local_slurm.py install
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m scale tests/scale
 
 setup: $(VENV)/.complete ## the virtual environment alone
@@ -73,6 +75,19 @@ $(VLLM)/.complete: $(VLLM_PINS)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check \
 	    $(if $(findstring cpu,$(VLLM_PINS)),--no-deps) -r $(VLLM_PINS)
 	touch $@
+
+# On top of the first environment: one torch for both sides of a comparison.
+setup-peers: setup $(PEERS)/.complete ## TRL, for benchmarks and parity tests
+
+$(PEERS)/.complete: envs/peers.txt $(VENV)/.complete
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/peers.txt
+	touch $@
+
+benchmark: setup ## how fast, beside TRL, transformers, numpy and stock Snakemake (benchmarks/README.md)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 plan: setup ## what the gpu scale would cost: jobs, GPU hours, disk, memory (SCALE=gpu)
 	@$(BIN)/python -m tools.plan_costs $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))

@@ -1,57 +1,48 @@
-"""Time of sampled AsymRE on 21 baselines x 20 instances x 100 arms, beside the speed of the core.
+"""Sampled AsymRE on 21 baselines x 20 instances x 100 arms at once, beside a loop in numpy over single runs.
 
-Run from the repository root: OMP_NUM_THREADS=1 python -m benchmarks.bandit_sweep
+OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.bandit_sweep
 """
-
-import time
 
 import numpy as np
 
 from asymre.bandit import simulation, theory
+from benchmarks.timing import Row, medians
 
 BASELINES, INSTANCES, ARMS, STEPS, BATCH = 21, 20, 100, 2_000, 32
-REPEATS = 3
-MATRIX = 1024
+LOOPED = 4  # runs of the loop that are timed, of BASELINES * INSTANCES
 
 
-def fastest(function):
-    """Smallest wall time in seconds of `REPEATS` calls."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def one_run(mu, rewards, baseline, seed) -> np.ndarray:
+    """The logits of one run after STEPS: what a short script does, each step on all arms at once."""
+    rng, logits = np.random.default_rng(seed), np.log(mu)
+    for _ in range(STEPS):
+        policy = np.exp(logits - logits.max())
+        policy /= policy.sum()
+        weighted = rng.multinomial(BATCH, mu) / BATCH * (rewards - baseline)
+        logits = logits + weighted - weighted.sum() * policy
+    return logits
 
 
-def main():
+def rows() -> list[Row]:
+    """The line of the table about the bandit."""
     mu, rewards = simulation.instances(0, INSTANCES, ARMS)
-    offsets = np.linspace(-0.5, 0.5, BASELINES)
-    baseline = theory.value(mu, rewards) + offsets[:, None]
-    logits = np.log(mu)
-    sampled = fastest(
-        lambda: simulation.ascend_sampled(
-            logits,
-            mu,
-            rewards,
-            baseline,
-            learning_rate=1.0,
-            steps=STEPS,
-            batch=BATCH,
-            seeds=[0],
-            instance_ids=range(INSTANCES),
+    baseline = theory.value(mu, rewards) + np.linspace(-0.5, 0.5, BASELINES)[:, None]
+    sizes = {"learning_rate": 1.0, "steps": STEPS, "batch": BATCH}
+
+    def ours() -> None:
+        simulation.ascend_sampled(
+            np.log(mu), mu, rewards, baseline, **sizes, seeds=[0], instance_ids=range(INSTANCES)
         )
-    )
-    expected = fastest(
-        lambda: simulation.ascend_expected(logits, mu, rewards, baseline, learning_rate=1.0, steps=STEPS)
-    )
-    matrix = np.ones((MATRIX, MATRIX), dtype=np.float32)
-    product = fastest(lambda: matrix @ matrix)
-    size = f"{BASELINES} V x {INSTANCES} instances x {ARMS} arms, {STEPS} steps"
-    print(f"sampled, batch {BATCH}: {sampled:.2f} s   ({size})")
-    print(f"expected:          {expected:.2f} s   (the same)")
-    print(f"core: {2 * MATRIX**3 / product / 1e9:.0f} GFLOP/s ({MATRIX} x {MATRIX} float32)")
+
+    def loop() -> None:
+        for i in range(LOOPED):
+            one_run(mu[i], rewards[i], baseline[0, i], i)
+
+    time = medians({"ours": ours, "loop": loop}, repeats=3)
+    looped = time["loop"] * BASELINES * INSTANCES / LOOPED
+    name = f"bandit, {BASELINES} V x {INSTANCES} instances x {ARMS} arms x {STEPS:,} steps of {BATCH}"
+    return [Row(name, "s", time["ours"], "a loop in numpy", looped, ".01")]
 
 
 if __name__ == "__main__":
-    main()
+    print(*(row.text() for row in rows()), sep="\n")

@@ -1,18 +1,18 @@
-"""`snakemake -n` with nothing to do at cpu scale, against stock Snakemake on a graph of as many jobs.
+"""`snakemake -n` with nothing to do at cpu scale, beside stock Snakemake on a graph of as many jobs.
 
-python -m benchmarks.dry_run        (after `make figures`; median of five runs each, alternating)
+.venv/bin/python -m benchmarks.dry_run        (after `make figures`)
 """
 
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 from asymre.config.reading import load
 from asymre.plan.plan import build
+from benchmarks.timing import Row, medians
 
 ROOT = Path(__file__).parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-n", "--cores", "2"]
@@ -34,33 +34,32 @@ rule c:
 """
 
 
-def seconds(folder: Path, *arguments: str) -> float:
-    start = time.perf_counter()
+def dry_run(folder: Path, *arguments: str) -> str:
+    """What `snakemake -n` prints in the folder."""
     done = subprocess.run([*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    if not re.search("Nothing to be done", done.stdout + done.stderr):
-        sys.exit("there is something to do: run `make figures` first")
-    return time.perf_counter() - start
+    return done.stdout + done.stderr
 
 
-def main() -> None:
+def rows() -> list[Row]:
+    """The line of the table about `snakemake -n`; none where figures are missing."""
+    if not re.search("Nothing to be done", dry_run(ROOT)):
+        print("snakemake -n: skipped, there is something to do: run `make figures` first")
+        return []
     plan = build(ROOT, load(ROOT))
     jobs = len(plan.artefacts) + len(plan.figures)
     with tempfile.TemporaryDirectory() as folder:
         stock = Path(folder)
-        (stock / "Snakefile").write_text(STOCK.format(chains=jobs // 3))
+        (stock / "Snakefile").write_text(STOCK.format(chains=jobs // 3), encoding="utf-8")
         for chain in range(jobs // 3):
             for suffix in "abc":
                 (stock / f"{chain}.{suffix}").touch()
-        ours_s, stock_s = zip(
-            *[
-                (seconds(ROOT), seconds(stock, "--rerun-triggers", "mtime", "--scheduler", "greedy"))
-                for _ in range(5)
-            ],
-            strict=True,
+        options = ("--rerun-triggers", "mtime", "--scheduler", "greedy")
+        time = medians(
+            {"ours": partial(dry_run, ROOT), "stock": partial(dry_run, stock, *options)}, repeats=5
         )
-    ours, theirs = statistics.median(ours_s), statistics.median(stock_s)
-    print(f"{jobs} jobs: asymre {ours:.2f} s, stock {theirs:.2f} s, ratio {ours / theirs:.2f}")
+    name = f"snakemake -n, nothing to do, {jobs} jobs"
+    return [Row(name, "s", time["ours"], "stock Snakemake", time["stock"], "1.3")]
 
 
 if __name__ == "__main__":
-    main()
+    print(*(row.text() for row in rows()), sep="\n")

@@ -35,7 +35,7 @@ def initial_weights(architecture: Architecture, generator: torch.Generator) -> W
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a sequence stand: position [S] of each, and what it sees, mask [S, S] of 0 or -inf."""
+    """Where the tokens of a sequence stand, positions [S], and what each sees, mask [S, S] of 0 or -inf."""
 
     positions: Tensor
     mask: Tensor

@@ -30,7 +30,7 @@ def evaluate(
     max_new_tokens: int,
     stream: tuple[str | int, ...],
 ) -> dict[str, float]:
-    """Sample `samples` completions of each problem and measure them (`asymre.measures.evaluation.measure`)."""
+    """Sample `samples` completions of each problem and measure them (`asymre.measures.evaluation`)."""
     prompts_PL, answers_P = problem_arrays(problems)
     completions = sample(
         weights,

@@ -12,7 +12,6 @@ from asymre.architecture import Architecture
 from asymre.tiny.decoder import Weights, forward, layout
 from asymre.tiny.tokenizer import END_ID
 
-
 # Completions that are sampled at a time: more are no faster.
 ROWS_PER_BATCH = 512
 

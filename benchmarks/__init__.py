@@ -1,0 +1,1 @@
+"""How fast asymre is, beside what others do with the same sizes: `make benchmark`, benchmarks/README.md."""

@@ -1,0 +1,104 @@
+"""Objectives and sampler against the code of TRL and transformers, on the same batch (`make setup-peers`)."""
+
+import pytest
+import torch
+
+pytest.importorskip("trl", reason="minutes, with TRL: make test-scale")
+
+from asymre import objectives
+from asymre.cycle.normalisation import normalise
+from asymre.tiny.engine import token_log_probs
+from asymre.tiny.policy import save_policy
+from asymre.tiny.rollouts import problem_arrays
+from asymre.tiny.sampling import generated_mask, sample
+from asymre.tiny.tokenizer import END_ID
+from benchmarks import peers
+
+GROUP, NEW_TOKENS = 4, 10
+
+
+@pytest.fixture
+def batch(any_architecture, make_weights, problems, tmp_path):
+    """A policy folder, and completions of another policy with rewards: an off-policy batch."""
+    behaviour = make_weights(any_architecture, seed=1)
+    policy = make_weights(any_architecture, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    policy = {n: w + 0.02 * torch.randn(w.shape, generator=generator) for n, w in policy.items()}
+    save_policy(tmp_path, any_architecture, policy)
+    prompts_PL = problem_arrays(problems.slice(0, 6))[0]
+    completions = sample(
+        behaviour,
+        any_architecture,
+        prompts_PL,
+        group_size=GROUP,
+        max_new_tokens=NEW_TOKENS,
+        temperature=1.0,
+        top_p=1.0,
+        generator=generator,
+    )
+    rewards_PG = torch.randint(2, (len(prompts_PL), GROUP), generator=generator) * 2.0 - 1
+    return tmp_path, policy, prompts_PL, completions, rewards_PG
+
+
+def test_grpo_is_that_of_trl(any_architecture, batch, problems):
+    folder, policy, prompts_PL, completions, rewards_PG = batch
+    grpo, settings = objectives.load("grpo"), {"clip": 0.2}
+    advantages_B = grpo.advantages(rewards_PG, settings).flatten()
+    mask_BT = generated_mask(completions.tokens_RT)
+    assert 0 < (~mask_BT).sum()
+
+    weights = {name: weight.requires_grad_() for name, weight in policy.items()}
+    log_probs_BT, _ = token_log_probs(weights, any_architecture, prompts_PL, completions.tokens_RT)
+    losses_BT = grpo.token_loss(
+        log_probs_BT.masked_fill(~mask_BT, 0.0), completions.log_probs_RT, advantages_B, settings
+    )
+    loss = normalise(losses_BT, mask_BT, "token_sum", sequences=len(mask_BT), tokens=int(mask_BT.sum()))
+    loss.backward()
+    ratios = (log_probs_BT - completions.log_probs_RT)[mask_BT].exp()
+    assert ((ratios - 1).abs() > 0.2).any(), "nothing is clipped: the test would show nothing"
+
+    trainer = peers.trainer(
+        folder, ["1+2="] * len(prompts_PL), group=GROUP, new_tokens=NEW_TOKENS, epsilon=0.2
+    )
+    prompts_BL = prompts_PL.repeat_interleave(GROUP, dim=0)
+    theirs = trainer._compute_loss(
+        trainer.model,
+        {
+            "prompt_ids": prompts_BL,
+            "prompt_mask": torch.ones_like(prompts_BL),
+            "completion_ids": completions.tokens_RT,
+            "completion_mask": mask_BT.long(),
+            "advantages": advantages_B,
+            "old_per_token_logps": completions.log_probs_RT,
+        },
+    )
+    # dr_grpo divides by the length that it may have: a constant.
+    (theirs * NEW_TOKENS).backward()
+    torch.testing.assert_close(theirs.detach() * NEW_TOKENS, loss.detach(), rtol=1e-6, atol=1e-6)
+    gradients = {name: p.grad for name, p in trainer.model.named_parameters()}
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight.grad, gradients[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_sampled_log_probabilities_are_those_of_generate(any_architecture, batch):
+    folder, policy, prompts_PL, _, _ = batch
+    tokens_BT, logits_BTV = peers.generate(
+        peers.model(folder), prompts_PL, group=GROUP, new_tokens=NEW_TOKENS, end=END_ID
+    )
+    mask_BT = generated_mask(tokens_BT)
+    theirs = logits_BTV.log_softmax(-1).gather(2, tokens_BT[:, :, None])[:, :, 0]
+    ours, _ = token_log_probs(policy, any_architecture, prompts_PL, tokens_BT)
+    torch.testing.assert_close(ours[mask_BT], theirs[mask_BT], rtol=1e-5, atol=1e-5)
+
+
+def test_a_sample_s_log_probabilities_are_those_of_transformers(any_architecture, batch, make_weights):
+    _, _, prompts_PL, completions, _ = batch
+    folder = batch[0] / "behaviour"
+    save_policy(folder, any_architecture, make_weights(any_architecture, seed=1))
+    prompts_BL = prompts_PL.repeat_interleave(GROUP, dim=0)
+    with torch.no_grad():
+        logits = peers.model(folder)(torch.cat([prompts_BL, completions.tokens_RT], dim=1)).logits
+    own = logits[:, prompts_BL.shape[1] - 1 : -1].log_softmax(-1)
+    theirs = own.gather(2, completions.tokens_RT[:, :, None])[:, :, 0]
+    mask_BT = generated_mask(completions.tokens_RT)
+    torch.testing.assert_close(completions.log_probs_RT[mask_BT], theirs[mask_BT], rtol=1e-5, atol=1e-5)
