@@ -1,12 +1,15 @@
-"""Train a base policy from scratch on the corpora with slips; accuracy.json says how often it is right."""
+"""Train a base policy from scratch on the corpora with slips; accuracy.json and pass_rates.parquet judge it."""
 
 import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from asymre.architecture import Architecture
 from asymre.record import job
 from asymre.tasks import load
 from asymre.tiny.policy import save_policy
-from asymre.tiny.pretraining import base_accuracy, pretrain
+from asymre.tiny.pretraining import pass_rates, pretrain
 from asymre.tiny.tokenizer import VOCABULARY_SIZE
 
 
@@ -24,18 +27,47 @@ def make(params, inputs, folder):
         seed=settings["seed"],
         log=lambda step, loss: progress(step, f"loss {loss:.3f}"),
     )
-    accuracy = {name: base_accuracy(weights, architecture, task) for name, task in tasks.items()}
+    tables, accuracy = [], {}
+    for name, task in tasks.items():
+        problems, sampled = pass_rates(weights, architecture, task, temperature=1.0)
+        _, greedy = pass_rates(weights, architecture, task, temperature=0.1)
+        tables.append(pa.table({"task": [name] * len(problems), "problem": problems, "pass_rate": sampled}))
+        accuracy[name] = {
+            "sampled": float(sampled.mean()),
+            "greedy": float(greedy.mean()),
+            "never_solved": float((sampled == 0).mean()),
+            "always_solved": float((sampled == 1).mean()),
+        }
     print(json.dumps(accuracy, indent=1))
-    low, high = settings["accuracy"]
-    for name, measured in accuracy.items():
-        if not low <= measured["sampled"] <= high:
-            raise job.InputError(
-                f"the base policy samples right answers on {name} {measured['sampled']:.0%} of the time, "
-                f"outside the {low:.0%} to {high:.0%} of pretraining.accuracy: change pretraining.steps, "
-                "pretraining.learning_rate or pretraining.seed, or the slips of the task"
-            )
+    for task in params["tasks"]:
+        check(task["name"], accuracy[task["name"]], settings["accuracy"], task["never_solved"])
     save_policy(folder, architecture, weights)
+    pq.write_table(pa.concat_tables(tables), folder / "pass_rates.parquet")
     (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")
+
+
+def check(task: str, measured: dict[str, float], accuracy: list[float], never_solved: list[float]) -> None:
+    """InputError unless the base policy is as good, and its problems as hard, as the configuration says."""
+    for value, (low, high), key, what in (
+        (
+            measured["sampled"],
+            accuracy,
+            "pretraining.accuracy",
+            "samples right answers on {0} {1:.0%} of the time",
+        ),
+        (
+            measured["never_solved"],
+            never_solved,
+            f"tasks.{task}.never_solved",
+            "never solves {1:.0%} of the problems of {0}",
+        ),
+    ):
+        if not low <= value <= high:
+            raise job.InputError(
+                f"the base policy {what.format(task, value)}, outside the {low:.0%} to {high:.0%} of {key}: "
+                "change pretraining.steps, pretraining.learning_rate or pretraining.seed, or the slips of the "
+                "task"
+            )
 
 
 if __name__ == "__main__":

@@ -209,11 +209,10 @@ def _chart(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
     chart = CHARTS[figure.chart]
     if chart.of == "experiment" and getattr(c.bandit, chart.experiment) is None:
         yield ("bandit", chart.experiment), f"is missing: figures.{key} draws it (chart {figure.chart})"
-    if chart.evaluation == "diversity":
-        if c.engine != "tiny":
-            yield ("figures", key, "chart"), f"{figure.chart} is drawn with engine tiny alone"
-        if c.evaluation.diversity_samples is None:
-            yield ("evaluation", "diversity_samples"), f"is missing: figures.{key} needs it"
+    if chart.reads != "evaluation" and c.engine != "tiny":
+        yield ("figures", key, "chart"), f"{figure.chart} is drawn with engine tiny alone"
+    if chart.reads == "diversity" and c.evaluation.diversity_samples is None:
+        yield ("evaluation", "diversity_samples"), f"is missing: figures.{key} needs it"
     for path, sweeps in _drawn_together(figure):
         runs = list(dict.fromkeys(run for sweep in sweeps for run in runs_of(c, key, sweep)))
         yield from _averages(("figures", key, *path), figure.chart, runs)
@@ -314,8 +313,10 @@ def _task_sizes(c: Configuration) -> Iterator[Problem]:
                 yield ("stand_ins", name, "tasks"), f"there is no task {task!r}{nearest(task, c.tasks)}"
         if c.pretraining.batch_size < (count := len(stand_in.tasks)):
             yield ("pretraining", "batch_size"), f"at least one solution of each of the {count} tasks"
-    if c.pretraining.accuracy[0] > c.pretraining.accuracy[1]:
-        yield ("pretraining", "accuracy"), "give the lower end first"
+    ranges = {("tasks", name, "never_solved"): task.never_solved for name, task in c.tasks.items()}
+    for path, (low, high) in {("pretraining", "accuracy"): c.pretraining.accuracy, **ranges}.items():
+        if low > high:
+            yield path, "give the lower end first"
 
 
 def _calibration(c: Configuration) -> Iterator[Problem]:

@@ -280,6 +280,11 @@ class Task(Section):
     """What stands for a data set of the paper: one of the tasks, with its settings."""
 
     max_new_tokens: Count = Field(description="a completion is cut off after these tokens")
+    never_solved: tuple[Share, Share] = Field(
+        default=(0.0, 1.0),
+        description="the share of held-out problems that a base policy never solves, of 16 samples, must end "
+        "in this range",
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Task":

@@ -18,15 +18,15 @@ class Chart:
     of: runs: training runs; experiment: the table of a bandit experiment; calibration: that of the
     calibration. over: what its runs may differ in beside the seed, of VARYING; it shows one value of the
     rest, for it would average over them. panels: axes with a measure each, drawn against the gradient step;
-    else one value a run. evaluation: of a run, what it reads: evaluation or diversity. caption: sentences,
-    with names of the configuration's `evaluation` and of `bandit.<experiment>` in braces.
+    else one value a run. reads: of a run, its evaluation, its diversity or its base policy. caption:
+    sentences, with names of the configuration's `evaluation` and of `bandit.<experiment>` in braces.
     """
 
     of: Literal["runs", "experiment", "calibration"]
     caption: str = ""
     over: tuple[str, ...] = ()
     panels: bool = False
-    evaluation: Literal["evaluation", "diversity"] = "evaluation"
+    reads: Literal["evaluation", "diversity", "base_policy"] = "evaluation"
     experiment: str = ""
 
 
@@ -42,11 +42,18 @@ CHARTS = {
     "diversity": Chart(
         of="runs",
         over=("delta_v",),
-        evaluation="diversity",
+        reads="diversity",
         caption="At the end of training, {test_problems} test problems x {diversity_samples} samples at "
         "temperature 1. pass@k: chance that one of k samples is right. Distinct right completions among the "
         "samples of a problem. Entropy in nats a token. Grey: the base policy. Lines and points: mean over "
         "seeds, bars: minimum to maximum.",
+    ),
+    "pass_rates": Chart(
+        of="runs",
+        over=("model", "dataset"),
+        reads="base_policy",
+        caption="Pass rate of a problem: share of right answers among 16 samples of the base policy at "
+        "temperature 1, for 400 problems that no run sees.",
     ),
     "bandit_limit": Chart(
         of="experiment",

@@ -98,7 +98,10 @@ class Builder:
         own = {name: c.tasks[name] for name in stand_in.tasks}
         params = {
             "stand_in": stand_in.decoder(),
-            "tasks": [{"name": n, "task": t.kind, "settings": t.settings} for n, t in own.items()],
+            "tasks": [
+                {"name": n, "task": t.kind, "settings": t.settings, "never_solved": t.never_solved}
+                for n, t in own.items()
+            ],
             "pretraining": c.pretraining.model_dump(mode="json") | ({} if seed is None else {"seed": seed}),
         }
         slug = model if seed is None else f"{model}_base{seed}"

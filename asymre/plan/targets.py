@@ -78,9 +78,12 @@ def _curves(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
 def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict, dict[str, Artefact]]:
     """Parameters and inputs of a figure with one value a run and setting, not a curve."""
     runs = [run for sweep in figure.runs for run in runs_of(b.configuration, name, sweep)]
-    evaluate = getattr(engine, CHARTS[figure.chart].evaluation)
-    params = {"runs": [_described(b.configuration, run) for run in dict.fromkeys(runs)]}
-    return params, {run.slug: evaluate(b, run) for run in runs}
+    reads = CHARTS[figure.chart].reads
+    of = Builder.base_policy if reads == "base_policy" else getattr(engine, reads)
+    params = {
+        "runs": [_described(b.configuration, run) | {"task": run.dataset} for run in dict.fromkeys(runs)]
+    }
+    return params, {run.slug: of(b, run) for run in runs}
 
 
 def _described(c: Configuration, run: Run) -> dict[str, Any]:
@@ -136,11 +139,11 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
     """The tables of claims: of the default figures, of more seeds, and of the figures beyond the paper."""
     c = b.configuration
 
-    def runs_behind(target: str, evaluation: str) -> list[Run]:
+    def runs_behind(target: str, reads: str) -> list[Run]:
         return [
             run
             for name, figure in c.figures.items()
-            if figure.target == target and CHARTS[figure.chart].evaluation == evaluation
+            if figure.target == target and CHARTS[figure.chart].reads == reads
             for sweep in shown_sweeps(figure)
             for run in runs_of(c, name, sweep)
         ]

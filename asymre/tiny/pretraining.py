@@ -12,8 +12,8 @@ from asymre.tiny.rollouts import verify
 from asymre.tiny.sampling import sample
 from asymre.tiny.tokenizer import encode
 
-# Held-out problems of a task on which a base policy is tried.
-HELD_OUT = 400
+# Held-out problems of a task on which a base policy is tried, and samples of each.
+HELD_OUT, SAMPLES = 400, 16
 
 
 def corpus_batch(task: Task, rows: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,25 +55,24 @@ def pretrain(
     return {name: weight.detach() for name, weight in weights.items()}
 
 
-def base_accuracy(weights: Weights, architecture: Architecture, task: Task) -> dict[str, float]:
-    """Share of right answers on held-out problems, sampled at temperature 1 and almost greedily (0.1)."""
+def pass_rates(
+    weights: Weights, architecture: Architecture, task: Task, *, temperature: float
+) -> tuple[list[str], np.ndarray]:
+    """HELD_OUT prompts, and the share of right answers [HELD_OUT] among SAMPLES samples of each."""
     drawn = task.draw(HELD_OUT, "test", numpy_stream("base accuracy"))
     texts, answers = zip(*drawn, strict=True)
-    prompts = torch.from_numpy(encode(texts, task.prompt_length))
-    shares = {}
-    for name, temperature in (("sampled", 1.0), ("greedy", 0.1)):
-        completions = sample(
-            weights,
-            architecture,
-            prompts,
-            group_size=4,
-            max_new_tokens=task.solution_length + 1,
-            temperature=temperature,
-            top_p=1.0,
-            generator=torch_stream("base accuracy", name),
-        )
-        shares[name] = verify(task, completions.tokens_RT, np.repeat(answers, 4)).float().mean().item()
-    return shares
+    completions = sample(
+        weights,
+        architecture,
+        torch.from_numpy(encode(texts, task.prompt_length)),
+        group_size=SAMPLES,
+        max_new_tokens=task.solution_length + 1,
+        temperature=temperature,
+        top_p=1.0,
+        generator=torch_stream("base accuracy", str(temperature)),
+    )
+    correct = verify(task, completions.tokens_RT, np.repeat(answers, SAMPLES))
+    return list(texts), correct.view(-1, SAMPLES).float().mean(1).numpy()
 
 
 def _solution_loss(weights, architecture, task, rows, rng):
