@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from asymre.data.problems import generate_problems, read_problems, write_problems
 from asymre.tasks import END, SYMBOLS
-from asymre.tasks.arithmetic import (
+from asymre.tasks._sums import (
+    FURTHER,
     RESULT_DIGITS,
-    Arithmetic,
     draw_problems,
     prompt_texts,
     running_results,
     slipped_results,
     solution_texts,
 )
+from asymre.tasks.arithmetic import Arithmetic
+from asymre.tasks.uneven import Uneven
 from asymre.tiny import tokenizer
 
 is_correct = Arithmetic.is_correct
@@ -34,8 +36,8 @@ def draw(task, count=2000, split="train", seed=0):
 
 
 def slipped(terms, signs, slip, error, seed=0):
-    rng = np.random.default_rng(seed)
-    return slipped_results(terms, signs, slip=slip, error=error, rng=rng)
+    task = Arithmetic(terms.shape[1], "+-", slip=slip, error=error)
+    return slipped_results(task, terms, signs, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("text", ["73.", "85,73.", "1,85,73.", "12345678901,73."])
@@ -203,6 +205,43 @@ def test_errors_are_random_results():
     assert set(written.flatten()) == set(range(10**RESULT_DIGITS))
     wrong = slipped(terms, signs, 0, 0.2)[:, 0] != running_results(terms, signs)[:, 0]
     assert wrong.mean() == pytest.approx(0.2 * (1 - 10.0**-RESULT_DIGITS), abs=0.02)
+
+
+UNEVEN = Uneven(4, "+-", always=0.25, alpha=0.5, beta=0.5)
+
+
+def test_uneven_slips_are_u_shaped_and_follow_from_the_table():
+    rates = UNEVEN.slip_rates
+    units, terms = np.arange(10)[:, None], np.array(FURTHER)
+    crossing = np.stack([units + terms > 9, units - terms < 0])
+    assert (rates[~crossing] == 0).all() and (rates[crossing] > 0).all()
+    for sign in (0, 1):
+        assert (rates[sign] == 1).sum() == round(0.25 * 45)
+    others = rates[crossing & (rates < 1)]
+    inner = ((others > 0.25) & (others < 0.75)).mean()
+    assert inner < 0.45 < ((others < 0.25) | (others > 0.75)).mean()
+    again, other = Uneven(4, "+-", always=0.25, alpha=0.5, beta=0.5), Uneven(4, "+-", table=1)
+    assert (again.slip_rates == rates).all() and not (other.slip_rates == rates).all()
+
+
+def test_uneven_steps_are_slipped_as_often_as_the_table_says():
+    terms, signs = draw(UNEVEN, count=40_000)
+    written = slipped_results(UNEVEN, terms, signs, np.random.default_rng(1))
+    wrong = (terms[:, 0] + signs[:, 0] * terms[:, 1] - written[:, 0]) % 100
+    assert set(wrong) == {0, 10}
+    for sign in (1, -1):
+        for units in range(10):
+            for term in FURTHER:
+                rows = (signs[:, 0] == sign) & (terms[:, 0] % 10 == units) & (terms[:, 1] == term)
+                rate = UNEVEN.slip_rates[int(sign < 0), units, term - 1]
+                assert (wrong[rows] == 10).mean() == pytest.approx(rate, abs=0.18)
+
+
+def test_both_tasks_draw_the_same_problems():
+    even, uneven = Arithmetic(4, "+-"), UNEVEN
+    for split in ("train", "test"):
+        texts = [list(t.draw(50, split, np.random.default_rng(0))) for t in (even, uneven)]
+        assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

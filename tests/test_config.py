@@ -162,8 +162,8 @@ OVERLAYS = {
         "figures.figure_mine: chart curves needs panels (measure and title of each pair of axes)",
     ),
     "task of no kind": (
-        {"tasks": {"math": {"arithmetic": None}}},
-        "tasks.math: give the settings of one of arithmetic",
+        {"tasks": {"math": {"uneven": None}}},
+        "tasks.math: give the settings of one of arithmetic, uneven",
     ),
     "panel without runs": (
         {"figures": {"figure_3": {"runs": []}}},
@@ -278,12 +278,16 @@ OVERLAYS = {
         "stand_ins.llama-8b: heads must be a multiple of key_value_heads",
     ),
     "probability above 1": (
-        {"tasks": {"math": {"arithmetic": {"slip": 1.2}}}},
-        "tasks.math.arithmetic.slip: must be less than or equal to 1",
+        {"tasks": {"math": {"uneven": {"always": 1.2}}}},
+        "tasks.math.uneven.always: must be less than or equal to 1",
     ),
     "range in the wrong order": (
         {"pretraining": {"accuracy": [0.6, 0.4]}},
         "pretraining.accuracy: give the lower end first",
+    ),
+    "range of a task in the wrong order": (
+        {"tasks": {"math": {"never_solved": [0.6, 0.4]}}},
+        "tasks.math.never_solved: give the lower end first",
     ),
     "range of one end": ({"pretraining": {"accuracy": [0.6]}}, "pretraining.accuracy.1: this key is missing"),
     "a seed of the calibration twice": (

@@ -160,7 +160,7 @@ OVERLAYS = {
     "gradient clip": ({"training": {"gradient_clip": 0.5}}, kind("training")),
     "snapshots": ({"training": {"snapshot_every": 2}}, kind("training")),
     "pre-training": ({"pretraining": {"learning_rate": 0.001}}, kind("base_policy")),
-    "slips of a corpus": ({"tasks": {"math": {"arithmetic": {"slip": 0.123}}}}, kind("base_policy")),
+    "slips of a corpus": ({"tasks": {"math": {"uneven": {"error": 0.123}}}}, kind("base_policy")),
     "problems": ({"problems": {"seed": 9}}, kind("problems")),
     "length of one task's completions": (
         {"tasks": {"math": {"max_new_tokens": 30}}},

@@ -305,3 +305,27 @@ def test_bad_calls_are_refused():
         theory.improvement_iterates(HAND_MU, HAND_REWARDS, 0.58, 1)
     with pytest.raises(ValueError, match="must not be negative"):
         theory.improvement_iterates(HAND_MU, HAND_REWARDS, 0.0, -1)
+
+
+@pytest.mark.parametrize("delta_v", [-0.5, -0.3, -0.1])
+@pytest.mark.parametrize("pass_rate", [0.003, 0.04, 0.15, 0.25, 0.4, 0.9])
+def test_pass_rate_after_a_cycle_is_that_of_the_limit_policy(pass_rate, delta_v):
+    """Three right answers of four, two wrong ones: their shares do not matter."""
+    mu = np.concatenate([pass_rate * np.array([0.5, 0.3, 0.2]), (1 - pass_rate) * np.array([0.9, 0.1])])
+    rewards = np.array([1.0, 1.0, 1.0, -1.0, -1.0])
+    limit = theory.limit_policy(mu, rewards, theory.value(mu, rewards) + delta_v)
+    after = theory.pass_rate_after_cycle(pass_rate, delta_v, wrong=-1, right=1)
+    assert after == pytest.approx(limit[:3].sum())
+
+
+def test_pass_rate_after_a_cycle_at_the_ends():
+    rates = theory.pass_rate_after_cycle([0, 1e-9, 0.5, 1], [[-0.1], [0]], wrong=0, right=1)
+    assert rates[0].tolist() == pytest.approx([0, 1.1e-8, 1, 1], rel=1e-6)
+    assert rates[1].tolist() == [0, 1, 1, 1]
+    for arguments, message in (
+        ((1.1, -0.1, 0, 1), "pass rates"),
+        ((0.5, 0.1, 0, 1), "one answer"),
+        ((0.5, -0.1, 1, 1), "larger"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            theory.pass_rate_after_cycle(*arguments[:2], wrong=arguments[2], right=arguments[3])

@@ -10,6 +10,7 @@ import pandas as pd
 from asymre.bandit import simulation, theory
 
 INSTANCES_STREAM = 2
+PROMPTS_STREAM = 3
 FEW_ARMS = 5
 # V - V_mu. Nearer to 0 than these, the number of steps and not the theorem decides.
 BELOW = (-1.0, -0.3, -0.1, -0.02)
@@ -34,6 +35,9 @@ ITERATIONS = 400
 # Rewards that differ by less are the same: the last iterations change nothing but rounding.
 SAME_REWARD = 1e-6
 ROUNDING = 1e-12
+# Prompts: the paper's delta_v below 0, and up to so many answers, none rarer than this (before its norm).
+PROMPT_DELTA_V = (-0.5, -0.3, -0.2, -0.1)
+MOST_ANSWERS, LEAST_SHARE = 8, 1e-6
 # Figure 2: V = .525 is near the demonstration's V_mu of .5404, V = .4 is not. As offsets from V_mu.
 NEAR, LOWER = -0.0154, -0.1404
 
@@ -47,6 +51,8 @@ def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterati
     single: number of arms above SINGLE after the same steps with V > V_mu;
     rises: smallest growth of the reward in one iteration of Theorem 4.3 (NaN: none was left to gain);
     optimal_under, optimal_over: 1 if the iterated reward is the best one within SAME_REWARD, else 0;
+    prompt: largest |closed form of the pass rate after a cycle - that of the limit policy| of prompts with
+    right and wrong answers (`theory.pass_rate_after_cycle`);
     finite_near, finite_lower: last reward of figure 2's iterations (`iterations` of `steps`
     steps with `learning_rate`, `arms` arms) at V_mu + NEAR and V_mu + LOWER.
     """
@@ -57,6 +63,7 @@ def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterati
         _nested(*few[:2]),
         _nested(*simulation.instances(reward_seed, instances, arms)),
         *_improvement(rng, instances),
+        _prompts(reward_seed, instances),
         *_finite_steps(reward_seed, instances, arms, learning_rate, steps, iterations),
     ]
     return pd.concat(tables, ignore_index=True)
@@ -132,6 +139,25 @@ def _nested(mu, rewards):
     # Arms that enter with V must be more than rounding.
     entered = ((limit[1:] > ROUNDING) & (limit[:-1] <= 0)).sum(-1)
     return _rows("nested", entered, arms=mu.shape[-1], delta_v=NESTED_GRID[1:, None])
+
+
+def _prompts(reward_seed, instances):
+    """Theorem 4.2 for a prompt: its pass rate after a cycle, over random prompts and numbers of answers."""
+    rng = np.random.default_rng([reward_seed, PROMPTS_STREAM])
+    delta_v = np.array(PROMPT_DELTA_V)
+    deviations = np.empty((len(delta_v), instances))
+    for i in range(instances):
+        mu = rng.dirichlet(np.full(rng.integers(2, MOST_ANSWERS + 1), 0.5)) + LEAST_SHARE
+        mu /= mu.sum()
+        right = rng.permutation(len(mu)) < rng.integers(1, len(mu))
+        wrong_reward, gap = rng.normal(), rng.uniform(0.5, 2.0)
+        rewards = wrong_reward + gap * right
+        limit = theory.limit_policy(mu, rewards, theory.value(mu, rewards) + delta_v)
+        closed = theory.pass_rate_after_cycle(
+            mu[right].sum(), delta_v, wrong=wrong_reward, right=wrong_reward + gap
+        )
+        deviations[:, i] = np.abs(limit[:, right].sum(-1) - closed)
+    return _rows("prompt", deviations, arms=MOST_ANSWERS, delta_v=delta_v[:, None])
 
 
 def _improvement(rng, instances):

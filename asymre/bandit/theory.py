@@ -101,6 +101,29 @@ def limit_policy(mu, rewards, baseline, pi_0=None):
     return limit
 
 
+def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
+    """Pass rate of a prompt after a converged cycle, from its pass rate p under mu. By Theorem 4.2, derived.
+
+    Answers have the reward `right` or `wrong`, V = V_mu + delta_v. For delta_v < 0 the limit policy is right
+    with probability min(1, p + g p (1 - p) / |delta_v|), g = right - wrong: a right answer has a = mu (g (1 -
+    p) + |delta_v|), a wrong one a = mu (|delta_v| - g p), and b = |delta_v|. If p < |delta_v| / g no a is
+    negative and they sum to b, so nothing is cut off; if not, nothing is left of the wrong ones. At delta_v =
+    0 every prompt that has a right answer is solved. Above 0 the limit is one answer, and which one does not
+    follow from p. pass_rate and delta_v broadcast. ValueError for a delta_v above 0, a pass rate outside 0 to
+    1 or right <= wrong.
+    """
+    p, delta_v = np.broadcast_arrays(np.asarray(pass_rate, float), np.asarray(delta_v, float))
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("pass rates lie from 0 to 1")
+    if not (delta_v <= 0).all():
+        raise ValueError("above delta_v = 0 the limit is one answer, and not the pass rate decides which")
+    if right <= wrong:
+        raise ValueError("the reward of a right answer must be the larger one")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        grown = p + (right - wrong) * p * (1 - p) / np.abs(delta_v)
+    return np.where((p == 0) | (p == 1), p, np.minimum(grown, 1.0))
+
+
 def possible_limits(mu, rewards, baseline):
     """Arms (..., arms) on which the flow can end for some pi_0 when V > V_mu, as booleans. Derived.
 

@@ -42,6 +42,12 @@ SINGLE = _counted(
     "Theorem 4.2",
     "instances and V with one arm above a probability of 0.001",
 )
+PROMPT = _counted(
+    "1d",
+    "A cycle turns a prompt's pass rate p into min(1, p + g p (1 - p) / |delta_v|)",
+    "Theorem 4.2, derived",
+    "prompts with right and wrong answers, and delta_v < 0, whose limit policy agrees",
+)
 RISES = _counted(
     "2a",
     "The reward rises at every iteration for V < V_mu",
@@ -82,6 +88,7 @@ def bandit_rows(
         *_deviations(theorems),
         _agree(NESTED, _of(theorems, "nested"), lambda value: value == 0, by="instance"),
         _agree(SINGLE, _of(theorems, "single"), lambda value: value == 1),
+        _agree(PROMPT, _of(theorems, "prompt"), lambda value: value < REWARD_TOLERANCE),
         _agree(RISES, _of(theorems, "rises").dropna(subset="value"), lambda value: value > 0),
         _agree(UNDER, _optimal(theorems, threshold, under=True), lambda value: value == 1),
         _agree(OVER, _optimal(theorems, threshold, under=False), lambda value: value == 0),

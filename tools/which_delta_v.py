@@ -1,0 +1,123 @@
+"""Which delta_v for my prompts? Pass rates in, what a cycle makes of them out: Theorem 4.2, prompt by prompt.
+
+    python -m tools.which_delta_v pass_rates.csv                 a csv or parquet file with a column pass_rate
+    python -m tools.which_delta_v results/cpu                    the base policies of a results folder
+    python -m tools.which_delta_v rates.csv --wrong 0 --right 1 --delta-v -0.05 -0.1 --cycles 3 --plot my.png
+
+The formula is of converged cycles and of prompts that share nothing: it says how fast prompts can be learnt,
+not when a policy that shares its weights collapses. Nearer to 0 is faster here, always; what that costs, the
+runs of this repository show.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from asymre.bandit.theory import pass_rate_after_cycle
+from asymre.figures.style import styled, sweep_colours
+
+DELTA_V = (-0.5, -0.3, -0.2, -0.1)
+
+
+def pass_rates_in(path: Path) -> dict[str, np.ndarray]:
+    """Pass rates by name: of a file, or of each base policy and task of a results folder.
+
+    Raises ValueError for a path that holds none.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("base_policy/*/pass_rates.parquet"))
+        if not files:
+            raise ValueError(f"{path}: no base_policy/*/pass_rates.parquet; give a results folder or a csv")
+        tables = {file.parent.name.rpartition("-")[0]: pd.read_parquet(file) for file in files}
+        return {
+            f"{name}, {task}": own["pass_rate"].to_numpy()
+            for name, table in tables.items()
+            for task, own in table.groupby("task")
+        }
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    if "pass_rate" not in table:
+        raise ValueError(f"{path}: needs a column pass_rate, has {', '.join(map(str, table.columns))}")
+    rates = pd.to_numeric(table["pass_rate"], errors="coerce").to_numpy()
+    if len(rates) == 0 or not ((rates >= 0) & (rates <= 1)).all():
+        raise ValueError(f"{path}: pass_rate must be numbers from 0 to 1, at least one")
+    return {path.stem: rates}
+
+
+def after_cycles(
+    rates: np.ndarray, delta_v: tuple[float, ...], cycles: int, *, wrong: float, right: float
+) -> pd.DataFrame:
+    """A row a delta_v and cycle: solved, the share of prompts at pass rate 1; mean, of the pass rates."""
+    rows = []
+    for value in delta_v:
+        now = rates
+        for cycle in range(cycles + 1):
+            rows.append({"delta_v": value, "cycle": cycle, "solved": (now == 1).mean(), "mean": now.mean()})
+            now = pass_rate_after_cycle(now, value, wrong=wrong, right=right)
+    return pd.DataFrame(rows)
+
+
+def plot(rates: np.ndarray, table: pd.DataFrame, *, wrong: float, right: float) -> Figure:
+    """Where the prompts lie, what a cycle does to a pass rate, and the mean by cycle."""
+    colours = sweep_colours(sorted(table["delta_v"].unique()))
+    before = np.linspace(0, 1, 501)
+    with styled():
+        fig = Figure(figsize=(11, 3.2), dpi=120, layout="constrained")
+        prompts, cycle, means = fig.subplots(1, 3)
+        prompts.hist(
+            rates, bins=np.linspace(0, 1, 18), weights=np.full(len(rates), 1 / len(rates)), color="0.6"
+        )
+        prompts.set(xlabel="pass rate of a prompt", ylabel="share of prompts", xlim=(0, 1))
+        for value, own in table.groupby("delta_v"):
+            look = {"color": colours[value], "label": f"$\\delta_v$ = {value:g}"}
+            cycle.plot(before, pass_rate_after_cycle(before, value, wrong=wrong, right=right), **look)
+            means.plot(own["cycle"], own["mean"], "o-", **look)
+        cycle.set(xlabel="pass rate before a cycle", ylabel="after it", xlim=(0, 1), ylim=(0, 1.02))
+        means.set(
+            xlabel="cycles", ylabel="mean pass rate", ylim=(0, 1.02), xticks=sorted(table["cycle"].unique())
+        )
+        means.legend()
+    return fig
+
+
+def main() -> None:
+    """Prints a table for each set of pass rates, and draws the first one if asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "pass_rates", type=Path, help="csv or parquet with a column pass_rate, or a results folder"
+    )
+    parser.add_argument("--wrong", type=float, default=-1.0, help="reward of a wrong answer (-1)")
+    parser.add_argument("--right", type=float, default=1.0, help="reward of a right answer (1)")
+    parser.add_argument("--delta-v", type=float, nargs="+", default=DELTA_V, help="at most 0")
+    parser.add_argument("--cycles", type=int, default=3)
+    parser.add_argument("--plot", type=Path, help="a picture of the first set")
+    given = parser.parse_args()
+    rewards = {"wrong": given.wrong, "right": given.right}
+    try:
+        sets = pass_rates_in(given.pass_rates)
+        tables = {
+            name: after_cycles(rates, tuple(given.delta_v), given.cycles, **rewards)
+            for name, rates in sets.items()
+        }
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    for name, table in tables.items():
+        rates = sets[name]
+        print(
+            f"{name}: {len(rates)} prompts, mean {rates.mean():.3f}, never solved {(rates == 0).mean():.0%}"
+        )
+        wide = table[table["cycle"] > 0].pivot(index="delta_v", columns="cycle", values=["solved", "mean"])
+        print(wide.map("{:.3f}".format).to_string() + "\n")
+    if given.plot:
+        first = next(iter(sets))
+        plot(sets[first], tables[first], **rewards).savefig(given.plot)
+        print(given.plot)
+
+
+if __name__ == "__main__":
+    main()
