@@ -1,4 +1,4 @@
-"""Train a base policy from scratch on the corpora with slips; accuracy.json and pass_rates.parquet judge it."""
+"""Train a base policy from scratch on corpora with slips; accuracy.json and pass_rates.parquet rate it."""
 
 import json
 
@@ -65,8 +65,7 @@ def check(task: str, measured: dict[str, float], accuracy: list[float], never_so
         if not low <= value <= high:
             raise job.InputError(
                 f"the base policy {what.format(task, value)}, outside the {low:.0%} to {high:.0%} of {key}: "
-                "change pretraining.steps, pretraining.learning_rate or pretraining.seed, or the slips of the "
-                "task"
+                "change pretraining.steps, pretraining.learning_rate or pretraining.seed, or the task's slips"
             )
 
 

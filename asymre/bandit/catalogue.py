@@ -50,6 +50,22 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """Softmax prompts that share nothing, over cycles on samples of a frozen behaviour policy (figure D)."""
+
+    prompts: Annotated[Count, "prompts"]
+    answers: Annotated[int, Gt(1), "answers of a prompt, the first half of them right"]
+    alpha: Annotated[Positive, "of the pass rates' distribution, Beta(alpha, beta)"]
+    beta: Annotated[Positive, "the other parameter; both below 1 make it U-shaped"]
+    even: Annotated[float, Gt(0), Lt(1), "the pass rate of every prompt where all are equally hard"]
+    delta_v: Annotated[list[float], MinLen(1), UNIQUE, "V - V_mu, rewards -1 and 1"]
+    group_size: Annotated[int, Gt(1), "samples of each prompt a step"]
+    steps: Annotated[Count, "gradient steps a cycle"]
+    cycles: Annotated[Count, "refreshes of the behaviour policy, and one more"]
+    learning_rate: LearningRate
+
+
+@dataclass(frozen=True)
 class Theorems:
     """Theorems 4.2 and 4.3 in closed form against gradient steps (the claims)."""
 
@@ -63,5 +79,6 @@ EXPERIMENTS = {
     "limit": Limit,
     "improvement": Improvement,
     "threshold": Threshold,
+    "prompts": Prompts,
     "theorems": Theorems,
 }

@@ -1,9 +1,9 @@
 """The tables of the bandit experiments, a function each: limits against V (figures 1, 7), policy
-improvement (2), threshold (6), theorem checks (the claims).
+improvement (2), threshold (6), prompts (D), theorem checks (the claims).
 
-In every table instance 0 is the demonstration instance and 1, 2, ... are random ones; pi_0 = mu.
-`baselines` are values of V for the demonstration instance; a random instance uses the same offsets
-delta_v = V - V_mu from its own V_mu, since only they compare across instances.
+In every table but that of prompts instance 0 is the demonstration instance and 1, 2, ... are random
+ones; pi_0 = mu. `baselines` are values of V for the demonstration instance; a random instance uses the
+same offsets delta_v = V - V_mu from its own V_mu, since only they compare across instances.
 """
 
 import numpy as np
@@ -15,6 +15,9 @@ from asymre.bandit import simulation, theorem_checks, theory
 THRESHOLD_OFFSETS = np.linspace(-0.3, 0.3, 60)
 THRESHOLD_ITERATIONS = (1, 5, 40)
 NO_SEED = -1
+PROMPT_RATES_STREAM = 5
+# A policy is positive on every answer.
+RATE_LIMITS = (1e-4, 1 - 1e-4)
 
 theorems = theorem_checks.theorem_sweep
 
@@ -115,6 +118,57 @@ def improvement(*, arms, reward_seed, instances, baselines, iterations, steps, l
         "reward": theory.value(policies, rewards),
     }
     return _table(columns, policies.shape[:-1])
+
+
+def prompts(
+    *,
+    arms,
+    reward_seed,
+    prompts,
+    answers,
+    alpha,
+    beta,
+    even,
+    delta_v,
+    group_size,
+    steps,
+    cycles,
+    learning_rate,
+):
+    """What cycles of AsymRE make of prompts that share nothing: from U-shaped and from even pass rates.
+
+    Columns: difficulty (u-shaped, even), delta_v, prompt, cycle (0: before the first), pass_rate. Rewards
+    are -1 and 1. `arms` is not used: a prompt has `answers`, the first half of them right.
+    """
+    rng = np.random.default_rng([reward_seed, PROMPT_RATES_STREAM])
+    right = np.arange(answers) < answers // 2
+    tables = []
+    for difficulty, rates in (
+        ("u-shaped", rng.beta(alpha, beta, prompts)),
+        ("even", np.full(prompts, even)),
+    ):
+        rates = rates.clip(*RATE_LIMITS)[:, None]
+        mu = np.where(right, rates / right.sum(), (1 - rates) / (~right).sum())
+        found = simulation.cycles_on_prompts(
+            mu,
+            right,
+            delta_v,
+            rewards={"wrong": -1.0, "right": 1.0},
+            group_size=group_size,
+            steps=steps,
+            cycles=cycles,
+            learning_rate=learning_rate,
+            seed=reward_seed,
+        )
+        columns = {
+            "difficulty": difficulty,
+            "delta_v": np.asarray(delta_v)[:, None],
+            "prompt": np.arange(prompts),
+            "cycle": np.arange(cycles + 1)[:, None, None],
+            "pass_rate": found,
+        }
+        tables.append(_table(columns, found.shape))
+    return pd.concat(tables, ignore_index=True)
 
 
 def threshold(*, arms, reward_seed, instances):

@@ -11,6 +11,7 @@ from asymre.bandit.theory import check_instance, value
 
 REWARDS_STREAM = 0
 BATCHES_STREAM = 1
+PROMPTS_STREAM = 4
 # Batches are drawn for this many steps at a time: it bounds memory and does not change the numbers.
 DRAW_STEPS = 256
 # Below this the exponential and its products become denormal numbers, which are three times slower.
@@ -145,6 +146,35 @@ def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations)
         _ascend(logits, policies[k], rewards, baseline, learning_rate, steps)
         policies[k + 1] = softmax(logits)
     return policies
+
+
+def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles, learning_rate, seed):
+    """Pass rates (cycles + 1, delta_v, prompts) of prompts with a softmax policy each. Eq. 4.
+
+    mu (prompts, answers) to start; right (answers,) says which answers are. In a cycle mu is frozen for so
+    many `steps`. A step draws a group of each prompt from mu and adds learning_rate times the mean over the
+    group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training. rewards: of
+    "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
+    """
+    _check_ascent(learning_rate, steps)
+    rng = np.random.default_rng([seed, PROMPTS_STREAM])
+    rewards = np.where(right, rewards["right"], rewards["wrong"])
+    delta_v = np.asarray(delta_v, dtype=np.float64)[:, None, None]
+    logits = np.tile(np.log(mu), (len(delta_v), 1, 1))
+    policy = np.empty_like(logits)
+    rates = [softmax(logits)[..., right].sum(-1)]
+    for _ in range(cycles):
+        frozen = softmax(logits)
+        for _ in range(steps):
+            shares = rng.multinomial(group_size, frozen) / group_size
+            advantage = rewards - value(shares, rewards)[..., None] - delta_v
+            pull = learning_rate * shares * advantage
+            total = _softmax_parts(logits, policy)
+            policy *= pull.sum(-1, keepdims=True) / total
+            logits += pull
+            logits -= policy
+        rates.append(softmax(logits)[..., right].sum(-1))
+    return np.stack(rates)
 
 
 def _check_ascent(learning_rate, steps):

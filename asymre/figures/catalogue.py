@@ -11,6 +11,12 @@ from typing import Literal
 VARYING = ("model", "dataset", "objective", "delta_v", "N")
 
 
+BANDIT = (
+    "{arms} arms, rewards uniform on [0, 1], mu = softmax(y/10), pi_0 = mu{rate}. Demo instance: numpy "
+    "RandomState({reward_seed}), not known to be the paper's."
+)
+
+
 @dataclass(frozen=True)
 class Chart:
     """What a chart takes, and what its caption says of it.
@@ -19,7 +25,8 @@ class Chart:
     calibration. over: what its runs may differ in beside the seed, of VARYING; it shows one value of the
     rest, for it would average over them. panels: axes with a measure each, drawn against the gradient step;
     else one value a run. reads: of a run, its evaluation, its diversity or its base policy. caption:
-    sentences, with names of the configuration's `evaluation` and of `bandit.<experiment>` in braces.
+    sentences, with names of the configuration's `evaluation` and of `bandit.<experiment>` in braces; preface:
+    before those of an experiment, with `arms`, `reward_seed` and `rate` too.
     """
 
     of: Literal["runs", "experiment", "calibration"]
@@ -28,6 +35,7 @@ class Chart:
     panels: bool = False
     reads: Literal["evaluation", "diversity", "base_policy"] = "evaluation"
     experiment: str = ""
+    preface: str = BANDIT
 
 
 CHARTS = {
@@ -76,6 +84,17 @@ CHARTS = {
         experiment="improvement",
         caption="{iterations} improvement iterations of {steps} steps of the expected gradient; red: V close "
         "to V_mu. Right: median of {instances} random instances, V shifted to the same distance from V_mu.",
+    ),
+    "bandit_prompts": Chart(
+        of="experiment",
+        experiment="prompts",
+        preface="{prompts} prompts that share nothing, each a softmax policy over {answers} answers, half of "
+        "them right, rewards -1 and 1{rate}.",
+        caption="A cycle: {steps} steps, each on {group_size} samples of every prompt from the frozen "
+        "policy. Left: pass rate after the first cycle against that before it (points), and Theorem 4.2 for "
+        "a prompt (lines): min(1, p + 2 p (1 - p) / |delta_v|). V_mu is the mean of {group_size} samples, so "
+        "the points lie a little lower. Right: mean pass rate by cycle, from pass rates drawn from "
+        "Beta({alpha:g}, {beta:g}) and from {even:g} for every prompt.",
     ),
     "bandit_threshold": Chart(
         of="experiment",

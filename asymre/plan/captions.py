@@ -56,11 +56,10 @@ def bandit_caption(c: Configuration, figure: Figure) -> str:
     settings = getattr(c.bandit, chart.experiment).model_dump()
     rate = f", learning rate {settings['learning_rate']:g}" if "learning_rate" in settings else ""
     own = chart.caption.format(**_facts(settings))
-    return (
-        f"{figure.title}. {c.bandit.arms} arms, rewards uniform on [0, 1], mu = softmax(y/10), pi_0 = mu"
-        f"{rate}. Demo instance: numpy RandomState({c.bandit.reward_seed}), "
-        f"not known to be the paper's. {own} {figure.known}"
+    preface = chart.preface.format(
+        **_facts(settings), rate=rate, arms=c.bandit.arms, reward_seed=c.bandit.reward_seed
     )
+    return f"{figure.title}. {preface} {own} {figure.known}"
 
 
 def _facts(settings: dict[str, Any]) -> dict[str, Any]:

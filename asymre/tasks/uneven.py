@@ -26,6 +26,10 @@ class Uneven(Sums):
 
     corpus_settings: ClassVar[tuple[str, ...]] = ("error", "always", "alpha", "beta", "table")
 
+    def description(self) -> str:
+        """`sums of 3 numbers with written-out steps, some of which are hardly ever written right`"""
+        return f"{super().description()}, some of which are hardly ever written right"
+
     @cached_property
     def slip_rates(self) -> np.ndarray:
         """Probability of a slip [2 signs, + first, 10 units digits, 9 terms], 0 where no ten is crossed."""
