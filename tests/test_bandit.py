@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre.bandit import experiments, simulation, theory
-from asymre.figures import bandit_entropy, bandit_improvement, bandit_limit, bandit_threshold, style
+from asymre.figures import (
+    bandit_entropy,
+    bandit_improvement,
+    bandit_limit,
+    bandit_prompts,
+    bandit_threshold,
+    style,
+)
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -41,6 +48,27 @@ def improvement_table():
 @pytest.fixture(scope="module")
 def threshold_table():
     return experiments.threshold(arms=30, reward_seed=43, instances=20)
+
+
+PROMPTS = {
+    "arms": 2,
+    "reward_seed": 43,
+    "prompts": 150,
+    "answers": 6,
+    "alpha": 0.3,
+    "beta": 0.4,
+    "even": 0.4,
+    "delta_v": [-0.5, -0.1, 0, 0.1],
+    "group_size": 8,
+    "steps": 250,
+    "cycles": 2,
+    "learning_rate": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def prompts_table():
+    return experiments.prompts(**PROMPTS)
 
 
 def sampled(baseline, *, mu, rewards, seeds, instance_ids, steps=20, batch=8):
@@ -255,12 +283,43 @@ def test_threshold_sweep(threshold_table):
     assert (by_iteration.diff(axis=1).iloc[:, 1:] >= -1e-12).all(axis=None)
 
 
-def test_figures_save_the_same_bytes_twice(limit_table, improvement_table, threshold_table, tmp_path):
+def test_cycles_on_prompts_end_near_the_formula(prompts_table):
+    """V_mu is the mean of a group of G = 8: the advantages, and so what grows, are 7/8 of the exact ones."""
+    uneven = prompts_table[prompts_table.difficulty == "u-shaped"].set_index("prompt")
+    for delta_v in (-0.5, -0.1):
+        own = uneven[uneven.delta_v == delta_v]
+        before, after = (own[own.cycle == cycle].pass_rate for cycle in (0, 1))
+        expected = theory.pass_rate_after_cycle(before, delta_v * 8 / 7, wrong=-1, right=1)
+        assert np.abs(after - expected).mean() < 0.02
+    ends = prompts_table[prompts_table.cycle == 2].groupby(["difficulty", "delta_v"]).pass_rate.mean()
+    first = prompts_table[prompts_table.cycle == 1].groupby(["difficulty", "delta_v"]).pass_rate.mean()
+    # Uneven: nearer to 0 is faster. Equal pass rates: one cycle solves all, at every delta_v.
+    assert first["u-shaped", -0.5] + 0.05 < first["u-shaped", -0.1] < first["u-shaped", 0]
+    assert (first["even"] > 0.99).all()
+    # Above 0 a prompt ends on one answer, right or wrong, for good.
+    assert ends["u-shaped", 0.1] < ends["u-shaped", -0.1]
+    assert ends["u-shaped", 0.1] == pytest.approx(first["u-shaped", 0.1], abs=0.01)
+
+
+def test_more_cycles_keep_the_first_ones(prompts_table):
+    one = experiments.prompts(**PROMPTS | {"cycles": 1})
+    pd.testing.assert_frame_equal(
+        one.sort_values(["difficulty", "delta_v", "prompt", "cycle"], ignore_index=True),
+        prompts_table[prompts_table.cycle < 2].sort_values(
+            ["difficulty", "delta_v", "prompt", "cycle"], ignore_index=True
+        ),
+    )
+
+
+def test_figures_save_the_same_bytes_twice(
+    limit_table, improvement_table, threshold_table, prompts_table, tmp_path
+):
     plots = {
         "limit": (bandit_limit, limit_table),
         "entropy": (bandit_entropy, limit_table),
         "improvement": (bandit_improvement, improvement_table),
         "threshold": (bandit_threshold, threshold_table),
+        "prompts": (bandit_prompts, prompts_table),
     }
     for stem, (chart, table) in plots.items():
         saved = []

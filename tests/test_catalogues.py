@@ -162,5 +162,5 @@ def test_measures_say_what_they_are():
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_answers_the_questions(name):
     questions = {q for q in {*vars(Engine), *Engine.__annotations__} if not q.startswith("_")}
-    assert questions == {"BESIDE", "READS", "training", "evaluation", "diversity", "kept"}
+    assert questions == {"BESIDE", "READS", "training", "evaluation", "diversity", "first_cycle", "kept"}
     assert all(hasattr(ENGINES[name], question) for question in questions)

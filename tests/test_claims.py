@@ -352,14 +352,15 @@ def bandit_verdicts(theorems, threshold, limit):
 def test_theorems_hold_and_every_exception_is_seen(bandit_tables):
     theorems, threshold, limit = bandit_tables
     sound = bandit_verdicts(*bandit_tables)
-    assert {key: set(sound[key]) for key in ("1a", "1b", "1c", "2a", "2b", "2c")} == dict.fromkeys(
-        ("1a", "1b", "1c", "2a", "2b", "2c"), {HOLDS}
+    assert {key: set(sound[key]) for key in ("1a", "1b", "1c", "1d", "2a", "2b", "2c")} == dict.fromkeys(
+        ("1a", "1b", "1c", "1d", "2a", "2b", "2c"), {HOLDS}
     )
     assert len(sound["1a"]) == 4 and sound["7a"] == [HOLDS]
     for number, check, wrong in (
         ("1a", "deviation", 0.1),
         ("1b", "nested", 1),
         ("1c", "single", 2),
+        ("1d", "prompt", 1e-6),
         ("2a", "rises", -1e-6),
         ("2b", "optimal_under", 0),
         ("2c", "optimal_over", 1),

@@ -71,6 +71,7 @@ def test_measures_of_known_completions(problems, monkeypatch):
         # Of the 6 pairs, 5 hold one of two right samples, and 3 one right sample.
         "pass_at_2": pytest.approx((5 / 6 + 3 / 6) / 2),
         "pass_at_4": 1.0,
+        "pass_rates": [0.25, 0.5],
         "entropy": pytest.approx(entropy),
         "distinct_answers": 3.0,  # answers, the one cut off, "2"; then the answer, "3", "5"
         "length": pytest.approx(np.mean(lengths)),

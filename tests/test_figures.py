@@ -7,9 +7,11 @@ import pytest
 
 from asymre.config import reading
 from asymre.config.schema import OBJECTIVES
-from asymre.figures import curves, diversity, phase_diagram
+from asymre.figures import curves, diversity, first_cycle, pass_rates, phase_diagram
+from asymre.figures.catalogue import CHARTS
 from asymre.figures.style import add_caption, save
 from asymre.plan import captions
+from asymre.tiny.pretraining import HELD_OUT, SAMPLES
 from tests.test_workflow import ROOT
 
 DRAWN = {name: {"label": entry.label, "colour": entry.colour} for name, entry in OBJECTIVES.items()}
@@ -212,6 +214,54 @@ def test_phase_diagram_shows_shares_and_means():
     assert [label.get_text() for label in collapsed.get_yticklabels()] == ["0", "-0.1"]
     assert [text.get_text() for text in collapsed.texts] == ["0.00", "0.50", "0.00", "0.00"]
     assert [text.get_text() for text in accuracy.texts] == ["1.00", "0.30", "0.90", "0.70"]
+
+
+def test_pass_rates_are_shares_of_the_problems_of_each_model():
+    rates = {"llama": [0, 0, 0.5, 1], "qwen": [0.25, 0.25, 0.25, 0.25]}
+    rows = [
+        {"problem": f"{i}", "pass_rate": p, "model": m, "dataset": d}
+        for d in ("math", "numina")
+        for m, ps in rates.items()
+        for i, p in enumerate(ps)
+    ]
+    figure = pass_rates.draw(pd.DataFrame(rows), frame(width=9))
+    assert [axis.get_title() for axis in figure.axes] == [
+        f"{d}: mean llama 0.38, qwen 0.25" for d in ("math", "numina")
+    ]
+    highest = sorted(line.get_ydata().max() for line in figure.axes[0].get_lines())
+    assert highest == pytest.approx([0.5, 1.0])
+
+
+def test_the_first_cycle_is_drawn_beside_the_theorem():
+    """A converged cycle lies on the line; a run that diverged solves nothing."""
+    before = [0.0, 0.03, 0.5, 1.0]
+    rows = {0: [0.0, 0.03, 0.5, 1.0], 100: [0.0, 0.0882, 1.0, 1.0]}
+    evaluation = pd.DataFrame({"step": [0, 100], "pass_rates": list(rows.values())})
+    run = {"model": "m", "dataset": "d", "delta_v": -1.0, "N": 100, "seed": 0, "input": "i"}
+    params = frame(width=9) | {"runs": [run], "rewards": {"wrong": -1, "correct": 1}}
+    data = first_cycle.table(params, lambda *_: evaluation)
+    assert data["before"].tolist() == before and data["after"].tolist() == rows[100]
+    figure = first_cycle.draw(data, params)
+    points, means, line = (dict(zip(*drawn.get_data(), strict=True)) for drawn in figure.axes[0].get_lines())
+    assert points == dict(zip(before, rows[100], strict=True))
+    assert line[0.5] == pytest.approx(1.0) and line[0.1] == pytest.approx(0.28)
+    assert means[0.015] == pytest.approx(0.0441) and means[1.0] == 1.0
+    evaluation.at[1, "pass_rates"] = None
+    assert first_cycle.table(params, lambda *_: evaluation)["after"].tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    "columns", [{"pass_rate": [0.5]}, {"task": ["a"], "problem": ["b"], "pass_rate": [1.5]}]
+)
+def test_pass_rates_of_another_form_are_refused(columns, tmp_path):
+    pd.DataFrame(columns).to_parquet(tmp_path / "pass_rates.parquet")
+    with pytest.raises(ValueError, match="must have the columns task, problem and pass_rate"):
+        pass_rates.read_pass_rates(tmp_path / "pass_rates.parquet")
+
+
+def test_the_caption_of_pass_rates_says_how_many_were_drawn():
+    assert f"among {SAMPLES} samples" in CHARTS["pass_rates"].caption
+    assert f"for {HELD_OUT} problems" in CHARTS["pass_rates"].caption
 
 
 def test_diversity_shows_means_over_seeds_beside_the_base_policy():

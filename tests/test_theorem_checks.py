@@ -32,10 +32,11 @@ def test_all_checks_are_there_for_every_instance(table):
         ("nested", ""): 2 * 39 * n,
         ("optimal_under", ""): 3 * n,
         ("rises", ""): 3 * n + over,
+        ("prompt", ""): 4 * n,
         ("finite_near", ""): n,
         ("finite_lower", ""): n,
     }
-    below = table[table["check"].isin(["nested", "optimal_under", "optimal_over", "rises"])]
+    below = table[table["check"].isin(["nested", "optimal_under", "optimal_over", "rises", "prompt"])]
     assert (below["delta_v"] < 0).all()
 
 
@@ -44,6 +45,7 @@ def test_the_theorems_hold_on_them(table):
         assert values(table, "deviation", regime).max() < 1e-5
     assert (values(table, "nested") == 0).all() and (values(table, "single") == 1).all()
     assert (values(table, "optimal_under") == 1).all() and (values(table, "optimal_over") == 0).all()
+    assert values(table, "prompt").max() < 1e-12
     assert (values(table, "rises").dropna() > 0).all() and values(table, "rises").notna().any()
 
 
@@ -76,6 +78,12 @@ def test_a_wrong_threshold_is_found(monkeypatch):
     rows = list(theorem_checks._improvement(np.random.default_rng(0), 20))
     under = [table for table in rows if table["check"][0] == "optimal_under"]
     assert (under[0]["value"] == 0).any()
+
+
+def test_a_wrong_pass_rate_after_a_cycle_is_found(monkeypatch):
+    exact = theory.pass_rate_after_cycle
+    monkeypatch.setattr(theory, "pass_rate_after_cycle", lambda p, v, **r: exact(p, v * 1.01, **r))
+    assert (theorem_checks._prompts(0, 40)["value"] > 1e-4).mean() > 0.1
 
 
 def test_finite_steps_are_those_of_figure_2(table):

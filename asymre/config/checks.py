@@ -211,8 +211,16 @@ def _chart(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
         yield ("bandit", chart.experiment), f"is missing: figures.{key} draws it (chart {figure.chart})"
     if chart.reads != "evaluation" and c.engine != "tiny":
         yield ("figures", key, "chart"), f"{figure.chart} is drawn with engine tiny alone"
-    if chart.reads == "diversity" and c.evaluation.diversity_samples is None:
+    if chart.reads in ("diversity", "first_cycle") and c.evaluation.diversity_samples is None:
         yield ("evaluation", "diversity_samples"), f"is missing: figures.{key} needs it"
+    if chart.reads == "first_cycle":
+        for run in (run for sweep in figure.runs for run in runs_of(c, key, sweep)):
+            if run.N % c.training.snapshot_every and run.N not in c.training.extra_snapshots:
+                yield (
+                    ("figures", key, "runs"),
+                    f"{figure.chart} needs a snapshot at step {run.N}, the end of a cycle",
+                )
+                break
     for path, sweeps in _drawn_together(figure):
         runs = list(dict.fromkeys(run for sweep in sweeps for run in runs_of(c, key, sweep)))
         yield from _averages(("figures", key, *path), figure.chart, runs)

@@ -24,16 +24,17 @@ class Chart:
     of: runs: training runs; experiment: the table of a bandit experiment; calibration: that of the
     calibration. over: what its runs may differ in beside the seed, of VARYING; it shows one value of the
     rest, for it would average over them. panels: axes with a measure each, drawn against the gradient step;
-    else one value a run. reads: of a run, its evaluation, its diversity or its base policy. caption:
-    sentences, with names of the configuration's `evaluation` and of `bandit.<experiment>` in braces; preface:
-    before those of an experiment, with `arms`, `reward_seed` and `rate` too.
+    else one value a run. reads: of a run, its evaluation, its diversity, its first cycle or its
+    base policy. caption: sentences, with names of the configuration's `evaluation` and of
+    `bandit.<experiment>` in braces; preface: before those of an experiment, with `arms`, `reward_seed` and
+    `rate` too.
     """
 
     of: Literal["runs", "experiment", "calibration"]
     caption: str = ""
     over: tuple[str, ...] = ()
     panels: bool = False
-    reads: Literal["evaluation", "diversity", "base_policy"] = "evaluation"
+    reads: Literal["evaluation", "diversity", "first_cycle", "base_policy"] = "evaluation"
     experiment: str = ""
     preface: str = BANDIT
 
@@ -62,6 +63,16 @@ CHARTS = {
         reads="base_policy",
         caption="Pass rate of a problem: share of right answers among 16 samples of the base policy at "
         "temperature 1, for 400 problems that no run sees.",
+    ),
+    "first_cycle": Chart(
+        of="runs",
+        over=("delta_v",),
+        reads="first_cycle",
+        caption="Pass rate of a problem: share of right answers among {diversity_samples} samples at "
+        "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
+        "Points: a problem of a run; black: mean over problems of about the same pass rate before; line: "
+        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, of a "
+        "converged cycle and prompts that share nothing.",
     ),
     "bandit_limit": Chart(
         of="experiment",

@@ -77,3 +77,5 @@ MEASURES = {
 OF_EVERY_RUN = tuple(dict.fromkeys(MEASURES[name].sampling for name in ("test_accuracy", "train_accuracy")))
 # What an evaluation of diversity samples.
 OF_DIVERSITY = (MEASURES["test_accuracy_temperature_1"].sampling,)
+# What an evaluation of the first cycle samples.
+OF_FIRST_CYCLE = (MEASURES["train_accuracy"].sampling,)

@@ -37,7 +37,7 @@ def measure(
     accuracy: share of right answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats a token, mean
     over the generated tokens, of the whole next-token distribution at temperature 1. distinct_answers:
     different final answers a problem. distinct_correct: different right completions a problem. length:
-    tokens, the end included. truncated: share without an end.
+    tokens, the end included. truncated: share without an end. pass_rates: share of right answers [P].
     """
     samples = correct_PS.shape[1]
     return {
@@ -50,6 +50,7 @@ def measure(
         ),
         "length": length,
         "truncated": truncated,
+        "pass_rates": correct_PS.mean(1).tolist(),
     }
 
 

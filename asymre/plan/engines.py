@@ -23,6 +23,9 @@ class Engine(Protocol):
     def diversity(self, b: Builder, run: Run) -> Artefact:
         """An evaluation of both ends of a run with more samples."""
 
+    def first_cycle(self, b: Builder, run: Run) -> Artefact:
+        """An evaluation of the base policy and of the end of the first cycle, on training problems."""
+
     def kept(self, b: Builder, runs: list[Run]) -> set[str]:
         """Ids of the cycles for which what stands beside them stays."""
 

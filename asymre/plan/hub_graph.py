@@ -34,6 +34,11 @@ def diversity(b: Builder, run: Run) -> Artefact:
     raise ValueError("engine hub has no evaluation of diversity")
 
 
+def first_cycle(b: Builder, run: Run) -> Artefact:
+    """As `diversity`."""
+    raise ValueError("engine hub has no evaluation of the first cycle alone")
+
+
 def kept(b: Builder, runs: list[Run]) -> set[str]:
     """Ids of the last cycles of runs, if the configuration keeps their policies and states."""
     return {_cycles(b, run)[-1].id for run in runs} if b.configuration.hub.keep_state else set()

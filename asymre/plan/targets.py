@@ -81,7 +81,8 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     reads = CHARTS[figure.chart].reads
     of = Builder.base_policy if reads == "base_policy" else getattr(engine, reads)
     params = {
-        "runs": [_described(b.configuration, run) | {"task": run.dataset} for run in dict.fromkeys(runs)]
+        "runs": [_described(b.configuration, run) | {"task": run.dataset} for run in dict.fromkeys(runs)],
+        "rewards": b.configuration.algorithm.rewards.model_dump(),
     }
     return params, {run.slug: of(b, run) for run in runs}
 

@@ -1,7 +1,7 @@
 """Engine tiny in the plan (`engines.Engine`): one job a run, or a job for some cycles each."""
 
 from asymre.config.runs import Run
-from asymre.measures.catalogue import OF_DIVERSITY
+from asymre.measures.catalogue import OF_DIVERSITY, OF_FIRST_CYCLE
 from asymre.plan.builder import Builder
 from asymre.record.artefact import Artefact
 
@@ -28,6 +28,16 @@ def diversity(b: Builder, run: Run) -> Artefact:
         "samplings": OF_DIVERSITY,
     }
     return _evaluation(b, run, f"{run.slug}_diversity", params)
+
+
+def first_cycle(b: Builder, run: Run) -> Artefact:
+    """An evaluation of the base policy and of the end of the first cycle with more samples."""
+    params = {
+        "steps": [0, run.N],
+        "samples": b.configuration.evaluation.diversity_samples,
+        "samplings": OF_FIRST_CYCLE,
+    }
+    return _evaluation(b, run, f"{run.slug}_cycle1", params)
 
 
 def _evaluation(b: Builder, run: Run, slug: str, params: dict) -> Artefact:
