@@ -71,7 +71,7 @@ def test_measures_of_known_completions(problems, monkeypatch):
         # Of the 6 pairs, 5 hold one of two right samples, and 3 one right sample.
         "pass_at_2": pytest.approx((5 / 6 + 3 / 6) / 2),
         "pass_at_4": 1.0,
-        "pass_rates": [0.25, 0.5],
+        "pass_rates": [0.5, 0.25],
         "entropy": pytest.approx(entropy),
         "distinct_answers": 3.0,  # answers, the one cut off, "2"; then the answer, "3", "5"
         "length": pytest.approx(np.mean(lengths)),
@@ -86,6 +86,7 @@ def test_a_policy_that_always_says_one_thing(constant_policy, problems):
     measured = evaluate(weights, architecture, problems, Arithmetic, samples=2, stream=("a",), **SETTINGS)
     expected = {"accuracy": 0, "pass_at_1": 0, "pass_at_2": 0, "entropy": 0}
     expected |= {"distinct_answers": 1, "distinct_correct": 0, "length": 1, "truncated": 0}
+    assert measured.pop("pass_rates") == [0] * problems.num_rows
     assert measured == pytest.approx(expected, abs=1e-6)
     architecture, uniform = constant_policy(torch.zeros(VOCABULARY_SIZE))
     measured = evaluate(uniform, architecture, problems, Arithmetic, samples=2, stream=("a",), **SETTINGS)

@@ -71,8 +71,8 @@ CHARTS = {
         caption="Pass rate of a problem: share of right answers among {diversity_samples} samples at "
         "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
         "Points: a problem of a run; black: mean over problems of about the same pass rate before; line: "
-        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, of a "
-        "converged cycle and prompts that share nothing.",
+        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, of "
+        "converged cycles and prompts that share nothing.",
     ),
     "bandit_limit": Chart(
         of="experiment",
