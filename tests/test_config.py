@@ -165,6 +165,10 @@ OVERLAYS = {
         {"tasks": {"math": {"uneven": None}}},
         "tasks.math: give the settings of one of arithmetic, uneven",
     ),
+    "a chart that would average over learning rates": (
+        figure_with(learning_rate=[0.001, 0.002]),
+        "figures.figure_mine.runs: chart curves would average over learning_rate (0.001, 0.002)",
+    ),
     "panel without runs": (
         {"figures": {"figure_3": {"runs": []}}},
         "figures.figure_3: panels.0 has no runs, and the figure has none either",

@@ -7,7 +7,7 @@ import pytest
 
 from asymre.config import reading
 from asymre.config.schema import OBJECTIVES
-from asymre.figures import curves, diversity, first_cycle, pass_rates, phase_diagram
+from asymre.figures import curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
 from asymre.figures.catalogue import CHARTS
 from asymre.figures.style import add_caption, save
 from asymre.plan import captions
@@ -230,6 +230,43 @@ def test_pass_rates_are_shares_of_the_problems_of_each_model():
     ]
     highest = sorted(line.get_ydata().max() for line in figure.axes[0].get_lines())
     assert highest == pytest.approx([0.5, 1.0])
+
+
+def test_regime_map_shows_early_and_late_means_and_marks_collapse():
+    rows = [
+        {"model": "m", "dataset": d, "objective": o, "delta_v": v, "learning_rate": rate, "seed": seed}
+        | {"first_cycle": early, "final_accuracy": late, "collapse_step": step}
+        for d in ("even", "uneven")
+        for o, v, rate, early, late, step in [
+            ("asymre", -0.1, 1e-4, 0.5, 0.9, np.nan),
+            ("asymre", 0.0, 1e-4, 0.3, 0.2, 20.0),
+            ("grpo", None, 1e-4, 0.4, 0.8, np.nan),
+        ]
+        for seed in (0, 1)
+    ]
+    figure = regime_map.draw(pd.DataFrame(rows), frame(width=12))
+    assert [axis.get_title() for axis in figure.axes[:4]] == [
+        f"{d}: {when}" for d in ("even", "uneven") for when in ("first cycle", "end")
+    ]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0", "-0.1", "grpo"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.30", "0.50", "0.40"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["0.20 ×", "0.90", "0.80"]
+
+
+def test_regime_map_measures_the_first_cycle_and_the_end():
+    steps = [0, 50, 100, 150, 200]
+    evaluation = pd.DataFrame(
+        [
+            {"step": step, "split": split, "temperature": t, "top_p": 1.0, "accuracy": a, "entropy": 0.1}
+            for step, a in zip(steps, [0.0, 0.5, 1.0, 0.6, 0.8], strict=True)
+            for split, t in (("test", 0.1), ("train", 1.0))
+        ]
+    )
+    run = {"model": "m", "dataset": "d", "objective": "asymre", "delta_v": 0, "N": 100}
+    run |= {"learning_rate": 1e-4, "seed": 0, "input": "i"}
+    (row,) = regime_map.table({"runs": [run]}, lambda *_: evaluation).to_dict("records")
+    assert row["first_cycle"] == pytest.approx(0.5) and row["final_accuracy"] == pytest.approx(0.8)
+    assert np.isnan(row["collapse_step"])
 
 
 def test_the_first_cycle_is_drawn_beside_the_theorem():

@@ -323,6 +323,22 @@ def test_one_more_seed_adds_its_own_runs(cpu):
     assert new == gone | rollouts | {(kind, run) for kind in ("training", "evaluation") for run in runs}
 
 
+def test_a_rate_of_a_sweep_is_that_of_its_runs_alone(cpu):
+    """At the objective's own rate it is the run that other figures show; no claim rests on another rate."""
+    own = cpu.configuration.training.learning_rate["asymre"]
+    run = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250}
+    run |= {"seeds": [0], "learning_rate": [own, own / 2]}
+    more = plan_of(figures={"figure_E": {"runs": [run]}})
+    N = cpu.configuration.training.N[250]
+    slug = f"llama-8b_math_asymre_-0.1_lr{own / 2:.12g}_N{N}_seed0"
+    (other,) = [r for r in more.figure_runs["figure_E"] if r.own_rate]
+    assert other.slug == slug and more.trainings[other].params["learning_rate"] == own / 2
+    assert {r.slug for r in more.figure_runs["figure_E"]} == {slug, f"llama-8b_math_asymre_-0.1_N{N}_seed0"}
+    for table in more.claims.values():
+        assert not any("_lr" in name for name in table.inputs)
+    assert "llama-8b-even" not in cpu.claims["claims"].params["models"]
+
+
 def test_a_run_less_changes_its_figure_alone(cpu):
     gone, new = difference(cpu, plan_of(leave_out={"figure_4": {"seeds": [2]}}))
     assert new == {("figure", "figure_4"), ("claims", "claims")}

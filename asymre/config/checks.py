@@ -238,8 +238,9 @@ def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
     """A chart shows means over seeds, and one value of each setting that it is not drawn over."""
     over = CHARTS[chart].over
     for name in VARYING:
-        # N and never are told apart by two fields; a delta_v follows from its objective.
-        values = {(run.N, run.refreshed) if name == "N" else getattr(run, name) for run in runs}
+        # N and never are two fields; a delta_v, and a rate that no sweep gives, follow from the objective.
+        field = "own_rate" if name == "learning_rate" else name
+        values = {(run.N, run.refreshed) if name == "N" else getattr(run, field) for run in runs}
         if name not in over and len(values) > 1:
             texts = (f"{v[0] if v[1] else 'never'}" if name == "N" else str(v) for v in values)
             yield (

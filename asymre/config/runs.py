@@ -21,6 +21,7 @@ class Run:
     learning_rate: float
     refreshed: bool = True
     base_seed: int | None = None  # of the run's own base policy; None: the one that all runs of a model share
+    own_rate: float | None = None  # the sweep's own learning rate; None: that of its objective
 
     @property
     def subject(self) -> tuple:
@@ -36,6 +37,7 @@ class Run:
     def slug(self) -> str:
         parts = [self.model, self.dataset, self.objective]
         parts += [] if self.delta_v is None else [f"{self.delta_v:.12g}"]
+        parts += [] if self.own_rate is None else [f"lr{self.own_rate:.12g}"]
         return "_".join([*parts, f"N{self.N}" if self.refreshed else "never", self._seeds])
 
     @property
@@ -54,9 +56,11 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
             delta_v,
             steps_a_cycle(c, N),
             seed,
-            c.training.learning_rate[objective],
+            rate or c.training.learning_rate[objective],
             refreshed=N != "never",
             base_seed=_base_seed(c, sweep, seed),
+            # A run with the objective's own rate is the run that other figures show.
+            own_rate=None if rate == c.training.learning_rate[objective] else rate,
         )
         for model in sweep.model
         for dataset in sweep.dataset
@@ -66,6 +70,7 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
         for N in sweep.N
         for seed in sweep.seeds
         if seed not in out.seeds
+        for rate in sweep.learning_rate or [None]
     ]
 
 

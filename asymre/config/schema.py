@@ -160,21 +160,24 @@ class Sweep(Section):
         description="gradient steps between refreshes of the behaviour policy, or never"
     )
     seeds: list[Seed] = Field(description="one run a seed")
+    learning_rate: list[Rate] = Field(
+        default=[], description="in the place of the objectives' own, for a chart that is drawn over it"
+    )
     base_policy: Literal["shared", "own"] = Field(
         default="shared",
         description="shared: one for all seeds; own: each seed pretrains its own stand-in with its own seed",
     )
 
-    @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds", mode="before")
+    @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds", "learning_rate", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return value if isinstance(value, list) else [value]
 
-    @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds")
+    @field_validator("model", "dataset", "objective", "delta_v", "N", "seeds", "learning_rate")
     @classmethod
     def _no_repeats(cls, value: list, info: Any) -> list:
         _once(value)
-        if not value and info.field_name != "delta_v":
+        if not value and info.field_name not in ("delta_v", "learning_rate"):
             raise ValueError("an empty list makes an empty sweep; give at least one value")
         return value
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 # What training runs can differ in, by its name in a sweep: what a chart takes one value of must not differ.
-VARYING = ("model", "dataset", "objective", "delta_v", "N")
+VARYING = ("model", "dataset", "objective", "delta_v", "N", "learning_rate")
+CURVES = tuple(name for name in VARYING if name != "learning_rate")
 
 
 BANDIT = (
@@ -40,13 +41,20 @@ class Chart:
 
 
 CHARTS = {
-    "curves": Chart(of="runs", over=VARYING, panels=True),
+    "curves": Chart(of="runs", over=CURVES, panels=True),
     "phase_diagram": Chart(
         of="runs",
         over=("delta_v", "N"),
         caption="Left: share of runs that collapse ({collapse}). Right: test accuracy, mean over seeds and "
         "the last three evaluation points. Test accuracy: {test_problems} problems at temperature "
         "{temperature:g}, top-p {top_p:g}.",
+    ),
+    "regime_map": Chart(
+        of="runs",
+        over=("model", "dataset", "objective", "delta_v", "learning_rate"),
+        caption="Test accuracy, mean over seeds: of the first cycle (area under the curve) and at the end "
+        "(last three evaluation points); {test_problems} problems at temperature {temperature:g}, top-p "
+        "{top_p:g}. Cross: half of the runs or more collapse ({collapse}).",
     ),
     "diversity": Chart(
         of="runs",

@@ -89,7 +89,7 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
 
 def _described(c: Configuration, run: Run) -> dict[str, Any]:
     """A run for a figure's script; `input` names its evaluation."""
-    names = ("objective", "delta_v", "N", "refreshed", "seed")
+    names = ("objective", "delta_v", "N", "refreshed", "seed", "learning_rate")
     described = {"model": c.models[run.model], "dataset": c.datasets[run.dataset]}
     return {"input": run.slug} | described | {name: getattr(run, name) for name in names}
 
@@ -147,16 +147,24 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
             if figure.target == target and CHARTS[figure.chart].reads == reads
             for sweep in shown_sweeps(figure)
             for run in runs_of(c, name, sweep)
+            # A claim is about runs at the learning rate of the calibration.
+            if run.own_rate is None
         ]
 
+    # The paper's, and not what a further figure compares them with.
+    shown = runs_behind("all", "evaluation")
+    models = {name: label for name, label in c.models.items() if name in {run.model for run in shown}}
+    datasets = {name: label for name, label in c.datasets.items() if name in {run.dataset for run in shown}}
+
     def table(name: str, runs: list[Run], inputs: dict[str, Artefact], more: dict[str, Any]) -> Artefact:
-        runs = sorted(dict.fromkeys(runs), key=lambda run: run.slug)
+        runs = [run for run in dict.fromkeys(runs) if run.model in models and run.dataset in datasets]
+        runs = sorted(runs, key=lambda run: run.slug)
         inputs |= {run.slug: engine.evaluation(b, run) for run in runs}
         params = {
             "table": name,
             "scale": c.scale,
-            "models": c.models,
-            "datasets": c.datasets,
+            "models": models,
+            "datasets": datasets,
             "rewards": c.algorithm.rewards.model_dump(),
             "main": {"models": sorted(c.claims.models), "dataset": c.claims.dataset},
             "delta_v": c.claims.delta_v,
@@ -166,7 +174,7 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
         return b.make("claims", name, params | more, inputs, script="check_claims.py")
 
     bandits = {f"bandit_{name}": _bandit(b, name) for name in CLAIMED_EXPERIMENTS}
-    tables = {"claims": table("claims", runs_behind("all", "evaluation"), bandits, {})}
+    tables = {"claims": table("claims", shown, bandits, {})}
     if c.claims.seeds:
         seeds = [run for sweep in c.claims.seeds for run in runs_of(c, "claims", sweep)]
         tables["claims_seeds"] = table("claims_seeds", seeds, {}, {})
