@@ -80,10 +80,11 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     runs = [run for sweep in figure.runs for run in runs_of(b.configuration, name, sweep)]
     reads = CHARTS[figure.chart].reads
     of = Builder.base_policy if reads == "base_policy" else getattr(engine, reads)
-    params = {
-        "runs": [_described(b.configuration, run) | {"task": run.dataset} for run in dict.fromkeys(runs)],
-        "rewards": b.configuration.algorithm.rewards.model_dump(),
+    params: dict[str, Any] = {
+        "runs": [_described(b.configuration, run) | {"task": run.dataset} for run in dict.fromkeys(runs)]
     }
+    if reads == "first_cycle":
+        params["rewards"] = b.configuration.algorithm.rewards.model_dump()
     return params, {run.slug: of(b, run) for run in runs}
 
 
