@@ -150,7 +150,7 @@ OVERLAYS = {
     ),
     "rewards": (
         {"algorithm": {"rewards": {"wrong": -0.5}}},
-        lambda a: a.kind in ("rollouts", "training", "claims") or training_figure(a),
+        lambda a: a.kind in ("rollouts", "training", "claims") or training_figure(a) or figure("G")(a),
     ),
     "normalisation": ({"algorithm": {"normalisation": "token_mean"}}, kind("training")),
     "clip of grpo": (
@@ -160,7 +160,14 @@ OVERLAYS = {
     "gradient clip": ({"training": {"gradient_clip": 0.5}}, kind("training")),
     "snapshots": ({"training": {"snapshot_every": 2}}, kind("training")),
     "pre-training": ({"pretraining": {"learning_rate": 0.001}}, kind("base_policy")),
-    "slips of a corpus": ({"tasks": {"math": {"uneven": {"error": 0.123}}}}, kind("base_policy")),
+    "slips of a corpus": (
+        {"tasks": {"math": {"uneven": {"error": 0.123}}}},
+        lambda a: a.kind == "base_policy" and "even" not in a.slug,
+    ),
+    "bounds of a task": (
+        {"tasks": {"even": {"never_solved": [0.0, 0.5]}}},
+        lambda a: a.kind == "base_policy" and "even" in a.slug,
+    ),
     "problems": ({"problems": {"seed": 9}}, kind("problems")),
     "length of one task's completions": (
         {"tasks": {"math": {"max_new_tokens": 30}}},
@@ -194,6 +201,7 @@ def test_a_changed_value_changes_what_uses_it(name, cpu):
     assert bool(expected) == (is_root is not is_nothing)
 
 
+OF_TASKS = ("problems", "base_policy", "rollouts", "training", "evaluation")
 # File, and the artefacts in whose making its code is used.
 FILES = {
     "asymre/record/job.py": is_nothing,
@@ -219,16 +227,18 @@ FILES = {
     "asymre/bandit/experiments.py": kind("bandit"),
     "asymre/measures/calibration.py": kind("calibration"),
     "asymre/figures/curves.py": training_figure,
-    "asymre/figures/_bandit.py": figure(1, 2, 6, 7),
+    "asymre/figures/_bandit.py": figure(1, 2, 6, 7, "D"),
     "asymre/figures/bandit_improvement.py": figure(2),
     "asymre/figures/catalogue.py": is_nothing,
     "asymre/measures/catalogue.py": lambda a: (
-        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C")(a)
+        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "E", "G")(a)
     ),
     "asymre/objectives/_entry.py": is_nothing,
     "asymre/settings.py": is_nothing,
     "asymre/bandit/catalogue.py": is_nothing,
-    "asymre/tasks/arithmetic.py": kind("problems", "base_policy", "rollouts", "training", "evaluation"),
+    "asymre/tasks/_sums.py": kind(*OF_TASKS),
+    "asymre/tasks/arithmetic.py": lambda a: a.kind in OF_TASKS and "even" in a.slug,
+    "asymre/tasks/uneven.py": lambda a: a.kind in OF_TASKS and "even" not in a.slug,
     "asymre/plan/engines.py": is_nothing,
     "asymre/figures/style.py": kind("figure"),
     "scripts/plot_figure.py": kind("figure"),
@@ -255,8 +265,7 @@ def test_another_size_of_task_makes_stale_only_what_uses_it(cpu):
     """A task that no stand-in is pretrained on, and then one that a single stand-in is."""
     task = {"arithmetic": {"terms": 3, "operators": "+-", "slip": 0.5, "error": 0.0}, "max_new_tokens": 8}
     more = {"datasets": {"short": "Another size"}, "tasks": {"short": task}}
-    # The claims have a row for every data set.
-    expected = downstream(cpu, kind("claims"))
+    expected = downstream(cpu, is_nothing)
     assert difference(cpu, plan_of(**more)) == (expected, expected)
     own = {"stand_ins": {"llama-3b": {"tasks": ["math", "numinamath", "short"]}}}
     expected |= downstream(cpu, lambda a: a.kind == "base_policy" and a.slug.startswith("llama-3b"))
@@ -422,7 +431,7 @@ def test_different_specifications_have_different_ids(cpu):
 def test_runs_table_names_figures_runs_and_places(cpu):
     rows = cpu.runs()
     assert {row["figure"] for row in rows} == {n for n in cpu.figures if n != "calibration"} - {
-        f"figure_{n}" for n in (1, 2, 6, 7)
+        f"figure_{n}" for n in (1, 2, 6, 7, "D")
     }
     for row in rows:
         assert {row["training"], row["evaluation"]} <= set(cpu.artefacts)

@@ -130,10 +130,10 @@ def test_what_is_generated_is_not_stale(generated, monkeypatch):
 
 
 def test_a_broken_configuration_generates_nothing(generated, monkeypatch):
-    (generated / "config/paper.yaml").write_text("models: 3")
+    (generated / "config/paper.yaml").write_text("algorithm: 3")
     before = {file: (generated / file).read_text() for file in generate.fixed(generated)}
     monkeypatch.setattr(generate, "ROOT", generated)
     monkeypatch.setattr(sys, "argv", ["generate"])
-    with pytest.raises(SystemExit, match="error: .*models"):
+    with pytest.raises(SystemExit, match="error: .*algorithm"):
         generate.main()
     assert before == {file: (generated / file).read_text() for file in before}

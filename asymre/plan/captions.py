@@ -23,6 +23,7 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
     datasets = _unique(d for s in sweeps for d in s.dataset)
     draws = {panel.draw for panel in figure.panels}
     rewards = c.algorithm.rewards
+    trained = CHARTS[figure.chart].reads != "base_policy"
     band = "Lines: mean over seeds, bands: minimum to maximum. " if "mean" in draws else ""
     if "runs" in draws:
         band += "Where so titled, each line is one run. "
@@ -34,8 +35,10 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
         f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (delta_v is in these units), "
         f"G = {c.algorithm.group_size}, {c.algorithm.prompts_per_step} prompts a step, "
         f"N = {_N_text(c, sweeps)}, {c.training.steps} gradient steps, "
-        f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. ",
-        f"{_seeds_text(figure, left_out)}{band}",
+        f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. "
+        if trained
+        else "",
+        f"{_seeds_text(figure, left_out)}{band}" if trained else "",
         f"Moving average over {c.smoothing_window} evaluation points, centred, shorter at the ends. "
         if figure.panels
         else "",
@@ -132,9 +135,11 @@ def _N_text(c: Configuration, sweeps: list[Sweep]) -> str:
 
 
 def _rates_text(c: Configuration, sweeps: list[Sweep]) -> str:
+    if any(s.learning_rate for s in sweeps):
+        return "the learning rates shown"
     names = _unique(o for s in sweeps for o in s.objective)
-    rates = [f"{c.training.learning_rate[name]:g} ({name})" for name in names]
-    return ", ".join(rates)
+    rates = ", ".join(f"{c.training.learning_rate[name]:g} ({name})" for name in names)
+    return f"{rates}, each by the calibration's rule" if c.calibration else rates
 
 
 def _seeds_text(figure: Figure, left_out: LeaveOut) -> str:
