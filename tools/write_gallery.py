@@ -10,8 +10,8 @@ from pathlib import Path
 
 GALLERY = """# Gallery
 
-All figures of `make figures` at cpu scale, figures A to C of `snakemake beyond`, and the calibration. Models
-and data are stand-ins: each caption says which. `make gallery` refreshes this folder.
+All figures of `make figures` at cpu scale, those of `snakemake beyond` that were run, and the calibration. Models
+and data are stand-ins: each caption says which. `make gallery` runs all and refreshes this folder.
 """
 CALIBRATION = """# Calibration of the learning rates
 
