@@ -4,7 +4,13 @@ import pandas as pd
 
 from asymre.claims import table
 from asymre.claims.bandit import bandit_rows
-from asymre.claims.beyond import beyond_rows, diversity_summaries, read_diversity
+from asymre.claims.beyond import (
+    beyond_rows,
+    cycle_summaries,
+    diversity_summaries,
+    read_diversity,
+    read_pass_rates,
+)
 from asymre.claims.runs import read_curves, summaries
 from asymre.claims.training import seed_rows, training_rows
 from asymre.claims.verdict import corrected
@@ -29,7 +35,9 @@ def make(params, inputs, folder):
         rows = seed_rows(runs, params)
     else:
         diversity = summarised(diversity_summaries, params["diversity"], read_diversity)
-        rows = beyond_rows(runs, diversity, params)
+        cycles = summarised(cycle_summaries, params["first_cycle"], read_pass_rates)
+        rates = summarised(summaries, params["rates"], read_curves)
+        rows = beyond_rows(runs, diversity, cycles, rates, params)
     rows = corrected(rows)
     write_text(folder / "claims.csv", table.frame(rows).to_csv(index=False, float_format="%.6g"))
     write_text(folder / "claims.md", table.markdown(rows, params))

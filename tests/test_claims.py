@@ -48,6 +48,7 @@ def described(delta_v=-0.1, seed=0, **other):
         "refreshed": True,
         "seed": seed,
         "base_seed": 0,
+        "learning_rate": 2e-4,
     } | other
     return run | {"input": "_".join(str(value) for value in run.values())}
 
@@ -204,8 +205,16 @@ def test_paired_collapses():
     assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.runs
 
 
-@pytest.mark.parametrize("claim, delta_v", [("6a", -0.1), ("6b", -0.1), ("6a'", -0.5), ("6b'", -0.5)])
-def test_against_grpo(claim, delta_v):
+@pytest.mark.parametrize(
+    "claim, delta_v, rows",
+    [
+        ("6a", -0.1, training.training_rows),
+        ("6b", -0.1, training.training_rows),
+        ("6a'", -0.5, training.seed_rows),
+        ("6b'", -0.5, training.seed_rows),
+    ],
+)
+def test_against_grpo(claim, delta_v, rows):
     def make(seed, sign):
         noise = 0.01 * np.cos(7 * seed)
         gain = np.full(len(STEPS), 0.1 * sign)
@@ -219,10 +228,10 @@ def test_against_grpo(claim, delta_v):
             (described(None, seed, objective="grpo"), evaluation(0.5)),
         ]
 
-    three_words(claim, make)
+    three_words(claim, make, rows=rows)
     # Three seeds decide nothing, however large the effect.
     three = [run for seed in range(3) for run in make(seed, 1)]
-    (row,) = rows_of(claim, summarised(*three))
+    (row,) = rows_of(claim, summarised(*three), rows=rows)
     assert row.verdict == OPEN and row.estimate.smallest_p == 0.25 and not row.tested
     assert ("delta_v" in row.calibrated) == claim.endswith("'")
 
@@ -268,10 +277,49 @@ def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
     (stable,) = (row for row in by_number["8.4a"] if row.verdict != OPEN)
     assert stable.subject == "Llama 3B on MATH" and stable.verdict == HOLDS
     assert stable.claim.source == "appendix C" != by_number["4a"][0].claim.source
-    assert len(by_number["8.4a"]) == 4 and len(by_number["4a"]) == 2
+    assert len(by_number["8.4a"]) == len(by_number["4a"]) == 1
     for row in by_number["4a"] + by_number["8.6a"]:
         assert (row.verdict, row.runs) == (OPEN, "no such runs")
+    assert by_number["4a"][0].subject == "Llama 8B, Qwen 3B on MATH"
     assert len(training.seed_rows(summarised(*runs), PARAMS)) == 0
+
+
+def test_a_row_pools_the_models_of_its_claim_block_by_block_and_says_what_each_gives():
+    def pair(model, dataset, seed, gain):
+        own = {"model": model, "dataset": dataset}
+        # Models differ by more than the objectives do: only pairs within a block can tell.
+        level = 0.3 if model == "llama-8b" else 0.6
+        yield described(-0.1, seed, **own), evaluation(level + gain)
+        yield described(None, seed, objective="grpo", **own), evaluation(level)
+
+    subjects = (("llama-8b", "math", 0.1), ("qwen-3b", "math", 0.02), ("llama-8b", "numinamath", -0.05))
+    runs = [run for *own, gain in subjects for seed in range(5) for run in pair(*own, seed, gain)]
+    (main,) = rows_of("6a", summarised(*runs))
+    assert main.runs.startswith("10 pairs") and main.verdict == HOLDS
+    assert main.subject == "Llama 8B, Qwen 3B on MATH" and main.parts == "llama-8b 0.1, qwen-3b 0.02"
+    assert main.estimate.effect == pytest.approx(0.06)
+    assert "(llama-8b 0.1, qwen-3b 0.02)" in table.cells(main)[4]
+    (other,) = rows_of("8.6a", summarised(*runs))
+    assert other.subject == "Llama 8B on NuminaMath" and other.runs.startswith("5 pairs") and not other.parts
+
+    # Shares and orders pool blocks, too.
+    runs = [
+        (described(v, seed, model=model), evaluation(0.4 + slope * v))
+        for model, slope in (("llama-8b", 0.1), ("qwen-3b", 0.3))
+        for v in (-0.3, -0.2, -0.1)
+        for seed in range(3)
+    ]
+    (stable,), (faster,) = (rows_of(claim, summarised(*runs)) for claim in ("4a", "4c"))
+    assert stable.runs.startswith("18 runs") and stable.parts == "llama-8b 0, qwen-3b 0"
+    assert faster.estimate.effect == pytest.approx(0.02) and faster.parts == "llama-8b 0.01, qwen-3b 0.03"
+
+
+def test_claim_8_and_the_papers_main_claims_are_corrected_apart():
+    def row(number):
+        return Row(number, training.STABLE, "A", Estimate(0.1, null=0.5, p=0.03, smallest_p=0.001), "runs")
+
+    rows = corrected([row(number) for number in ("4a", "8.4a", "8.5", "A1", "B1")])
+    np.testing.assert_allclose([r.p_corrected for r in rows], [0.03, 0.06, 0.06, 0.03, 0.03])
 
 
 def test_on_policy_and_never_refreshed_runs_are_no_evidence_for_the_papers_claims():
@@ -402,11 +450,15 @@ def test_near_the_critical_value_and_bandit_entropy(bandit_tables, worse, word):
 # Beyond the paper
 
 
-def beyond_verdicts(runs=(), diversity=()):
-    divers = beyond.diversity_summaries(
-        [run for run, _ in diversity], {run["input"]: table for run, table in diversity}
+def beyond_verdicts(runs=(), diversity=(), cycles=(), rates=()):
+    divers, firsts = (
+        summarise([run for run, _ in found], {run["input"]: table for run, table in found})
+        for summarise, found in (
+            (beyond.diversity_summaries, diversity),
+            (beyond.cycle_summaries, cycles),
+        )
     )
-    rows = corrected(beyond.beyond_rows(summarised(*runs), divers, PARAMS))
+    rows = corrected(beyond.beyond_rows(summarised(*runs), divers, firsts, summarised(*rates), PARAMS))
     return {(row.number, row.claim.statement): row.verdict for row in rows}
 
 
@@ -474,6 +526,51 @@ def test_diversity_says_each_word():
     assert "pass@2" in list(beyond_verdicts(diversity=list(runs(1, 1, samples=2))))[0][1]
 
 
+def first_cycle(rare):
+    """Pass rates of five problems before and after: never, rarely (twice), often, always solved."""
+    rates = [[0.0, 0.1, 0.2, 0.6, 1.0], rare if rare is None else [0.9, rare - 0.1, rare + 0.1, 0.9, 1.0]]
+    accuracy = [0.5, 0.0 if rare is None else 0.5]
+    columns = {"step": [0, 100], "split": "test", "temperature": 1.0, "top_p": 1.0, "accuracy": accuracy}
+    return pd.DataFrame(columns | {"entropy": [0.5, np.nan if rare is None else 0.5], "pass_rates": rates})
+
+
+def test_rare_problems_say_each_word():
+    def runs(seeds, sign):
+        for seed in range(seeds):
+            for delta_v in (-0.5, -0.3, -0.1):
+                yield described(delta_v, seed), first_cycle(0.5 + sign * delta_v * 0.5 + 0.01 * seed)
+            yield described(0.1, seed), first_cycle(None)
+
+    for seeds, sign, word in ((10, 1, HOLDS), (10, -1, FAILS), (1, 1, OPEN)):
+        ((key, found),) = beyond_verdicts(cycles=list(runs(seeds, sign))).items()
+        assert key[0] == "D1" and found == word
+    (run, rates), *_ = runs(1, 1)
+    (summary,) = beyond.cycle_summaries([run], {run["input"]: rates}).to_dict("records")
+    assert summary["rare"] == pytest.approx(0.25)
+
+
+def test_learning_rates_say_each_word():
+    rates = (1e-4, 2e-4, 4e-4, 8e-4)
+
+    def runs(seeds, sign):
+        for seed in range(seeds):
+            for dataset in ("math", "numinamath"):
+                for index, rate in enumerate(rates):
+                    own = {"dataset": dataset, "learning_rate": rate}
+                    gain = sign * (0.1 * (dataset == "math") - 0.05 * index) + 0.001 * seed
+                    yield described(-0.5, seed, **own), evaluation(0.4)
+                    yield described(-0.1, seed, **own), evaluation(0.4 + gain)
+                    yield described(None, seed, objective="grpo", **own), evaluation(0.4)
+                    collapses = index >= 2 if sign == 1 else index < 2
+                    yield described(0.0, seed, **own), evaluation(falling(100 if collapses else 1000))
+
+    for seeds, sign, word in ((4, 1, HOLDS), (4, -1, FAILS)):
+        found = beyond_verdicts(rates=list(runs(seeds, sign)))
+        assert [key[0] for key in found] == ["E1", "E2", "E3", "E4"] and set(found.values()) == {word}
+    one = [run for run in runs(1, 1) if run[0]["dataset"] == "math"]
+    assert set(beyond_verdicts(rates=one).values()) == {OPEN}
+
+
 # The pages
 
 
@@ -490,7 +587,8 @@ def written(folder, bandit_tables, runs=(), diversity=(), **params):
         data.to_parquet(inputs[name] / file)
     out = folder / "out"
     out.mkdir()
-    params = PARAMS | {"runs": [run for run, _ in runs], "diversity": [run for run, _ in diversity]} | params
+    params = {"runs": [run for run, _ in runs], "diversity": [run for run, _ in diversity]} | params
+    params = PARAMS | {"first_cycle": [], "rates": []} | params
     check_claims.make(json.loads(json.dumps(params)), inputs, out)
     return pd.read_csv(out / "claims.csv"), (out / "claims.md").read_text(), (out / "claims.html").read_text()
 

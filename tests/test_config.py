@@ -162,7 +162,7 @@ OVERLAYS = {
         "figures.figure_mine: chart curves needs panels (measure and title of each pair of axes)",
     ),
     "task of no kind": (
-        {"tasks": {"math": {"arithmetic": None}}},
+        {"tasks": {"math": {"uneven": None}}},
         "tasks.math: give the settings of one of arithmetic, uneven",
     ),
     "a chart that would average over learning rates": (
@@ -282,8 +282,8 @@ OVERLAYS = {
         "stand_ins.llama-8b: heads must be a multiple of key_value_heads",
     ),
     "probability above 1": (
-        {"tasks": {"math": {"arithmetic": {"slip": 1.2}}}},
-        "tasks.math.arithmetic.slip: must be less than or equal to 1",
+        {"tasks": {"math": {"uneven": {"always": 1.2}}}},
+        "tasks.math.uneven.always: must be less than or equal to 1",
     ),
     "range in the wrong order": (
         {"pretraining": {"accuracy": [0.6, 0.4]}},

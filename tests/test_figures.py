@@ -177,7 +177,7 @@ def test_caption_says_what_is_shown(cpu):
         "MATH: stand-in sums of 3 numbers",
         "Rewards +1 and -1",
         "N = 100 (the paper: 250)",
-        "AdamW at 0.0004 (asymre), each by the calibration's rule",
+        "AdamW at 0.0002 (asymre), each by the calibration's rule",
         "Seeds: 0, 1, 2.",
         "bands: minimum to maximum",
         "Moving average over 3 evaluation points",

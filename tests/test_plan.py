@@ -160,8 +160,14 @@ OVERLAYS = {
     "gradient clip": ({"training": {"gradient_clip": 0.5}}, kind("training")),
     "snapshots": ({"training": {"snapshot_every": 2}}, kind("training")),
     "pre-training": ({"pretraining": {"learning_rate": 0.001}}, kind("base_policy")),
-    "slips of a corpus": ({"tasks": {"math": {"arithmetic": {"slip": 0.123}}}}, kind("base_policy")),
-    "bounds of a task": ({"tasks": {"math": {"never_solved": [0.0, 0.5]}}}, kind("base_policy")),
+    "slips of a corpus": (
+        {"tasks": {"math": {"uneven": {"error": 0.123}}}},
+        lambda a: a.kind == "base_policy" and "even" not in a.slug,
+    ),
+    "bounds of a task": (
+        {"tasks": {"even": {"never_solved": [0.0, 0.5]}}},
+        lambda a: a.kind == "base_policy" and "even" in a.slug,
+    ),
     "problems": ({"problems": {"seed": 9}}, kind("problems")),
     "length of one task's completions": (
         {"tasks": {"math": {"max_new_tokens": 30}}},
@@ -225,14 +231,14 @@ FILES = {
     "asymre/figures/bandit_improvement.py": figure(2),
     "asymre/figures/catalogue.py": is_nothing,
     "asymre/measures/catalogue.py": lambda a: (
-        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "G")(a)
+        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "E", "G")(a)
     ),
     "asymre/objectives/_entry.py": is_nothing,
     "asymre/settings.py": is_nothing,
     "asymre/bandit/catalogue.py": is_nothing,
     "asymre/tasks/_sums.py": kind(*OF_TASKS),
-    "asymre/tasks/arithmetic.py": kind(*OF_TASKS),
-    "asymre/tasks/uneven.py": is_nothing,
+    "asymre/tasks/arithmetic.py": lambda a: a.kind in OF_TASKS and "even" in a.slug,
+    "asymre/tasks/uneven.py": lambda a: a.kind in OF_TASKS and "even" not in a.slug,
     "asymre/plan/engines.py": is_nothing,
     "asymre/figures/style.py": kind("figure"),
     "scripts/plot_figure.py": kind("figure"),
@@ -331,28 +337,17 @@ def test_a_rate_of_a_sweep_is_that_of_its_runs_alone(cpu):
     own = cpu.configuration.training.learning_rate["asymre"]
     run = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250}
     run |= {"seeds": [0], "learning_rate": [own, own / 2]}
-    about = {"title": "Map", "known": "Ours.", "target": "beyond", "chart": "regime_map"}
-    more = plan_of(figures={"figure_E": about | {"runs": [run]}})
+    more = plan_of(figures={"figure_E": {"runs": [run]}})
     N = cpu.configuration.training.N[250]
     slug = f"llama-8b_math_asymre_-0.1_lr{own / 2:.12g}_N{N}_seed0"
     (other,) = [r for r in more.figure_runs["figure_E"] if r.own_rate]
     assert other.slug == slug and more.trainings[other].params["learning_rate"] == own / 2
     assert {r.slug for r in more.figure_runs["figure_E"]} == {slug, f"llama-8b_math_asymre_-0.1_N{N}_seed0"}
-    for table in more.claims.values():
-        assert not any("_lr" in name for name in table.inputs)
-
-
-def test_the_overlay_with_a_spread_of_difficulty_shares_nothing_with_the_scale_but_the_bandit(cpu):
-    overlay = yaml.safe_load((ROOT / "config/uneven.yaml").read_text())
-    uneven = plan_of(**overlay)
-    shared = {a.kind for path, a in uneven.artefacts.items() if path in cpu.artefacts}
-    assert shared == {"bandit", "figure"}
-    bases = [a for a in uneven.artefacts.values() if a.kind == "base_policy" and "even" not in a.slug]
-    assert {task["task"] for base in bases for task in base.params["tasks"]} == {"uneven"}
-    # Figure E compares with a model that is not the paper's: no claim is about it.
-    assert any("llama-8b-even" in slug for slug in uneven.figures["figure_E"].inputs)
-    assert "llama-8b-even" not in uneven.claims["claims"].params["models"]
-    assert uneven.claims["claims"].params["models"] == cpu.claims["claims"].params["models"]
+    for name, table in more.claims.items():
+        own_rates = {name for name in table.inputs if "_lr" in name}
+        assert bool(own_rates) == (name == "claims_beyond")
+        assert not own_rates & {run["input"] for run in table.params["runs"]}
+    assert "llama-8b-even" not in cpu.claims["claims"].params["models"]
 
 
 def test_a_run_less_changes_its_figure_alone(cpu):

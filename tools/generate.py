@@ -21,12 +21,8 @@ from tools.options import ROOT, or_exit
 PYTHON = "3.11"
 # By role of an environment: the file of its pins.
 ROLES = {"analysis": "requirements.txt", "train": "envs/train.txt", "vllm": "envs/vllm.txt"}
-# By file: the scale, or the overlay, whose configuration it shows.
-REFERENCES = {
-    "config/reference.yaml": "cpu",
-    "config/reference_gpu.yaml": "gpu",
-    "config/reference_uneven.yaml": "config/uneven.yaml",
-}
+# By file: the scale whose configuration it shows.
+REFERENCES = {"config/reference.yaml": "cpu", "config/reference_gpu.yaml": "gpu"}
 
 
 def environment(pins: str) -> str:
@@ -38,12 +34,8 @@ def environment(pins: str) -> str:
 
 def generated(root: Path) -> dict[str, str]:
     """Every generated file by its path below `root`. Raises ConfigurationError."""
-    overlays = {
-        file: reading.read(root / of) if of.endswith(".yaml") else {"scale": of}
-        for file, of in REFERENCES.items()
-    }
     return fixed(root) | {
-        file: reference_text(reading.load(root, overlay)) for file, overlay in overlays.items()
+        file: reference_text(reading.load(root, {"scale": scale})) for file, scale in REFERENCES.items()
     }
 
 

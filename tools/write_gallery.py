@@ -10,8 +10,8 @@ from pathlib import Path
 
 GALLERY = """# Gallery
 
-All figures of `make figures` at cpu scale, those of `snakemake beyond` that were run, and the calibration. Models
-and data are stand-ins: each caption says which. `make gallery` runs all and refreshes this folder.
+All figures of `make figures` at cpu scale, those of `snakemake beyond` that were run, and the calibration.
+Models and data are stand-ins: each caption says which. `make gallery` runs all and refreshes this folder.
 """
 CALIBRATION = """# Calibration of the learning rates
 
@@ -20,7 +20,10 @@ rate, and applies one rule: take the largest learning rate whose final accuracy 
 problems (mean over seeds and the last three evaluation points) is at most the tolerance below that of
 the best one. The code is `asymre/measures/calibration.py`. The rule sees neither another delta_v, nor a
 seed of a figure, nor a test problem. One model and data set decides for all. Among rates that do as well, the
-largest goes farthest off-policy in a cycle.
+largest goes farthest off-policy in a cycle. delta_v = -0.5 is the farthest from 0: what is claimed of values
+nearer to 0 cannot come from the choice. Whatever is compared with AsymRE gets the best of its own rates by
+the same rule. The rule was written when all problems were equally hard ([what that showed](even/README.md));
+it was not touched when the task got its spread of difficulty.
 
 An earlier rule took the largest rate at which the accuracy still improved from cycle to cycle. It was
 given up because its choice for AsymRE depended on the kind of processor (0.0004 on one, 0.0008 on

@@ -1,5 +1,6 @@
 """What each training run did, as one row of numbers: the measures on which the training claims rest."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from scipy.integrate import trapezoid
 
 from asymre.measures.curves import curve, final, read_evaluation, step_of_collapse
 
-KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed"]
+KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed", "learning_rate"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")
+# Runs are compared within a block: what they share before the first gradient step, and the problems.
+BLOCK = ["model", "dataset", "seed", "base_seed"]
 
 
 def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -70,17 +73,15 @@ def time_mean(values: pd.Series, last: int) -> float:
     return float(trapezoid(values, values.index) / (values.index[-1] - values.index[0]))
 
 
-def by_seed(runs: pd.DataFrame, setting: str, measure: str) -> pd.DataFrame:
-    """Seeds (with their base policy) by setting: the mean of the measure. Seeds without one are left out."""
-    table = runs.pivot_table(
-        index=["seed", "base_seed"], columns=setting, values=measure, aggfunc="mean", dropna=False
-    )
+def by_block(runs: pd.DataFrame, setting: str, measure: str) -> pd.DataFrame:
+    """Blocks by setting: the mean of the measure. Blocks that lack a setting are left out."""
+    table = runs.pivot_table(index=BLOCK, columns=setting, values=measure, aggfunc="mean", dropna=False)
     return table.dropna()
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of both for the seeds (with their base policy) that both have, in the same order."""
-    one, two = (runs.set_index(["seed", "base_seed"], drop=False) for runs in (first, second))
+    """The runs of both for the blocks that both have, in the same order."""
+    one, two = (runs.set_index(BLOCK, drop=False) for runs in (first, second))
     both = one.index.intersection(two.index).sort_values()
     return one.loc[both], two.loc[both]
 
@@ -96,6 +97,18 @@ def of(runs: pd.DataFrame, objective: str) -> pd.DataFrame:
 def numbers(values) -> str:
     """`-0.5, -0.1, 0`"""
     return ", ".join(f"{value:.12g}" for value in sorted(set(values)))
+
+
+def by_part(runs: pd.DataFrame, effect: Callable[[np.ndarray], float]) -> str:
+    """`llama-8b 0.05, qwen-3b 0.04`: an effect for each model and data set, if there are several.
+
+    effect: from the positions of their rows. What all parts have in common is not said.
+    """
+    parts = runs.reset_index(drop=True).groupby(["model", "dataset"], sort=True).indices
+    if len(parts) < 2:
+        return ""
+    varied = [i for i in (0, 1) if len({part[i] for part in parts}) > 1]
+    return ", ".join(f"{' '.join(part[i] for i in varied)} {effect(at):.3g}" for part, at in parts.items())
 
 
 def seeds_text(runs: pd.DataFrame) -> str:

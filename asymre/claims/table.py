@@ -13,7 +13,7 @@ WIDTHS = [5, 22, 9, 36, 14, 5, 9]
 TITLES = {
     "claims": "The paper's claims",
     "claims_seeds": "The paper's claims that need more seeds",
-    "claims_beyond": "Beyond the paper: N, other objectives, diversity",
+    "claims_beyond": "Beyond the paper: N, other objectives, diversity, difficulty",
 }
 TOPICS = {
     "1": "the limit policy",
@@ -27,6 +27,8 @@ TOPICS = {
     "A": "delta_v and N",
     "B": "objectives side by side",
     "C": "diversity",
+    "D": "rarely solved problems",
+    "E": "delta_v, learning rate and difficulty",
 }
 WORDS = {
     HOLDS: f"the test decides for the statement (corrected p below {LEVEL:g}), or a theorem's check finds "
@@ -43,14 +45,17 @@ NOTES = [
     "accuracy. A run that diverged (NaN) has collapsed.",
     "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
     "areas under the line through the evaluation points.",
-    "Intervals are 95 %, each for itself: Clopper and Pearson for shares, Student's over seeds for means. "
-    "Tests are two-sided; p is corrected by Holm over all tests of this table. Checks of theorems are counts "
-    "and no tests.",
+    "Intervals are 95 %, each for itself: Clopper and Pearson for shares, Student's over blocks for means. "
+    "Tests are two-sided; p is corrected by Holm over the tests of a family: claims 1 to 7, claim 8, or the "
+    "claims about one figure. Checks of theorems are counts and no tests.",
     "A row whose test could not reach 5 % whatever its runs did (three pairs, for example) is not decided "
     "and does not count as a test; its p, uncorrected, stands in brackets. The correction for all tests of a "
-    "table can put a decision out of reach of others too: seven pairs cannot decide nine rows.",
-    "Order tests permute the order of the settings within each seed; the effect is the least-squares slope "
-    "from one setting to the next. Seeds that lack a setting are left out.",
+    "family can put a decision out of reach of others too: seven pairs cannot decide nine rows.",
+    "A block is a seed of one model on one data set; runs are paired and ordered within blocks alone. A row "
+    "that names several models or data sets pools their blocks, and says in brackets what each gives: it is "
+    "about their average.",
+    "Order tests permute the order of the settings within each block; the effect is the least-squares slope "
+    "from one setting to the next. Blocks that lack a setting are left out.",
 ]
 SHARED = (
     "All runs of a model share one base policy, and runs of one seed the rollouts of cycle 0: tests that "
@@ -87,6 +92,7 @@ FIELDS = {
     "p_corrected": lambda row: row.p_corrected,
     "calibrated": lambda row: row.calibrated,
     "detail": lambda row: row.detail,
+    "parts": lambda row: row.parts,
     "verdict": lambda row: row.verdict,
 }
 
@@ -116,7 +122,8 @@ def _effect(row):
     if np.isnan(e.effect):
         return "none"
     interval = "" if np.isnan(e.low) else f" [{_number(e.low)}, {_number(e.high)}]"
-    return f"{_number(e.effect)}{interval} {row.claim.unit}"
+    parts = f" ({row.parts})" if row.parts else ""
+    return f"{_number(e.effect)}{interval} {row.claim.unit}{parts}"
 
 
 def _number(value):

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from asymre.measures.statistics import Estimate, holm
 
 HOLDS = "holds"
 FAILS = "does not hold at this scale"
 OPEN = "not decided by these runs"
-# The usual level, after the correction for all tests of one table.
+# The usual level, after the correction for all tests of a family.
 LEVEL = 0.05
+MAIN = "1234567"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim about one subject. runs, seeds: what it rests on, in words; detail: the counts behind it."""
+    """A claim about one subject. runs, seeds: what it rests on, in words; detail: the counts behind it.
+
+    parts: the effect in each model and data set, where the row pools several.
+    """
 
     number: str
     claim: Claim
@@ -42,6 +47,7 @@ class Row:
     runs: str
     seeds: str = ""
     detail: str = ""
+    parts: str = ""
     calibrated: str = ""
     p_corrected: float = np.nan
 
@@ -49,6 +55,11 @@ class Row:
     def tested(self) -> bool:
         """Whether the row counts as a test: it has one, and its runs could have decided it by themselves."""
         return self.claim.bound is None and self.estimate.smallest_p < LEVEL and not np.isnan(self.estimate.p)
+
+    @property
+    def family(self) -> str:
+        """The tests that are corrected together: the paper's main claims, claim 8, or those of one figure."""
+        return "" if self.number[0] in MAIN else self.number[0]
 
     @property
     def verdict(self) -> str:
@@ -71,7 +82,7 @@ def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float
 
 
 def corrected(rows: list[Row]) -> list[Row]:
-    """The rows with Holm's p-values over all rows of the table that are tests."""
-    tested = [row for row in rows if row.tested]
-    p = iter(holm(np.array([row.estimate.p for row in tested])))
-    return [replace(row, p_corrected=float(next(p))) if row.tested else row for row in rows]
+    """The rows with Holm's p-values over the rows of their family that are tests."""
+    tested = pd.Series({i: row.estimate.p for i, row in enumerate(rows) if row.tested}, dtype=float)
+    p = tested.groupby({i: rows[i].family for i in tested.index}).transform(holm)
+    return [replace(row, p_corrected=float(p[i])) if i in p.index else row for i, row in enumerate(rows)]

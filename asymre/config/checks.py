@@ -43,8 +43,9 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
         for name in names:
             if name not in known:
                 yield ("claims", field), f"there is no {name!r} in {section}{nearest(name, known)}"
-    for index, sweep in enumerate(c.claims.seeds):
-        yield from _sweep(c, ("claims", "seeds", index), sweep)
+    for key in ("runs", "seeds"):
+        for index, sweep in enumerate(getattr(c.claims, key)):
+            yield from _sweep(c, ("claims", key, index), sweep)
     for key in c.leave_out:
         if key not in c.figures:
             yield ("leave_out", key), f"there is no figure {key!r}{nearest(key, c.figures)}"
@@ -346,7 +347,7 @@ def _calibration(c: Configuration) -> Iterator[Problem]:
             f"the end of each cycle of {N} steps needs a snapshot: training.snapshot_every must divide it",
         )
     sweeps = [sweep for f in c.figures.values() for _, sweep in _all_sweeps(f)]
-    sweeps += c.claims.seeds
+    sweeps += c.claims.runs + c.claims.seeds
     used = {seed for sweep in sweeps for seed in sweep.seeds}
     if used & set(k.seeds):
         shared = ", ".join(map(str, sorted(used & set(k.seeds))))

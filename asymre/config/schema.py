@@ -505,10 +505,15 @@ class Evaluation(Section):
 class Claims(Section):
     """Settings of the claims: the paper's statements as checks over the runs."""
 
-    models: list[str] = Field(min_length=1, description="models of claims 4 to 7; the others are claim 8")
+    models: list[str] = Field(
+        min_length=1, description="models of claims 4 to 7, which pool them; the others are claim 8"
+    )
     dataset: str = Field(description="data set of claims 4 to 7; the others are claim 8")
     delta_v: Finite | None = Field(
         default=None, description="delta_v that the calibration seeds prefer, compared with GRPO beside -0.1"
+    )
+    runs: list[Sweep] = Field(
+        default=[], description="more runs for the claims, beside those that the default figures show"
     )
     seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
 

@@ -1,16 +1,19 @@
 """What targets name: figures, the calibration and the tables of claims, with the artefacts behind each."""
 
+from collections.abc import Callable
 from typing import Any
 
 from asymre.config.checks import CLAIMED_EXPERIMENTS
 from asymre.config.runs import Run, runs_of, shown_sweeps
-from asymre.config.schema import OBJECTIVES, WITH_DELTA_V, Configuration, Figure
+from asymre.config.schema import OBJECTIVES, WITH_DELTA_V, Configuration, Figure, Sweep
 from asymre.figures.catalogue import CHARTS
 from asymre.plan.builder import Builder
 from asymre.plan.captions import bandit_caption, calibration_caption, training_caption
 from asymre.plan.engines import Engine
 from asymre.record.artefact import Artefact
 
+# The chart that compares learning rates.
+BY_RATE = "regime_map"
 # The calibration's figure, in inches.
 CALIBRATION_WIDTH, CALIBRATION_ROW, CALIBRATION_COLUMNS = 12.0, 2.8, 4
 
@@ -141,19 +144,23 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
     """The tables of claims: of the default figures, of more seeds, and of the figures beyond the paper."""
     c = b.configuration
 
-    def runs_behind(target: str, reads: str) -> list[Run]:
+    def runs_behind(target: str, reads: str, *, by_rate: bool = False) -> list[Run]:
         return [
             run
             for name, figure in c.figures.items()
             if figure.target == target and CHARTS[figure.chart].reads == reads
+            if (figure.chart == BY_RATE) == by_rate
             for sweep in shown_sweeps(figure)
             for run in runs_of(c, name, sweep)
-            # A claim is about runs at the learning rate of the calibration.
-            if run.own_rate is None
+            # Else a claim is about runs at the learning rate of the calibration.
+            if by_rate or run.own_rate is None
         ]
 
+    def more_runs(sweeps: list[Sweep]) -> list[Run]:
+        return [run for sweep in sweeps for run in runs_of(c, "claims", sweep)]
+
     # The paper's, and not what a further figure compares them with.
-    shown = runs_behind("all", "evaluation")
+    shown = runs_behind("all", "evaluation") + more_runs(c.claims.runs)
     models = {name: label for name, label in c.models.items() if name in {run.model for run in shown}}
     datasets = {name: label for name, label in c.datasets.items() if name in {run.dataset for run in shown}}
 
@@ -177,19 +184,29 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
     bandits = {f"bandit_{name}": _bandit(b, name) for name in CLAIMED_EXPERIMENTS}
     tables = {"claims": table("claims", shown, bandits, {})}
     if c.claims.seeds:
-        seeds = [run for sweep in c.claims.seeds for run in runs_of(c, "claims", sweep)]
-        tables["claims_seeds"] = table("claims_seeds", seeds, {}, {})
+        tables["claims_seeds"] = table("claims_seeds", more_runs(c.claims.seeds), {}, {})
     beyond = runs_behind("beyond", "evaluation")
     if beyond:
-        diverse = sorted(dict.fromkeys(runs_behind("beyond", "diversity")), key=lambda run: run.slug)
+        inputs: dict[str, Artefact] = {}
+
+        def also(name: str, runs: list[Run], evaluated: Callable[[Builder, Run], Artefact]) -> list[dict]:
+            runs = sorted(dict.fromkeys(runs), key=lambda run: run.slug)
+            inputs.update({f"{run.slug}/{name}": evaluated(b, run) for run in runs})
+            return [_claimed(c, run) | {"input": f"{run.slug}/{name}"} for run in runs]
+
+        by_rate = runs_behind("beyond", "evaluation", by_rate=True)
         more = {
-            "diversity": [_claimed(c, run) | {"input": f"{run.slug}/diversity"} for run in diverse],
+            "diversity": also("diversity", runs_behind("beyond", "diversity"), engine.diversity),
+            "first_cycle": also("first_cycle", runs_behind("beyond", "first_cycle"), engine.first_cycle),
+            "rates": also("rates", by_rate, engine.evaluation),
+            # Figure E compares with more than the paper has.
+            "models": {name: c.models[name] for name in models | {run.model: 0 for run in by_rate}},
+            "datasets": {name: c.datasets[name] for name in datasets | {run.dataset: 0 for run in by_rate}},
             "objectives": {
                 o: {"label": OBJECTIVES[o].label, "takes_delta_v": OBJECTIVES[o].takes_delta_v}
                 for o in sorted({run.objective for run in beyond})
             },
         }
-        inputs = {f"{run.slug}/diversity": engine.diversity(b, run) for run in diverse}
         tables["claims_beyond"] = table("claims_beyond", beyond, inputs, more)
     return tables
 
