@@ -215,6 +215,8 @@ def names_one_of(line, paths):
     """Whether a line is about one of the paths: the key, what holds it, what it holds, or its name."""
     key = named(line)
     for path in paths:
+        if path == ("scale",):
+            return True  # any key of an overlay that was written for another scale may not fit
         dotted, parent = shown(path), shown(path[:-1])
         if key == dotted or key.startswith((f"{dotted}.", f"{parent}.")) or dotted.startswith(f"{key}."):
             return True

@@ -66,7 +66,11 @@ def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iter
         )
 
 
-class _UniqueKeys(yaml.SafeLoader):
+# libyaml reads the same in a tenth of the time; PyYAML can be built without it.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeys(_Loader):
     """YAML in which no key may stand twice; PyYAML alone lets the last one win in silence."""
 
     def construct_mapping(self, node, deep=False):

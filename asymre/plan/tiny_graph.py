@@ -41,6 +41,10 @@ def first_cycle(b: Builder, run: Run) -> Artefact:
 
 
 def _evaluation(b: Builder, run: Run, slug: str, params: dict) -> Artefact:
+    return b.remember(("evaluation", run, slug), lambda: _new_evaluation(b, run, slug, params))
+
+
+def _new_evaluation(b: Builder, run: Run, slug: str, params: dict) -> Artefact:
     params = b.evaluation_params(run) | params
     inputs = {
         "training": training(b, run),

@@ -24,6 +24,7 @@ CARRIERS = frozenset(
 )
 # What a module calls so is for people and for the configuration: an edit makes no result stale.
 DESCRIPTIONS = frozenset({"OBJECTIVE", "Settings"})
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # The packages whose version can change a number or a drawing.
 NUMERICAL = (
     "math_verify",
@@ -70,19 +71,17 @@ def _parse(path: Path) -> ast.Module:
 
 @cache
 def tree_hash(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    tree.body = [node for node in tree.body if not _describes(node)]
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            del body[0]
-    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(_plain(_parse(path))).encode()).hexdigest()[:16]
+
+
+def _body(node: ast.AST) -> list[ast.stmt]:
+    """The statements without a docstring and without what describes a module."""
+    body = node.body
+    if isinstance(node, ast.Module):
+        body = [statement for statement in body if not _describes(statement)]
+    first = body[0] if body else None
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return body[1:] if documented and isinstance(first.value.value, str) else body
 
 
 def _describes(node: ast.stmt) -> bool:
@@ -92,10 +91,16 @@ def _describes(node: ast.stmt) -> bool:
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as nested lists without empty fields: `ast.dump` is not the same in every Python."""
+    """A syntax tree as nested lists without docstrings and empty fields.
+
+    `ast.dump` is not the same in every Python.
+    """
     if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        return [type(node).__name__, *([name, _plain(value)] for name, value in fields)]
+        fields = dict(ast.iter_fields(node))
+        if isinstance(node, DOCUMENTED):
+            fields["body"] = _body(node)
+        kept = ((name, value) for name, value in fields.items() if value not in (None, []))
+        return [type(node).__name__, *([name, _plain(value)] for name, value in kept)]
     if isinstance(node, list):
         return [_plain(value) for value in node]
     return repr(node)
@@ -116,6 +121,7 @@ def _imports(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+@cache
 def _project_imports(root: Path, path: str) -> list[str]:
     found = []
     for name in _imports(root / path):
