@@ -94,7 +94,7 @@ def read(path: Path) -> dict[str, Any]:
             content = yaml.load(stream, Loader=_UniqueKeys)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date with a month 13
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: must hold a mapping of keys to values")
