@@ -200,6 +200,8 @@ def test_paired_collapses():
 
     three_words("5", make)
     three_words("5", make, rows=training.seed_rows)
+    # The one that falls ends farther below its best.
+    three_words("5b", make)
     equal = [(described(v, seed), evaluation(falling(100))) for v in (0, -0.1) for seed in range(10)]
     (row,) = rows_of("5", summarised(*equal))
     assert row.verdict == OPEN and "10 of 10 [0.69, 1.00] against 10 of 10" in row.runs
@@ -355,7 +357,7 @@ def test_measures_of_a_run_by_hand():
     train = pd.Series([0.4, 0.4, 0.1, 0.1], index=steps)
     entropy = pd.Series([1.0, 0.5, 0.5, 0.0], index=steps)
     found = measures({"train_accuracy": train, "test_accuracy": test, "entropy": entropy}, 10)
-    assert found["final_test"] == pytest.approx(0.6)
+    assert found["final_test"] == pytest.approx(0.6) and found["fall"] == pytest.approx(0.2)
     assert found["mean_test"] == pytest.approx((2.5 + 3.5 + 12) / 30)
     assert found["early_test"] == pytest.approx(0.6)
     assert found["entropy_drop"] == pytest.approx(1 - (3.75 + 2.5) / 10)

@@ -20,9 +20,10 @@ def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) 
     """A row a run, at equal steps: up to the last step that all runs have.
 
     Columns: KEYS and last_step; collapse, collapse_train (step; NaN: none); final_test (mean over the last
-    three evaluation points); mean_test (area under the curve over its length); early_train, early_test
-    (the same over the first cycle, N steps); entropy_drop (entropy of the base policy less its mean over the
-    first cycle, nats a token; NaN if the run diverged there). delta_v is NaN where there is none.
+    three evaluation points); fall (highest test accuracy less final_test); mean_test (area under the curve
+    over its length); early_train, early_test (the same over the first cycle, N steps); entropy_drop (entropy
+    of the base policy less its mean over the first cycle, nats a token; NaN if the run diverged there).
+    delta_v is NaN where there is none.
     """
     if not runs:
         return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()])
@@ -53,6 +54,7 @@ def measures(curves: dict[str, pd.Series], N: int) -> dict[str, float]:
         "collapse": step_of_collapse(test, entropy),
         "collapse_train": step_of_collapse(train, entropy),
         "final_test": final(test),
+        "fall": test.max() - final(test),
         "mean_test": time_mean(test, test.index.max()),
         "early_train": time_mean(train, N),
         "early_test": time_mean(test, N),

@@ -43,6 +43,9 @@ NOTES = [
     "Collapse: accuracy below half of its own running maximum and below the base policy's, at two evaluation "
     "points in a row; the step of collapse is the first of them. Test accuracy unless the row says training "
     "accuracy. A run that diverged (NaN) has collapsed.",
+    "Collapse is a word for runs that lose nearly all; claim 5b measures how far a run ends below its best, "
+    "without a threshold. It was added when the first figures with a spread of difficulty were known, before "
+    "the runs of claims_seeds.",
     "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
     "areas under the line through the evaluation points.",
     "Intervals are 95 %, each for itself: Clopper and Pearson for shares, Student's over blocks for means. "

@@ -84,6 +84,15 @@ PAIRED_COLLAPSE = Claim(
     "share of unequal pairs",
     1,
 )
+FALL = Claim(
+    "5b",
+    "At delta_v = 0 accuracy ends farther below its best than at -0.1",
+    "figure 5, left",
+    "highest test accuracy of a run less the mean of its last three evaluation points, 0 less -0.1",
+    SIGN_FLIP,
+    "accuracy",
+    1,
+)
 FINAL = Claim(
     "6a",
     "AsymRE ends better than GRPO",
@@ -241,7 +250,11 @@ def _comparisons(main, N, runs, params, values):
     """values: the delta_v at which AsymRE meets GRPO, and whether the calibration chose it."""
     subject = (main, N)
     asymre, grpo = of(runs, "asymre"), of(runs, "grpo")
-    rows = [collapse_pairs(PAIRED_COLLAPSE, at(asymre, CRITICAL), at(asymre, RECOMMENDED), subject, params)]
+    critical, recommended = at(asymre, CRITICAL), at(asymre, RECOMMENDED)
+    rows = [
+        collapse_pairs(PAIRED_COLLAPSE, critical, recommended, subject, params),
+        difference_row(FALL, critical, recommended, "fall", subject, params),
+    ]
     for delta_v, chosen in values:
         for claim, measure in ((FINAL, "final_test"), (AREA, "mean_test")):
             named = replace(claim, statement=f"{claim.statement} at delta_v = {delta_v:.12g}")
