@@ -1,5 +1,7 @@
 """Objectives and sampler against the code of TRL and transformers, on the same batch (`make setup-peers`)."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from asymre.tiny.rollouts import problem_arrays
 from asymre.tiny.sampling import generated_mask, sample
 from asymre.tiny.tokenizer import END_ID
 from benchmarks import peers
+from examples import trl_asymre
 
 GROUP, NEW_TOKENS = 4, 10
 
@@ -102,3 +105,81 @@ def test_a_sample_s_log_probabilities_are_those_of_transformers(any_architecture
     theirs = own.gather(2, completions.tokens_RT[:, :, None])[:, :, 0]
     mask_BT = generated_mask(completions.tokens_RT)
     torch.testing.assert_close(completions.log_probs_RT[mask_BT], theirs[mask_BT], rtol=1e-5, atol=1e-5)
+
+
+def example(folder, prompts, **more):
+    """The example's trainer on a policy folder."""
+    settings = {"scale_rewards": "none"} | more
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(peers, "GRPOTrainer", partial(trl_asymre.AsymRETrainer, delta_v=-0.1))
+        return peers.trainer(folder, prompts, group=GROUP, new_tokens=NEW_TOKENS, **settings)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_the_example_s_loss_and_gradient_are_ours(any_architecture, batch, micro_batches):
+    folder, policy, prompts_PL, completions, rewards_PG = batch
+    asymre, settings = objectives.load("asymre"), {"delta_v": -0.1}
+    mask_BT = generated_mask(completions.tokens_RT)
+    weights = {name: weight.requires_grad_() for name, weight in policy.items()}
+    log_probs_BT, _ = token_log_probs(weights, any_architecture, prompts_PL, completions.tokens_RT)
+    advantages_B = asymre.advantages(rewards_PG, settings).flatten()
+    losses_BT = asymre.token_loss(log_probs_BT, completions.log_probs_RT, advantages_B, settings)
+    loss = normalise(losses_BT, mask_BT, "token_sum", sequences=len(mask_BT), tokens=int(mask_BT.sum()))
+    loss.backward()
+
+    trainer = example(folder, ["1+2="] * len(prompts_PL))
+    trainer.current_gradient_accumulation_steps = micro_batches
+    prompts_BL = prompts_PL.repeat_interleave(GROUP, dim=0)
+    inputs = {
+        "prompt_ids": prompts_BL,
+        "prompt_mask": torch.ones_like(prompts_BL),
+        "completion_ids": completions.tokens_RT,
+        "completion_mask": mask_BT.long(),
+        # What GRPOTrainer makes of rewards with scale_rewards="none".
+        "advantages": (rewards_PG - rewards_PG.mean(dim=1, keepdim=True)).flatten(),
+        # Of the behaviour policy: not used.
+        "old_per_token_logps": completions.log_probs_RT,
+    }
+    rows = len(mask_BT) // micro_batches
+    theirs = 0.0
+    for first in range(0, len(mask_BT), rows):
+        part = trainer.compute_loss(trainer.model, {k: v[first : first + rows] for k, v in inputs.items()})
+        part.backward()
+        theirs += part.detach()
+    torch.testing.assert_close(theirs, loss.detach(), rtol=1e-6, atol=1e-6)
+    for name, parameter in trainer.model.named_parameters():
+        torch.testing.assert_close(parameter.grad, weights[name].grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_example_refreshes_its_behaviour_policy_every_n_steps(batch):
+    folder = batch[0]
+    trainer = example(folder, ["1+2=", "3+4="], steps_per_generation=3, steps=7)
+    advantages, generated = [], []
+    generate, compute_loss = trainer._generate_and_score_completions, trainer.compute_loss
+    trainer._generate_and_score_completions = lambda inputs: generated.append(len(inputs)) or generate(inputs)
+    trainer.compute_loss = lambda model, inputs, **more: (
+        advantages.append(inputs["advantages"]) or compute_loss(model, inputs, **more)
+    )
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.train()
+    # Seven steps of 2 prompts x 4 completions, from rollouts of three, three and one.
+    assert generated == [3 * 2 * GROUP] * 3 and len(advantages) == 7
+    assert any((p - q).abs().max() > 0 for p, q in zip(before, trainer.model.parameters(), strict=True))
+    for values in advantages:
+        groups = values.reshape(-1, GROUP)
+        torch.testing.assert_close(groups.mean(1), torch.zeros(len(groups)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "setting, needed",
+    [({"scale_rewards": "group"}, "'none'"), ({"num_iterations": 2}, "=1"), ({"beta": 0.1}, "=0.0")],
+)
+def test_the_example_refuses_what_is_another_algorithm(batch, setting, needed):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))}.*{needed}|{needed}"):
+        example(batch[0], ["1+2="], **setting)
+
+
+def test_the_example_s_reward_takes_the_last_number():
+    completions = [[{"content": text}] for text in ("3, so 1,072.", "72", "nothing", "72 or 7")]
+    answer = ["a <<1+2=3>>\n#### 1,072", "#### 72", "#### 72", "#### 72"]
+    assert trl_asymre.reward(completions, answer) == [1.0, 1.0, -1.0, -1.0]

@@ -1,0 +1,78 @@
+"""AsymRE (arXiv 2506.20520, Eq. 4) in TRL's GRPOTrainer: off-policy REINFORCE with a shifted baseline.
+
+accelerate launch examples/trl_asymre.py        (trl 1.16; docs/in_your_trainer.md says what it cannot do)
+"""
+
+import re
+
+import torch
+from datasets import load_dataset
+from trl import GRPOConfig, GRPOTrainer
+
+
+class AsymRETrainer(GRPOTrainer):
+    """GRPOTrainer whose loss is -(r - V_mu - delta_v) log pi, a sum over tokens, without importance weights.
+
+    delta_v is in units of the reward. V_mu is the mean reward of a prompt's completions. The behaviour policy
+    mu is refreshed every `steps_per_generation / gradient_accumulation_steps` gradient steps: the paper's N.
+    """
+
+    def __init__(self, *arguments, delta_v: float, **more):
+        super().__init__(*arguments, **more)
+        self.delta_v = delta_v
+        # Each of them would make another algorithm of it, in silence.
+        for name, needed in (("scale_rewards", "none"), ("beta", 0.0), ("num_iterations", 1)):
+            if getattr(self.args, name) != needed:
+                raise ValueError(f"AsymRE: set {name}={needed!r}, not {getattr(self.args, name)!r}")
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The mean over completions of the sum over their tokens, as in the paper's Eq. 4; a scalar."""
+        mask_BT = inputs["completion_mask"]
+        ids_BL, all_BL = (
+            torch.cat([inputs[f"prompt_{kind}"], inputs[f"completion_{kind}"]], dim=1)
+            for kind in ("ids", "mask")
+        )
+        log_probs_BT, _, _ = self._get_per_token_logps_and_entropies(model, ids_BL, all_BL, mask_BT.shape[1])
+        # TRL's advantages are r - V_mu. Groups of one reward keep -delta_v: it belongs to the algorithm.
+        advantages_B = inputs["advantages"] - self.delta_v
+        losses_B = -(advantages_B[:, None] * log_probs_BT * mask_BT).sum(1)
+        return losses_B.mean() / self.current_gradient_accumulation_steps
+
+
+def reward(completions, answer, **_):
+    """+1 for a completion that ends with the right number, else -1."""
+    found = [re.findall(r"-?[0-9][0-9,]*", completion[-1]["content"]) for completion in completions]
+    golds = [text.rpartition("#### ")[2].replace(",", "") for text in answer]
+    ends = [numbers[-1].replace(",", "") if numbers else None for numbers in found]
+    return [1.0 if end == gold else -1.0 for end, gold in zip(ends, golds, strict=True)]
+
+
+def main() -> None:
+    """Qwen2.5-0.5B-Instruct on GSM8K: 16 prompts x 8 completions a step, refreshed every 250."""
+    problems = load_dataset("openai/gsm8k", "main", split="train")
+    problems = problems.map(lambda row: {"prompt": [{"role": "user", "content": row["question"]}]})
+    config = GRPOConfig(
+        output_dir="trl_asymre",
+        num_generations=8,
+        per_device_train_batch_size=128,  # completions: 16 prompts
+        steps_per_generation=250,  # N
+        max_steps=1000,
+        max_completion_length=512,
+        learning_rate=1e-6,  # not tuned
+        lr_scheduler_type="constant",
+        temperature=1.0,
+        scale_rewards="none",
+        beta=0.0,
+    )
+    trainer = AsymRETrainer(
+        model="Qwen/Qwen2.5-0.5B-Instruct",
+        args=config,
+        reward_funcs=reward,
+        train_dataset=problems,
+        delta_v=-0.1,
+    )
+    trainer.train()
+
+
+if __name__ == "__main__":
+    main()
