@@ -29,7 +29,7 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
         band += "Where so titled, each line is one run. "
     parts = [
         f"{figure.title}. ",
-        "; ".join(f"{c.models[m]}: {_model_text(c, m)}" for m in models),
+        "; ".join(dict.fromkeys(f"{c.models[m]}: {_model_text(c, m)}" for m in models)),
         ", trained here from scratch on worked solutions with slips. " if models[0] in c.stand_ins else ". ",
         "; ".join(f"{c.datasets[d]}: {_dataset_text(c, d)}" for d in datasets) + ". ",
         f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (delta_v is in these units), "
