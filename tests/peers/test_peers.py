@@ -43,6 +43,17 @@ def batch(any_architecture, make_weights, problems, tmp_path):
     return tmp_path, policy, prompts_PL, completions, rewards_PG
 
 
+def same_gradient(one, other, name):
+    """Equal to rounding: sums of both sides have other orders."""
+    assert (one - other).abs().max() <= 5e-6 * other.abs().max(), name
+
+
+@pytest.fixture
+def folder(architecture, make_weights, tmp_path):
+    save_policy(tmp_path, architecture, make_weights(architecture, seed=1))
+    return tmp_path
+
+
 def test_grpo_is_that_of_trl(any_architecture, batch, problems):
     folder, policy, prompts_PL, completions, rewards_PG = batch
     grpo, settings = objectives.load("grpo"), {"clip": 0.2}
@@ -80,7 +91,7 @@ def test_grpo_is_that_of_trl(any_architecture, batch, problems):
     torch.testing.assert_close(theirs.detach() * NEW_TOKENS, loss.detach(), rtol=1e-6, atol=1e-6)
     gradients = {name: p.grad for name, p in trainer.model.named_parameters()}
     for name, weight in weights.items():
-        torch.testing.assert_close(weight.grad, gradients[name], rtol=1e-4, atol=1e-6, msg=name)
+        same_gradient(weight.grad, gradients[name], name)
 
 
 def test_sampled_log_probabilities_are_those_of_generate(any_architecture, batch):
@@ -148,12 +159,12 @@ def test_the_example_s_loss_and_gradient_are_ours(any_architecture, batch, micro
         theirs += part.detach()
     torch.testing.assert_close(theirs, loss.detach(), rtol=1e-6, atol=1e-6)
     for name, parameter in trainer.model.named_parameters():
-        torch.testing.assert_close(parameter.grad, weights[name].grad, rtol=1e-4, atol=1e-6, msg=name)
+        same_gradient(parameter.grad, weights[name].grad, name)
 
 
-def test_the_example_refreshes_its_behaviour_policy_every_n_steps(batch):
-    folder = batch[0]
-    trainer = example(folder, ["1+2=", "3+4="], steps_per_generation=3, steps=7)
+def test_the_example_refreshes_its_behaviour_policy_every_n_steps(folder):
+    size = {"steps": 7, "steps_per_generation": 3, "per_device_train_batch_size": 2 * GROUP}
+    trainer = example(folder, [f"{i}+2=" for i in range(6)], **size)
     advantages, generated = [], []
     generate, compute_loss = trainer._generate_and_score_completions, trainer.compute_loss
     trainer._generate_and_score_completions = lambda inputs: generated.append(len(inputs)) or generate(inputs)
@@ -162,21 +173,21 @@ def test_the_example_refreshes_its_behaviour_policy_every_n_steps(batch):
     )
     before = [p.detach().clone() for p in trainer.model.parameters()]
     trainer.train()
-    # Seven steps of 2 prompts x 4 completions, from rollouts of three, three and one.
+    # Seven steps of 2 prompts x 4 completions; rollouts are always of three.
     assert generated == [3 * 2 * GROUP] * 3 and len(advantages) == 7
     assert any((p - q).abs().max() > 0 for p, q in zip(before, trainer.model.parameters(), strict=True))
-    for values in advantages:
-        groups = values.reshape(-1, GROUP)
-        torch.testing.assert_close(groups.mean(1), torch.zeros(len(groups)), atol=1e-6, rtol=0)
+    # A step's completions are drawn from all groups of its cycle; over the cycle r - V_mu is 0 on average.
+    for first in (0, 3):
+        assert torch.cat(advantages[first : first + 3]).mean().abs() < 1e-6
 
 
 @pytest.mark.parametrize(
     "setting, needed",
-    [({"scale_rewards": "group"}, "'none'"), ({"num_iterations": 2}, "=1"), ({"beta": 0.1}, "=0.0")],
+    [({"scale_rewards": "group"}, "='none'"), ({"num_iterations": 2}, "=1"), ({"beta": 0.1}, "=0.0")],
 )
-def test_the_example_refuses_what_is_another_algorithm(batch, setting, needed):
-    with pytest.raises(ValueError, match=f"{next(iter(setting))}.*{needed}|{needed}"):
-        example(batch[0], ["1+2="], **setting)
+def test_the_example_refuses_what_is_another_algorithm(folder, setting, needed):
+    with pytest.raises(ValueError, match=f"set {next(iter(setting))}{needed}"):
+        example(folder, ["1+2="], **setting)
 
 
 def test_the_example_s_reward_takes_the_last_number():
