@@ -414,6 +414,18 @@ def test_bad_folders_are_refused(one_policy, tmp_path, damage, message):
         load_model(tmp_path)
 
 
+def test_weights_are_loaded_in_the_type_of_the_computation_and_positions_stay_exact(one_policy):
+    exact, rounded = load_model(one_policy), load_model(one_policy, torch.bfloat16)
+    assert {p.dtype for p in rounded.parameters()} == {torch.bfloat16}
+    buffers = dict(exact.named_buffers())
+    assert any("inv_freq" in name for name in buffers)
+    for name, buffer in rounded.named_buffers():
+        torch.testing.assert_close(buffer, buffers[name], rtol=0, atol=0)
+    # What casting the loaded model does.
+    cast = load_model(one_policy).to(torch.bfloat16)
+    assert any(b.dtype != torch.float32 for name, b in cast.named_buffers() if "inv_freq" in name)
+
+
 # Launching
 
 

@@ -91,7 +91,7 @@ def _score(
     chunk: int,
 ) -> list[tuple[float, float]]:
     # The policy's file is in this type: nothing is lost, and the attention of GPUs is fast in it.
-    scorer = Scorer(load_model(policy).to(getattr(torch, dtype)), chunk).to(device)
+    scorer = Scorer(load_model(policy, getattr(torch, dtype)), chunk).to(device)
     return [_score_rows(scorer, rows, device, tokens_per_micro_batch) for rows in parts]
 
 

@@ -22,6 +22,8 @@ os.environ |= {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in our child process
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
+    # FlashInfer's sampler is compiled at each start, with nvcc and ninja, which few nodes have.
+    "VLLM_USE_FLASHINFER_SAMPLER": os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0"),
     "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"),
     # On a CPU alone: GB of keys and values, and no thread bound to a core that other jobs use.
     "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),

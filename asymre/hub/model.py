@@ -1,4 +1,4 @@
-"""A policy folder as a transformers model with float32 master weights."""
+"""A policy folder as a transformers model: float32 master weights to train, any type to score."""
 
 from pathlib import Path
 
@@ -15,8 +15,11 @@ from asymre.hub.source import check_files
 FAMILIES = ("llama", "qwen2")
 
 
-def load_model(folder: Path) -> nn.Module:
-    """The causal language model of a policy folder, float32, on the CPU, without dropout.
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The causal language model of a policy folder, on the CPU, without dropout.
+
+    dtype: of the weights. Buffers, such as the frequencies of rotary embeddings, stay float32: `model.to`
+    would round them too, and with them every position.
 
     ValueError, with the remedy, for a folder without configuration, weights or tokenizer, and for weights
     that are damaged, not finite or not those of its config.json.
@@ -26,7 +29,7 @@ def load_model(folder: Path) -> nn.Module:
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.float32,
+            dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
             # Reported below with everything else that does not fit.
@@ -41,7 +44,6 @@ def load_model(folder: Path) -> nn.Module:
             f"{' or '.join(FAMILIES)}"
         )
     _check_loaded(folder, model, found)
-    require_float32(model)
     # Else the token that the configuration names for filling, often the end token too, gets no gradient.
     model.get_input_embeddings().padding_idx = None
     return model.eval()
