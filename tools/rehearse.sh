@@ -13,7 +13,7 @@ if "$BIN/python" tools/local_slurm.py install; then
     # shellcheck disable=SC1091
     source "$SLURM/environment.sh"
     RUN=(--workflow-profile profiles/slurm --latency-wait 10
-        --slurm-init-seconds-before-status-checks 8
+        --slurm-init-seconds-before-status-checks 8 --slurm-status-command squeue
         --default-resources slurm_partition=rehearsal slurm_account=rehearsal mem_mb=2000 runtime=20)
 else
     echo "Slurm cannot be had here: the rehearsal runs without it, on the local executor."

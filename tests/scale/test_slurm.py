@@ -23,7 +23,8 @@ from tools import local_slurm
 pytestmark = pytest.mark.scale
 DEFAULTS = ["slurm_partition=rehearsal", "slurm_account=tests", "mem_mb=1000", "runtime=10"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--latency-wait", "5"]
-SNAKEMAKE += ["--slurm-init-seconds-before-status-checks", "8"]
+# This Slurm has no accounting.
+SNAKEMAKE += ["--slurm-init-seconds-before-status-checks", "8", "--slurm-status-command", "squeue"]
 
 
 @pytest.fixture(scope="module")
