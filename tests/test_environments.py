@@ -10,7 +10,29 @@ from tools.generate import ROLES, environment
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ["requirements.txt", "envs/train.txt", "envs/vllm.txt", "envs/vllm-cpu.txt"]
 # Versions that a GPU's packages need otherwise.
-DIFFERENT = {"setuptools", "apache-tvm-ffi"}
+DIFFERENT = {"setuptools", "apache-tvm-ffi", "triton"}
+# What torch's CUDA wheel for Linux says of itself (METADATA of torch 2.13.0); the CPU's wheel asks for none of it.
+TORCH_CUDA = {
+    "torch": "2.13.0",
+    "triton": "3.7.1",
+    "nvidia-cudnn-cu13": "9.20.0.48",
+    "nvidia-cusparselt-cu13": "0.8.1",
+    "nvidia-nccl-cu13": "2.29.7",
+    "nvidia-nvshmem-cu13": "3.4.5",
+    "cuda-toolkit": "13.0.3.0",
+}
+# Of its extras cublas, cudart, cufft, cufile, cupti, curand, cusolver, cusparse, nvjitlink, nvrtc, nvtx.
+CUDA_TOOLKIT = (
+    *("nvidia-cublas", "nvidia-cuda-runtime", "nvidia-cufft", "nvidia-cufile", "nvidia-cuda-cupti"),
+    *(
+        "nvidia-curand",
+        "nvidia-cusolver",
+        "nvidia-cusparse",
+        "nvidia-nvjitlink",
+        "nvidia-cuda-nvrtc",
+        "nvidia-nvtx",
+    ),
+)
 
 
 def pins(file: str) -> dict[str, str]:
@@ -41,6 +63,14 @@ def test_vllm_on_a_cpu_is_that_of_a_gpu():
     assert {name: gpu[name] for name in shared} == {name: cpu[name] for name in shared}
     # They do not import beside the CPU's torch.
     assert not {"torchvision", "torchaudio", "torchcodec"} & set(cpu)
+
+
+def test_vllm_s_pins_are_those_that_torch_s_cuda_wheel_asks_for():
+    gpu = pins("envs/vllm.txt")
+    assert {name: gpu.get(name) for name in TORCH_CUDA} == TORCH_CUDA
+    assert set(CUDA_TOOLKIT) <= set(gpu)
+    # Of CUDA 13.0, as the driver of a node needs them.
+    assert gpu["nvidia-cuda-runtime"].startswith("13.0.") and gpu["nvidia-cuda-nvrtc"].startswith("13.0.")
 
 
 def test_peers_stand_on_top_of_the_first_environment():
