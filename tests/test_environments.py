@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = ["requirements.txt", "envs/train.txt", "envs/vllm.txt", "envs/vllm-cpu.txt"]
 # Versions that a GPU's packages need otherwise.
 DIFFERENT = {"setuptools", "apache-tvm-ffi", "triton"}
-# What torch's CUDA wheel for Linux says of itself (METADATA of torch 2.13.0); the CPU's wheel asks for none of it.
+# What torch 2.13.0 says of itself in its CUDA wheel for Linux; the wheel for CPUs asks for none of it.
 TORCH_CUDA = {
     "torch": "2.13.0",
     "triton": "3.7.1",
