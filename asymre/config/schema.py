@@ -144,7 +144,10 @@ class Algorithm(Section):
     normalisation: Normalisation = Field(
         description="loss of a batch: token_sum (the paper's Eq. 4), token_mean or sequence_mean"
     )
-    train_sampling: Sampling = Field(description="sampling of rollouts from the behaviour policy")
+    train_sampling: Sampling = Field(
+        description="sampling of rollouts from the behaviour policy; other than 1 and 1 for objectives "
+        "without a ratio alone"
+    )
     test_sampling: Sampling = Field(description="sampling of the test accuracy")
 
 
