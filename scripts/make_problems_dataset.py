@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asymre.data import math_split
 from asymre.data.datasets import choose, column, read_file, read_math, source_files
 from asymre.data.numina import COLUMNS, split, verifiable_problems
 from asymre.data.verifier import Verifier
@@ -29,25 +30,39 @@ def make(params, inputs, folder):
 
 def prepare_math(params, verifier):
     """Train and test problems from a source each; their answers may be text, but most must be mathematics."""
+    read = {name: read_math(source_files(params[name])) for name in ("train", "test")}
+    test, in_test = math_split.test_problems(read["test"])
+    train, in_train = math_split.training_problems(
+        read["train"], read["test"], keep_overlaps=params["overlap"] == "keep"
+    )
     tables, counts = {}, {}
-    for name in ("train", "test"):
-        table = read_math(source_files(params[name]))
-        errors = verifier.gold_errors(table["answer"].to_pylist())
-        bad = [row for row, error in enumerate(errors) if error]
-        if len(bad) > _UNPARSABLE * len(errors):
-            first, files = table.slice(bad[0], 1).to_pylist()[0], ", ".join(params[name]["files"])
-            raise ValueError(
-                f"{files}: {len(bad)} of {len(errors)} answers cannot be verified; the first, "
-                f"{first['answer'][:80]!r} of {first['source']}, {errors[bad[0]]}: are these files of MATH?"
-            )
+    for name, table, own in (("train", train, in_train), ("test", test, in_test)):
+        text = _compared_as_text(table, ", ".join(params[name]["files"]), verifier)
+        counts[name] = {
+            "read": read[name].num_rows,
+            **own,
+            "usable": table.num_rows,
+            "compared as text": text,
+        }
+    print(json.dumps(counts), flush=True)
+    for name, table in (("train", train), ("test", test)):
         stream = numpy_stream("problems", params["seed"], name)
         tables[name] = choose(table, params[f"{name}_problems"], stream, name)
-        counts[name] = {
-            "read": len(errors),
-            "compared as text": len(bad),
-            "kept": tables[name].num_rows,
-        }
+        counts[name]["kept"] = tables[name].num_rows
     return tables, counts
+
+
+def _compared_as_text(table, files, verifier):
+    """How many answers no parser reads; ValueError if these are too many for files of MATH."""
+    errors = verifier.gold_errors(table["answer"].to_pylist())
+    bad = [row for row, error in enumerate(errors) if error]
+    if len(bad) > _UNPARSABLE * len(errors):
+        first = table.slice(bad[0], 1).to_pylist()[0]
+        raise ValueError(
+            f"{files}: {len(bad)} of {len(errors)} answers cannot be verified; the first, "
+            f"{first['answer'][:80]!r} of {first['source']}, {errors[bad[0]]}: are these files of MATH?"
+        )
+    return len(bad)
 
 
 def prepare_numina(params, verifier):

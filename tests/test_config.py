@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from asymre.config import reading
+from asymre.config.checks import cross_checks
 from asymre.config.reading import ConfigurationError
 from asymre.config.schema import WITH_DELTA_V, Configuration, Section
 from tests.test_workflow import copy_sources
@@ -706,6 +707,44 @@ def test_a_stand_in_runs_on_what_it_is_pretrained_on():
         ROOT, {"results": "mine", "stand_ins": {"llama-8b": {"tasks": ["mth", "numinamath"]}}}
     )
     assert "stand_ins.llama-8b.tasks: there is no task 'mth'; did you mean 'math'?" in message
+
+
+@pytest.mark.parametrize("key", [{"temperature": 0.7}, {"top_p": 0.95}, {"temperature": 1.2, "top_p": 0.9}])
+def test_rollouts_of_other_samplings_are_for_objectives_without_a_ratio(cpu, key):
+    with pytest.raises(ConfigurationError) as error:
+        reading.load(ROOT, {"results": "mine", "algorithm": {"train_sampling": key}})
+    for field, value in key.items():
+        assert f"algorithm.train_sampling.{field}: is {value}" in str(error.value)
+    assert "asymre_kl, asymre_tis, grpo, topr are made of them: give 1" in str(error.value)
+    # Of asymre alone nothing is refused.
+    assert list(cross_checks(of_asymre(cpu, key))) == []
+
+
+def of_asymre(cpu, sampling, **changes):
+    """Figure 3 alone, with this sampling of rollouts."""
+    sampling = cpu.algorithm.train_sampling.model_copy(update=sampling)
+    own = {
+        "algorithm": cpu.algorithm.model_copy(update={"train_sampling": sampling}),
+        "figures": {"figure_3": cpu.figures["figure_3"]},
+        "claims": cpu.claims.model_copy(update={"runs": [], "seeds": []}),
+        "leave_out": {},
+        "calibration": None,
+    }
+    return cpu.model_copy(update=own | changes)
+
+
+@pytest.mark.parametrize("where", ["figures", "claims", "calibration"])
+def test_wherever_an_objective_with_a_ratio_stands_its_rollouts_are_plain(cpu, where):
+    figure = cpu.figures["figure_3"]
+    sweep = figure.runs[0].model_copy(update={"objective": ["topr"], "delta_v": []})
+    changes = {
+        "figures": {"figure_3": figure.model_copy(update={"runs": [sweep]})},
+        "claims": cpu.claims.model_copy(update={"runs": [], "seeds": [sweep]}),
+        "calibration": cpu.calibration.model_copy(update={"objectives": ["topr"]}),
+    }
+    wrong = cross_checks(of_asymre(cpu, {"temperature": 0.7}, **{where: changes[where]}))
+    paths = [path for path, text in wrong if "losses of topr are" in text]
+    assert paths == [("algorithm", "train_sampling", "temperature")]
 
 
 def test_an_objective_without_its_settings_is_named():

@@ -11,7 +11,8 @@ import pytest
 from huggingface_hub import errors
 
 from asymre.data.datasets import SCHEMA, choose, column, read_file, read_math, source_files
-from asymre.data.numina import COLUMNS, overlaps, split, verifiable_problems
+from asymre.data.numina import COLUMNS, split, verifiable_problems
+from asymre.data.overlaps import overlaps
 from asymre.record.content import files_hash
 from asymre.record.job import InputError
 from scripts import make_problems_dataset
@@ -41,7 +42,7 @@ def math(tmp_path):
 
 def math_params(folder, **changes):
     train, test = local(folder, "train.jsonl"), local(folder, "test.parquet")
-    params = {"format": "math", "train": train, "test": test, "seed": 0}
+    params = {"format": "math", "train": train, "test": test, "overlap": "keep", "seed": 0}
     return params | {"train_problems": 12, "test_problems": 5} | changes
 
 
@@ -60,7 +61,40 @@ def test_math_from_a_folder(math, tmp_path):
         number = row["answer"]
         assert (row["prompt"], row["source"]) == (f"Test {number}?", f"t/{number}")
     counts = json.loads((output / "counts.json").read_text())
-    assert counts["train"] == {"read": 20, "compared as text": 0, "kept": 12}
+    assert (counts["train"]["read"], counts["train"]["usable"], counts["train"]["kept"]) == (20, 20, 12)
+
+
+def test_overlaps_duplicates_and_what_cannot_be_used_are_counted(math, tmp_path, capsys):
+    held = long_text(0)
+    write_jsonl(math / "test.jsonl", [{"problem": p, "answer": "1"} for p in (held, SHORT)])
+    rows = [{"problem": f"Train {n}?", "answer": "1"} for n in range(10)]
+    rows += [{"problem": "Train  3?\n", "answer": "2"}]
+    rows += [{"problem": f"something before {' '.join(held.split()[5:18])}", "answer": "1"}]
+    rows += [{"problem": f"Problem 4. {SHORT} Explain.", "answer": "1"}]
+    rows += [{"problem": "What is the area of the triangle in the figure?", "answer": "1"}]
+    rows += [{"problem": "How many digits?", "answer": "10^{10^6}"}]
+    write_jsonl(math / "train.jsonl", rows)
+    own = {"test": local(math, "test.jsonl"), "test_problems": 2}
+    dropped = {"duplicate": 1, "enormous number": 1, "picture missing": 1}
+    for overlap, count, out in (("keep", 12, 0), ("drop", 10, 2)):
+        params = math_params(math, **own, overlap=overlap, train_problems=count)
+        make_problems_dataset.make(params, {}, tmp_path)
+        counts = json.loads((tmp_path / "counts.json").read_text())["train"]
+        assert counts["dropped"] == dropped | {"overlaps the test": out}
+        assert (counts["overlaps the test, kept"], counts["kept"]) == (2 - out, count)
+        prompts = pq.read_table(tmp_path / "train.parquet")["prompt"].to_pylist()
+        assert len(prompts) == count and sum("before" in p or "Explain" in p for p in prompts) == 2 - out
+        assert '"overlaps the test": ' in capsys.readouterr().out, "the log says it, too"
+
+
+def test_a_test_problem_is_dropped_for_its_answer_alone(math, tmp_path):
+    answers = {"How many?": "(10^6)!", "What is shaded in the figure?": "2", "Which?": "3"}
+    write_jsonl(math / "test.jsonl", [{"problem": p, "answer": a} for p, a in answers.items()])
+    params = math_params(math, test=local(math, "test.jsonl"), test_problems=2)
+    make_problems_dataset.make(params, {}, tmp_path)
+    assert set(pq.read_table(tmp_path / "test.parquet")["answer"].to_pylist()) == {"2", "3"}
+    counts = json.loads((tmp_path / "counts.json").read_text())["test"]
+    assert counts["dropped"] == {"enormous number": 1} and counts["picture missing, kept"] == 1
 
 
 def test_the_choice_follows_from_the_seed():
@@ -98,13 +132,20 @@ def test_bad_files_are_named_with_the_remedy(tmp_path):
     path.write_text('{"problem": "p"}\n[1]\n')
     with pytest.raises(ValueError, match=r"c\.jsonl: line 2 "):
         read_file(path)
-    path.write_text('{"problem": "p"}\n{"problem": 1}\n')
+    path.write_text('{"problem": "p"}\n{"problem": ["p"]}\n')
     with pytest.raises(ValueError, match=r"c\.jsonl: .* differ in type"):
         read_file(path)
     path = tmp_path / "d.parquet"
     path.write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"d\.parquet: not a Parquet file"):
         read_file(path)
+
+
+@pytest.mark.parametrize("answer", [str(10**30), "9" * 5000, "1" + "0" * 4400])
+def test_numbers_of_json_have_no_largest(tmp_path, answer):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"problem": "p", "answer": {answer}}}\n{{"problem": "q", "answer": 2.50}}\n')
+    assert read_math([path])["answer"].to_pylist() == [answer, "2.50"]
 
 
 def test_a_folder_is_what_was_planned(math):
@@ -127,7 +168,8 @@ def test_answers_that_are_no_mathematics_are_refused_unless_few(math, tmp_path):
         InputError, match=r"train\.jsonl: 2 of 100 .*'\?\?' of train\.jsonl:4, cannot be parsed"
     ):
         make_problems_dataset.make(math_params(math), {}, tmp_path)
-    write_jsonl(math / "train.jsonl", rows[4:] + rows[5:20])
+    rows += [{"problem": f"more {n}?", "answer": "1"} for n in range(10)]
+    write_jsonl(math / "train.jsonl", rows[4:])
     make_problems_dataset.make(math_params(math), {}, tmp_path)
     assert json.loads((tmp_path / "counts.json").read_text())["train"]["compared as text"] == 1
 
@@ -174,6 +216,8 @@ def test_the_hub_gives_pinned_files_alone(monkeypatch, math, tmp_path):
         source_files(HUB | {"revision": "main"})
 
 
+# Fewer words than a run.
+SHORT = "How many positive primes are there below $10$ and $\\dfrac34$?"
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho".split()
 
 
@@ -221,6 +265,16 @@ def test_a_row_is_dropped_for_its_reason(changes, reason):
     assert keep(rows) == (["first", "third"], {reason: 1})
 
 
+def test_rows_are_dropped_for_pictures_and_enormous_answers():
+    rows = [
+        numina_row("first", "10^{10^{6}}"),
+        numina_row("As shown in the figure, find $x$."),
+        numina_row("c"),
+    ]
+    assert keep(rows) == (["c"], {"enormous number": 1, "picture missing": 1})
+    assert keep([numina_row("d", "9" * 5000)])[1] == {"enormous number": 1}
+
+
 def test_duplicates_differ_in_form_alone():
     rows = [numina_row(p) for p in ("Find $x^{2}$.", "find   x^2!", "Find $x^3$.", "Trouve é", "trouve É")]
     assert keep(rows) == (["Find $x^{2}$.", "Find $x^3$.", "Trouve é"], {"duplicate": 2})
@@ -239,6 +293,26 @@ def test_held_out_problems_are_not_trained_on():
     ]
     kept = [rows[i]["problem"] for i in (2, 4, 5)]
     assert keep(rows, held) == (kept, {"held out": 3})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"How many positive primes are there below 10 and \frac{3}{4}",
+        r"Problem 3. how many positive primes are there below $10$ and $\tfrac 34$? Prove it.",
+        SHORT.upper().replace("\\DFRAC34", r"\frac{3}{4}"),
+    ],
+)
+def test_short_held_out_problems_are_found(text):
+    assert overlaps([SHORT])(text)
+
+
+def test_what_shares_less_with_a_short_held_out_problem_is_none_of_it():
+    overlap = overlaps([SHORT, "Find $x$.", r"Compute $\sin 60^\circ$."])
+    assert not overlap("How many positive primes are there below $100$ and $3/4$?")
+    assert not overlap("Solve the system and find x, then y.")
+    assert overlap(r"compute \(\sin\left(60°\right)\)") and overlap("find X")
+    assert not overlap(r"Compute $\cos 60^\circ$.")
 
 
 def test_answers_that_cannot_be_verified_are_dropped():

@@ -10,9 +10,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from asymre.config import reading
+from asymre.config.runs import runs_of
 from asymre.hub import source
 from asymre.hub.answers import counts_line, judge
-from asymre.hub.prompts import DATE, decode_completions, encode_prompts, load_tokenizer
+from asymre.hub.prompts import decode_completions, encode_prompts, load_tokenizer
+from asymre.plan import hub_graph
+from asymre.plan.builder import Builder
 from asymre.record import content as content_module
 from asymre.record import job
 from asymre.tiny.policy import save_policy
@@ -33,6 +36,17 @@ TEMPLATE = (
     "{% for m in messages %}<user> {{ m['content'] }} {% endfor %}"
     "<date> {{ date_string if date_string is defined else strftime_now('%d %b %Y') }} <bot>"
 )
+DATE = "05 Feb 2001"
+KINDS = ("problems", "base_policy", "rollouts", "cycles", "cycle_evaluation")
+# How templates come by a day: Llama 3.1, Llama 3.2, and those that only ask what day it is.
+DATED = {
+    "variable": "{{ date_string if date_string is defined else '26 Jul 2024' }}",
+    "variable or clock": "{% if not date_string is defined %}{% if strftime_now is defined %}"
+    "{% set date_string = strftime_now('%d %b %Y') %}{% endif %}{% endif %}{{ date_string }}",
+    "clock": "{{ strftime_now('%d %b %Y') }}",
+    "clock in a macro": "{% macro day() %}{{ strftime_now('%d %b %Y') }}{% endmacro %}{{ day() }}",
+    "clock in another form": "{{ strftime_now('%d') }} {{ strftime_now('%b')}} {{ strftime_now('%Y') }}",
+}
 
 
 @pytest.fixture
@@ -117,16 +131,37 @@ def tokenizer(tmp_path):
 
 
 def test_prompts_of_chat_models(tokenizer):
-    (ids,) = encode_prompts(tokenizer, ["A \\frac{1}{2}"], "{problem} Go.")
+    (ids,) = encode_prompts(tokenizer, ["A \\frac{1}{2}"], "{problem} Go.", DATE)
     texts = tokenizer.convert_ids_to_tokens(ids)
     assert texts == ["<user>", "A", "\\frac{1}{2}", "Go.", "<date>", *DATE.split(), "<bot>"]
     assert decode_completions(tokenizer, [[5, 4]], "{problem}") == ["A"]
 
 
+@pytest.mark.parametrize("how", DATED)
+def test_a_prompt_has_the_day_that_it_is_given_and_not_that_of_the_clock(tokenizer, how):
+    tokenizer.chat_template = DATED[how]
+    (ids,) = encode_prompts(tokenizer, ["A"], "{problem}", DATE)
+    assert tokenizer.convert_ids_to_tokens(ids) == DATE.split()
+
+
+def test_the_day_of_the_prompts_is_in_the_ids_of_what_reads_them():
+    def ids(**data):
+        c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "data": {"math": data}})
+        builder = Builder(ROOT, c)
+        hub_graph.evaluation(builder, runs_of(c, "figure_3", c.figures["figure_3"].runs[0])[0])
+        made = builder.artefacts.values()
+        return {kind: {a.id for a in made if a.kind == kind} for kind in KINDS}
+
+    before, after = ids(), ids(prompt_date=DATE)
+    assert before["problems"] == after["problems"] and before["base_policy"] == after["base_policy"]
+    for kind in ("rollouts", "cycles", "cycle_evaluation"):
+        assert before[kind] and before[kind].isdisjoint(after[kind])
+
+
 def test_prompts_of_stand_ins(folder, problems):
     tokenizer = load_tokenizer(folder, chat=False)
     texts = problems["prompt"].to_pylist()
-    ids = encode_prompts(tokenizer, texts, None)
+    ids = encode_prompts(tokenizer, texts, None, None)
     assert [len(row) for row in ids] == [len(text) for text in texts]
     # Their end is a full stop of the text, and stays.
     assert decode_completions(tokenizer, [[*ids[0], 14]], None) == [texts[0] + "."]
@@ -248,6 +283,10 @@ def test_another_family_is_named(folder):
     ("overlay", "words"),
     [
         ({"data": {"math": {"prompt": "Solve."}}}, "data.math.prompt: must hold {problem}"),
+        ({"data": {"math": {"prompt_date": "1 July 2024"}}}, "data.math.prompt_date: must be a day as chat"),
+        ({"data": {"math": {"prompt_date": "01 Jul 0024"}}}, "data.math.prompt_date: must be a day as chat"),
+        ({"data": {"numinamath": {"overlap": "keep"}}}, "data.numinamath: overlap belongs to format math"),
+        ({"data": {"math": {"overlap": "maybe"}}}, "data.math.overlap: "),
         ({"evaluation": {"test_problems": 501}}, "evaluation.test_problems: data.math has 500 such problems"),
     ],
 )

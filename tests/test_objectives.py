@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asymre.cycle.normalisation import normalise
 from asymre.objectives import asymre, asymre_kl, asymre_tis, grpo, load, positives_only, topr
+from asymre.objectives._entry import objectives
 
 HOWS = ["token_sum", "token_mean", "sequence_mean"]
 SETTINGS = {"delta_v": -0.1, "clip": 0.2}
@@ -86,6 +87,15 @@ def test_the_package_imports_no_objective():
         [sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True
     ).stdout
     assert printed.strip() == "['asymre.objectives']"
+
+
+@pytest.mark.parametrize("name", objectives())
+def test_an_objective_says_whether_it_takes_a_ratio(name):
+    objective, own = load(name), {"delta_v": -0.1, "clip": 0.2, "beta": 0.5, "truncation": 2.0}
+    log_probs_BT, behaviour_BT, advantages_B, _ = random_batch([5] * 6, 5)
+    mus = (behaviour_BT, behaviour_BT + 1)
+    losses = [objective.token_loss(log_probs_BT, mu, advantages_B, own) for mu in mus]
+    assert (not torch.equal(*losses)) == objectives()[name].takes_ratio
 
 
 # AsymRE

@@ -144,10 +144,6 @@ OVERLAYS = {
         {"algorithm": {"test_sampling": {"temperature": 0.7}}},
         kind("evaluation"),
     ),
-    "sampling of the rollouts": (
-        {"algorithm": {"train_sampling": {"temperature": 0.7}}},
-        kind("rollouts", "training"),
-    ),
     "rewards": (
         {"algorithm": {"rewards": {"wrong": -0.5}}},
         lambda a: a.kind in ("rollouts", "training", "claims") or training_figure(a) or figure("G")(a),

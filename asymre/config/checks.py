@@ -53,6 +53,7 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
         if getattr(c.bandit, experiment) is None:
             yield ("bandit", experiment), "is missing: the claims rest on it"
     yield from _sizes(c)
+    yield from _train_sampling(c)
     if c.problems:
         yield from _task_sizes(c)
     if c.calibration:
@@ -297,6 +298,23 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
             f"must be a multiple of training.snapshot_every, {c.training.snapshot_every}: "
             "the end of a run is evaluated",
         )
+
+
+def _train_sampling(c: Configuration) -> Iterator[Problem]:
+    """Log-probabilities of mu are stored at temperature 1: a ratio of other samples would be wrong."""
+    sweeps = [sweep for figure in c.figures.values() for _, sweep in _all_sweeps(figure)]
+    used = {name for sweep in [*sweeps, *c.claims.runs, *c.claims.seeds] for name in sweep.objective}
+    used |= set(c.calibration.objectives) if c.calibration else set()
+    ratios = ", ".join(sorted(name for name in used if OBJECTIVES[name].takes_ratio))
+    for field in ("temperature", "top_p"):
+        value = getattr(c.algorithm.train_sampling, field)
+        if ratios and value != 1:
+            yield (
+                ("algorithm", "train_sampling", field),
+                f"is {value:g}, but log-probabilities of the rollouts are those at {field} 1, and the losses "
+                f"of {ratios} are made of them: give 1, or take these objectives out of figures, claims and "
+                "calibration",
+            )
 
 
 def _task_sizes(c: Configuration) -> Iterator[Problem]:

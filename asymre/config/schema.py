@@ -6,6 +6,7 @@ section here. `config/schema.json` and `config/reference.yaml` are generated fro
 
 import inspect
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le
@@ -33,6 +34,8 @@ Text = Annotated[str, Field(max_length=2000)]
 Inches = Annotated[float, Ge(1), Le(50)]
 # -0.0 becomes 0.0: one value, one id.
 Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
+# A day as Llama's chat templates write it.
+DAY = "%d %b %Y"
 Positive = Annotated[float, Gt(0), Field(allow_inf_nan=False)]
 # More than that makes no sense for AdamW, and up to there its weights stay finite.
 Rate = Annotated[float, Gt(0), Le(1)]
@@ -141,7 +144,10 @@ class Algorithm(Section):
     normalisation: Normalisation = Field(
         description="loss of a batch: token_sum (the paper's Eq. 4), token_mean or sequence_mean"
     )
-    train_sampling: Sampling = Field(description="sampling of rollouts from the behaviour policy")
+    train_sampling: Sampling = Field(
+        description="sampling of rollouts from the behaviour policy; other than 1 and 1 for objectives "
+        "without a ratio alone"
+    )
     test_sampling: Sampling = Field(description="sampling of the test accuracy")
 
 
@@ -353,6 +359,17 @@ class Source(Section):
     _source = model_validator(mode="after")(_one_source)
 
 
+def _day(value: str) -> str:
+    """A day that is written in one way: it is part of ids."""
+    try:
+        same = datetime.strptime(value, DAY).strftime(DAY) == value
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError("must be a day as chat templates write it, such as 01 Jul 2024")
+    return value
+
+
 class Data(Section):
     """A data set itself. Format math names `train` and `test`, numina `source` and `held_out`."""
 
@@ -363,10 +380,18 @@ class Data(Section):
     held_out: Source | None = Field(
         default=None, description="numina: problems of MATH's format that neither part may overlap"
     )
+    overlap: Literal["keep", "drop"] | None = Field(
+        default=None,
+        description="math: training problems that share 13 words in a row with a test problem: keep (as "
+        "published; also if not given) or drop. numina drops them always",
+    )
     train_problems: Count = Field(description="training problems, drawn from those that there are")
     test_problems: Count = Field(description="test problems, drawn from those that there are")
     seed: Seed = Field(description="seed of the drawing")
     prompt: Text = Field(description="the user's message, with {problem}")
+    prompt_date: Annotated[str, AfterValidator(_day)] = Field(
+        default="26 Jul 2024", description="today's date, for chat templates that write one"
+    )
     max_new_tokens: Count = Field(description="a completion is cut off after these tokens")
 
     @field_validator("prompt")
@@ -382,7 +407,16 @@ class Data(Section):
         own, other = (own, other) if self.format == "math" else (other, own)
         if not all(getattr(self, name) for name in own) or any(getattr(self, name) for name in other):
             raise ValueError(f"format {self.format} names {own[0]} and {own[1]}, and nothing else")
+        if self.format == "numina" and self.overlap:
+            raise ValueError("overlap belongs to format math: numina drops what overlaps; remove it")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _math_keeps_overlaps(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("format") == "math" and not values.get("overlap"):
+            return values | {"overlap": "keep"}
+        return values
 
 
 class Problems(Section):

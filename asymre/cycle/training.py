@@ -107,7 +107,8 @@ def train_cycle(
 def _statistics(log_probs_BT, behaviour_BT, entropy_BT, mask_BT, rewards_B, correct_B):
     """Metrics of the policy before the step, on the batch of the step.
 
-    kl_behaviour is the mean over tokens of log mu - log pi: the sampled KL(mu || pi). The mean
+    kl_behaviour is the mean over tokens of log mu - log pi: the sampled KL(mu || pi), if mu was sampled at
+    temperature 1 and without a nucleus, and only then the ratios are of what was sampled. The mean
     log-probability of right (positive) or wrong (negative) completions is NaN where there is none.
     """
     difference = (log_probs_BT - behaviour_BT)[mask_BT]

@@ -66,7 +66,10 @@ def _hub_file(repo: str, revision: str, name: str) -> Path:
 
 
 def read_file(path: Path) -> pa.Table:
-    """All columns of a Parquet file, or of one with a JSON object a line; ValueError if it is neither."""
+    """All columns of a Parquet file, or of one with a JSON object a line; ValueError if it is neither.
+
+    Numbers of JSON are text, as they are written: there is no largest one.
+    """
     if path.suffix == ".parquet":
         try:
             return pq.read_table(path)
@@ -76,7 +79,7 @@ def read_file(path: Path) -> pa.Table:
     with open(path, encoding="utf-8") as file:
         try:
             for line in file:
-                rows.append({**json.loads(line)})
+                rows.append({**json.loads(line, parse_int=str, parse_float=str)})
         except (ValueError, TypeError):
             raise ValueError(f"{path}: line {len(rows) + 1} is no JSON object") from None
     try:
@@ -97,12 +100,15 @@ def column(table: pa.Table, name: str, path: Path) -> list:
 def read_math(paths: list[Path]) -> pa.Table:
     r"""Problems with the columns of MATH: problem, and answer or else solution, whose last box is the answer.
 
-    Columns prompt, answer and source (unique_id, or file and row). ValueError if an answer is missing.
+    Columns prompt, answer and source (unique_id, or file and row). ValueError if one is missing.
     """
     tables = []
     for path in paths:
         table = read_file(path)
         prompts = column(table, "problem", path)
+        empty = [row for row, problem in enumerate(prompts) if not (problem and str(problem).strip())]
+        if empty:
+            raise ValueError(f"{path}: {len(empty)} rows have no problem, the first is row {empty[0] + 1}")
         if "answer" in table.column_names:
             answers = column(table, "answer", path)
         else:

@@ -6,13 +6,11 @@ A row of NuminaMath-1.5 is kept if, in this order,
 2. its problem and its solution were both found valid ("Yes"),
 3. its question type is "math-word-problem": no proof, no multiple choice,
 4. it has a final answer: not empty, "proof" or "notfound", nor the letter of a choice,
-5. no earlier row has the same problem, word for word,
-6. it overlaps no held-out problem: the same words, or a run of 13 words in common,
-7. math-verify can tell that its answer is equal to itself.
-
-Words are runs of letters or of digits, without case: `$x^{2}$` is "x 2". Runs of 13 are what GPT-3 used to
-find test data in training data. Stock phrases ("where m and n are relatively prime positive integers, find
-...") make it drop more than it must, never less. A problem of fewer words is compared as a whole.
+5. its answer is no enormous number (`magnitude`), which checks would not end with,
+6. it needs no picture that it does not hold (`pictures`),
+7. no earlier row has the same problem, word for word,
+8. it overlaps no held-out problem (`overlaps`),
+9. math-verify can tell that its answer is equal to itself.
 """
 
 import re
@@ -22,6 +20,9 @@ import pyarrow as pa
 
 from asymre.data.boxed import normalise, number
 from asymre.data.datasets import choose
+from asymre.data.magnitude import is_enormous
+from asymre.data.overlaps import overlaps, words
+from asymre.data.pictures import lacks_picture
 from asymre.streams import numpy_stream
 
 COLUMNS = (
@@ -33,10 +34,18 @@ COLUMNS = (
     "solution_is_valid",
     "question_type",
 )
-_RUN = 13
-_WORD = re.compile(r"[^\W\d_]+|\d+")
 _NO_ANSWER = {"", "proof", "notfound", "not found"}
 _LETTER = re.compile("[A-Ea-e]")
+_REASONS = (
+    "synthetic",
+    "not valid",
+    "question type",
+    "no final answer",
+    "enormous number",
+    "picture missing",
+    "duplicate",
+    "held out",
+)
 
 
 def verifiable_problems(
@@ -47,17 +56,15 @@ def verifiable_problems(
     table: `COLUMNS`. held_out: texts of problems. gold_errors: as `Verifier.gold_errors`.
     """
     is_held_out = overlaps(held_out)
-    dropped = dict.fromkeys(
-        ["synthetic", "not valid", "question type", "no final answer", "duplicate", "held out"], 0
-    )
+    dropped = dict.fromkeys(_REASONS, 0)
     kept, seen = [], set()
     for row, values in enumerate(zip(*(table[name].to_pylist() for name in COLUMNS), strict=True)):
         problem, answer, source, *_ = values
         reason = _unusable(*values)
         if not reason:
-            words = " ".join(_words(problem))
-            reason = "duplicate" if words in seen else "held out" if is_held_out(problem) else None
-            seen.add(words)
+            own = " ".join(words(problem))
+            reason = "duplicate" if own in seen else "held out" if is_held_out(problem) else None
+            seen.add(own)
         if reason:
             dropped[reason] += 1
         else:
@@ -84,29 +91,6 @@ def split(problems: pa.Table, *, train: int, test: int, seed: int) -> tuple[pa.T
     return choose(problems.filter(others), train, stream, "train"), test_problems
 
 
-def overlaps(texts: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a text has the words of one of `texts`, or 13 of them in a row."""
-    runs, wholes = set(), set()
-    for text in texts:
-        words = _words(text)
-        runs.update(_runs(words))
-        wholes.add(tuple(words))
-
-    def overlap(text: str) -> bool:
-        words = _words(text)
-        return tuple(words) in wholes or not runs.isdisjoint(_runs(words))
-
-    return overlap
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
-
-
-def _runs(words: list[str]) -> list[tuple[str, ...]]:
-    return [tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)]
-
-
 def _unusable(problem, answer, source, synthetic, problem_is_valid, solution_is_valid, question_type):
     """The first reason, among those that the row alone gives, for which it is dropped; None without one."""
     if synthetic:
@@ -118,4 +102,6 @@ def _unusable(problem, answer, source, synthetic, problem_is_valid, solution_is_
     final = normalise(answer or "")
     if not problem or final.lower() in _NO_ANSWER or _LETTER.fullmatch(final):
         return "no final answer"
-    return None
+    if is_enormous(answer):
+        return "enormous number"
+    return "picture missing" if lacks_picture(problem) else None

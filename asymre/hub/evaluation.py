@@ -35,9 +35,9 @@ def evaluate_snapshot(
 ) -> list[dict[str, Any]]:
     """A row for each of `asymre.measures.evaluation.samplings`.
 
-    problems: by split, rows with prompt and answer. params: test_sampling, samples, seed, prompt, verifier,
-    max_new_tokens, dtype. Beside the measures each row has the share of answers that could not be judged,
-    and how far vLLM's log-probabilities are from those of transformers.
+    problems: by split, rows with prompt and answer. params: test_sampling, samples, seed, prompt,
+    prompt_date, verifier, max_new_tokens, dtype. Beside the measures each row has the share of answers that
+    could not be judged, and how far vLLM's log-probabilities are from those of transformers.
     """
     drawings = samplings(params)
     requests = [
@@ -76,7 +76,8 @@ def evaluate_snapshot(
 
 
 def _requests(tokenizer, problems, params, step, split, samples, temperature, top_p) -> list[Request]:
-    prompts = encode_prompts(tokenizer, [p["prompt"] for p in problems], params["prompt"])
+    texts = [p["prompt"] for p in problems]
+    prompts = encode_prompts(tokenizer, texts, params["prompt"], params["prompt_date"])
     identity = ("evaluation", params["seed"], step, split, str(temperature))
     return [
         Request(prompt, temperature, top_p, integer(*identity, index, sample))

@@ -1,11 +1,9 @@
 """From the text of a problem to the tokens that a policy reads, and from tokens back to text."""
 
+from datetime import datetime
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-
-# Some chat templates write today's date otherwise: a prompt must not depend on the day.
-DATE = "26 Jul 2024"
 
 
 def load_tokenizer(policy: Path, *, chat: bool) -> PreTrainedTokenizerBase:
@@ -20,17 +18,20 @@ def load_tokenizer(policy: Path, *, chat: bool) -> PreTrainedTokenizerBase:
 
 
 def encode_prompts(
-    tokenizer: PreTrainedTokenizerBase, problems: list[str], template: str | None
+    tokenizer: PreTrainedTokenizerBase, problems: list[str], template: str | None, date: str | None
 ) -> list[list[int]]:
     """Token ids of each problem: as it stands, or put into `template` as a user's message.
 
-    template: text with {problem}; the model's own chat template goes around it.
+    template: text with {problem}; the model's own chat template goes around it. date: with a template, the
+    day that a chat template may write, such as 26 Jul 2024.
     """
     if template is None:
         return [tokenizer(problem, add_special_tokens=False)["input_ids"] for problem in problems]
     chats = [[{"role": "user", "content": template.replace("{problem}", p)}] for p in problems]
+    # All that templates know of the day: a variable hides transformers' own function, which asks the clock.
+    day = {"date_string": date, "strftime_now": datetime.strptime(date, "%d %b %Y").strftime}
     return tokenizer.apply_chat_template(
-        chats, add_generation_prompt=True, tokenize=True, return_dict=False, date_string=DATE
+        chats, add_generation_prompt=True, tokenize=True, return_dict=False, **day
     )
 
 

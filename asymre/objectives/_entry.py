@@ -11,13 +11,16 @@ class Objective:
     """An objective for people and for the configuration; no number of a result follows from it.
 
     label: as people write it, in legends and claims. colour: of its curves, hexadecimal; None: the colour of
-    its delta_v. takes_delta_v: whether its baseline is the group mean plus delta_v. settings: a dataclass of
-    what else it takes (`asymre.settings`), given in the configuration under `objectives.<name>`.
+    its delta_v. takes_delta_v: whether its baseline is the group mean plus delta_v. takes_ratio: whether
+    its loss reads the log-probabilities of mu, which are at temperature 1: rollouts have to be sampled so.
+    Who says nothing is held to read them. settings: a dataclass of what else it takes (`asymre.settings`),
+    given in the configuration under `objectives.<name>`.
     """
 
     label: str
     colour: str | None = None
     takes_delta_v: bool = False
+    takes_ratio: bool = True
     settings: type | None = None
 
     def __post_init__(self) -> None:

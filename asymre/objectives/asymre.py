@@ -18,7 +18,7 @@ from asymre.objectives._entry import Objective
 if TYPE_CHECKING:
     from torch import Tensor
 
-OBJECTIVE = Objective(label="AsymRE", takes_delta_v=True)
+OBJECTIVE = Objective(label="AsymRE", takes_delta_v=True, takes_ratio=False)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:

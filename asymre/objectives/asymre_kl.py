@@ -5,7 +5,8 @@ Gradient ascent on
     E_{x, y~mu(.|x)}[ (r(y, x) - V_mu(x) - delta_v) log pi(y|x) - beta sum_t (rho log rho - rho + 1) ]
 
 with rho = pi(y_t | x, y_<t) / mu(y_t | x, y_<t). The mean of the last term over y_t ~ mu is the reverse
-KL(pi || mu) of the next token: rho - 1 has mean 0 and makes each term at least 0.
+KL(pi || mu) of the next token: rho - 1 has mean 0 and makes each term at least 0. Both hold for tokens
+sampled from the mu of the ratio alone: at another temperature the mean is no KL to any policy.
 
 The forward KL(mu || pi) would be nothing new: its gradient is -E_mu[grad log pi], so a penalty beta on it is
 AsymRE at delta_v - beta.
@@ -34,7 +35,11 @@ class Settings:
 
 
 OBJECTIVE = Objective(
-    label="AsymRE with a KL penalty", colour="#e08214", takes_delta_v=True, settings=Settings
+    label="AsymRE with a KL penalty",
+    colour="#e08214",
+    takes_delta_v=True,
+    takes_ratio=True,
+    settings=Settings,
 )
 
 advantages = asymre.advantages

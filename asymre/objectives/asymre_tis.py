@@ -32,7 +32,11 @@ class Settings:
 
 
 OBJECTIVE = Objective(
-    label="AsymRE with truncated weights", colour="#7b3fa0", takes_delta_v=True, settings=Settings
+    label="AsymRE with truncated weights",
+    colour="#7b3fa0",
+    takes_delta_v=True,
+    takes_ratio=True,
+    settings=Settings,
 )
 
 advantages = asymre.advantages

@@ -72,7 +72,7 @@ class Builder:
         return self.make("problems", dataset, params, script="make_problems_task.py", also=also)
 
     def _real_problems(self, dataset: str, data: Data) -> Artefact:
-        params = data.model_dump(exclude={"prompt", "max_new_tokens"}, exclude_none=True)
+        params = data.model_dump(exclude={"prompt", "prompt_date", "max_new_tokens"}, exclude_none=True)
         for source in params.values():
             if isinstance(source, dict) and "folder" in source:
                 # A path does not say what it holds.

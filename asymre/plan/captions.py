@@ -116,7 +116,11 @@ def _dataset_text(c: Configuration, dataset: str) -> str:
     data = c.data[dataset]
     sources = [source for source in (data.train, data.source) if source]
     names = ", ".join(source.hub or source.folder for source in sources)
-    return f"{data.train_problems:,} training problems of {names}"
+    overlap = {
+        "keep": "overlap with the test problems kept, as published",
+        "drop": "no overlap with the test problems",
+    }
+    return f"{data.train_problems:,} training problems of {names} ({overlap[data.overlap or 'drop']})"
 
 
 def _task_text(task: Task) -> str:

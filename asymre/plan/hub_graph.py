@@ -108,4 +108,8 @@ def _cycle_evaluation(b: Builder, run: Run, policy: Artefact, step: int) -> Arte
 
 def _generation_params(b: Builder, dataset: str) -> dict[str, Any]:
     data = b.configuration.data.get(dataset)
-    return {"dtype": b.configuration.hub.dtype, "prompt": data.prompt if data else None}
+    return {
+        "dtype": b.configuration.hub.dtype,
+        "prompt": data.prompt if data else None,
+        "prompt_date": data.prompt_date if data else None,
+    }
