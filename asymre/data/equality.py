@@ -51,21 +51,16 @@ def _check_leaves(node: Node) -> None:
 
 def _equal(a: Node, b: Node) -> bool:
     a, b = _without_name(a, b)
-    if a is None:
+    if a is None or b is None:
         return False
     if isinstance(a, Leaf) and isinstance(b, Leaf):
         return _equal_leaves(a.text, b.text)
-    if isinstance(a, Listing) and isinstance(b, Listing) and a.word == b.word == "and" or _both_groups(a, b):
-        pass
-    elif _is_set(a) or _is_set(b):
-        left, right = _real_set(a), _real_set(b)
-        if left is not None and right is not None:
-            return _equal_sets(left, right)
+    if _is_set(a) or _is_set(b):
+        sets = _real_set(a), _real_set(b)
+        if None not in sets:
+            same_variable = not (_is_inequality(a) and _is_inequality(b)) or _variables(a) == _variables(b)
+            return same_variable and _equal_sets(*sets)
     return _equal_parts(a, b)
-
-
-def _both_groups(a: Node, b: Node) -> bool:
-    return isinstance(a, Group) and isinstance(b, Group)
 
 
 def _equal_parts(a: Node, b: Node) -> bool:
@@ -134,10 +129,10 @@ def _without_name(a: Node, b: Node) -> tuple[Node | None, Node | None]:
         return value_a, value_b
     if names_a and names_b:
         return None, None
-    other = b if names_a else a
-    if _is_relation(other):
-        return a, b
-    return value_a, value_b
+    named, other = (names_a, b) if names_a else (names_b, a)
+    if _is_inequality(other):
+        return (value_a, value_b) if _variables(other) == set(named) else (None, None)
+    return (a, b) if isinstance(other, Chain) else (value_a, value_b)
 
 
 def _names(node: Node) -> tuple[tuple[str, ...], Node]:
@@ -178,10 +173,6 @@ def _sorted(names: tuple[str, ...], value: Node) -> tuple[tuple[str, ...], Node]
 def _is_name(node: Node) -> bool:
     # e and i are numbers.
     return isinstance(node, Leaf) and node.text not in ("e", "i") and bool(_NAME.fullmatch(node.text))
-
-
-def _is_relation(node: Node) -> bool:
-    return isinstance(node, Chain)
 
 
 # ---- equations and inequalities
@@ -247,11 +238,14 @@ def _constant_ratio(a: Expr | None, b: Expr | None) -> Expr | None:
 
 def _is_set(node: Node) -> bool:
     """Whether it can be nothing but a set of real numbers."""
+    return _is_inequality(node) or isinstance(node, Union) or isinstance(node, Leaf) and node.text in _NAMED_SETS
+
+
+def _is_inequality(node: Node) -> bool:
+    """Whether it says what a variable is not, in one or several conditions."""
     if isinstance(node, Listing):
-        return node.word != "," and all(map(_is_set, node.parts))
-    if isinstance(node, Chain):
-        return bool(set(node.signs) & INEQUALITIES)
-    return isinstance(node, Union) or isinstance(node, Leaf) and node.text in _NAMED_SETS
+        return node.word != "," and all(map(_is_inequality, node.parts))
+    return isinstance(node, Chain) and bool(set(node.signs) & {*INEQUALITIES, r"\ne"})
 
 
 _NAMED_SETS = {r"\mathbb{R}": S.Reals, r"\R": S.Reals, r"\mathbb R": S.Reals, r"\emptyset": S.EmptySet}
@@ -287,9 +281,12 @@ def _set_of_chain(chain: Chain) -> sympy.Set | None:
     """The set of x where `a < x < b`, or with one bound, or another order of the signs."""
     if chain.signs[0] in (">", r"\ge"):
         chain = _turned(chain)
+    at = [i for i, part in enumerate(chain.parts) if _is_name(part)]
+    if chain.signs == (r"\ne",) and at == [0]:
+        without = _real(chain.parts[1])
+        return None if without is None else S.Reals - sympy.FiniteSet(without)
     if not set(chain.signs) <= {"<", r"\le"} or len(chain.parts) > 3:
         return None
-    at = [i for i, part in enumerate(chain.parts) if _is_name(part)]
     if len(at) != 1 or (len(chain.parts) == 3 and at != [1]):
         return None
     low = _real(chain.parts[0]) if at[0] == 1 else -sympy.oo
@@ -494,7 +491,16 @@ def _equal_leaves(a: str, b: str) -> bool:
 
 
 class _Parser(_Latex2Sympy):
-    """The parser of math-verify, which has its own mind about two things."""
+    """The parser of math-verify, which has its own mind about three things."""
+
+    def convert_func(self, func):
+        # It takes the cube root of -8 for a complex number.
+        found = super().convert_func(func)
+        if func.FUNC_SQRT() and func.root:
+            base, exponent = found.base.doit(), found.exp.doit()
+            if base.is_negative and exponent.is_Rational and exponent.p == 1 and exponent.q % 2:
+                return self.mul_flat(-1, sympy.Pow(-base, exponent, evaluate=False))
+        return found
 
     def convert_postfix_list(self, arr, i=0):
         # It takes 3(2) for 3 + 2, as if it were a mixed number.

@@ -85,6 +85,7 @@ _WORDY = {"text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal"
 _LETTERS = re.compile("[a-zA-Z]")
 _CONNECTIVE = re.compile(r"\s*[,;]?\s*(and|or)\s*", re.IGNORECASE)
 _LIST_OF_LETTERS = re.compile(r"\s*[A-Za-z](?:\s*(?:,|and|or)\s*[A-Za-z])+\s*")
+_QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9.,/]*)(\s+(?!and|or)[a-zA-Z.]+(?: [a-zA-Z.]+)?\s*)")
 _PERCENT = re.compile(r"\s*(?:percent|per cent|pct)\s*")
 _DEGREES = re.compile(r"\s*degrees?\s*")
 
@@ -127,6 +128,8 @@ def _plain(match: re.Match) -> str:
         return r"^\circ"
     if not _LETTERS.search(content):
         return content
+    if quantity := _QUANTITY.fullmatch(content):
+        return rf"{quantity[1]}\text{{{quantity[2]}}}"
     if font in _WORDY and _LIST_OF_LETTERS.fullmatch(content):
         return re.sub("[A-Za-z](?![A-Za-z])(?<![a-z][a-z])", lambda m: rf"\text{{{m[0]}}}", content)
     if font not in _WORDY and (len(content.strip()) == 1 or re.search("[0-9=<>^_+*/]", content)):
