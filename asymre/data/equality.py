@@ -83,11 +83,16 @@ def _equal_parts(a: Node, b: Node) -> bool:
             return _same(_distinct(a.parts), _distinct(b.parts))
         return _in_order(a.parts, b.parts)
     if isinstance(a, Listing) and isinstance(b, Listing):
-        return _same(a.parts, b.parts)
+        # "1 and 2" lists what "1 or 2" lists, but conditions differ.
+        return (a.word == b.word or not _has_condition(a)) and _same(a.parts, b.parts)
     group, listing = (a, b) if isinstance(a, Group) else (b, a)
     if group.left == r"\{":
         return _same(_distinct(group.parts), listing.parts)
     return (group.left, group.right) == ("(", ")") and _in_order(group.parts, listing.parts)
+
+
+def _has_condition(listing: Listing) -> bool:
+    return any(map(_is_inequality, listing.parts))
 
 
 def _in_order(a: tuple, b: tuple) -> bool:
@@ -128,7 +133,7 @@ def _without_name(a: Node, b: Node) -> tuple[Node | None, Node | None]:
     if names_a == names_b:
         return value_a, value_b
     if names_a and names_b:
-        return None, None
+        return (a, b) if isinstance(a, Chain) and isinstance(b, Chain) else (None, None)
     named, other = (names_a, b) if names_a else (names_b, a)
     if _is_inequality(other):
         return (value_a, value_b) if _variables(other) == set(named) else (None, None)
@@ -273,6 +278,9 @@ def _set_of_group(group: Group) -> sympy.Set | None:
     if group.left == r"\{":
         return sympy.FiniteSet(*bounds)
     if len(bounds) != 2 or group.left not in "([" or group.right not in ")]" or not _less(*bounds):
+        return None
+    # Infinity is in no set of real numbers.
+    if (group.left == "[" and bounds[0].is_infinite) or (group.right == "]" and bounds[1].is_infinite):
         return None
     return Interval(*bounds, left_open=group.left == "(", right_open=group.right == ")")
 
@@ -631,10 +639,14 @@ def _points(a: Expr, b: Expr) -> list[dict]:
     """Points that nobody knows before both expressions: chance does not make different ones agree there."""
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     rng = random.Random(f"{a}|{b}")
-    whole = [{symbol: Integer(rng.randint(2, 40)) for symbol in symbols}]
-    signs = [1, -1] * _POINTS
-    return whole + [
-        {symbol: Rational(signs[k] * rng.randint(10**3, 10**4), rng.randint(10**3, 10**4)) for symbol in symbols}
-        for k in range(_POINTS)
-    ]
 
+    def fraction() -> Rational:
+        return Rational(rng.randint(10**3, 10**4), rng.randint(10**3, 10**4))
+
+    def value(symbol: Symbol, sign: int) -> Expr:
+        return sign * fraction() + (0 if symbol.is_real else I * fraction())
+
+    # What rounds is plain between whole numbers and tells itself apart at them.
+    points = [{symbol: Integer(rng.randint(2, 40)) for symbol in symbols if symbol.is_real}]
+    points += [{symbol: value(symbol, (-1) ** k) for symbol in symbols} for k in range(_POINTS)]
+    return points if all(symbol.is_real for symbol in symbols) else points[1:]

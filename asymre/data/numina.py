@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from asymre.data.boxed import normalise, number
+from asymre.data.boxed import number
+from asymre.data.writing import normalise
 from asymre.data.datasets import choose
 from asymre.streams import numpy_stream
 

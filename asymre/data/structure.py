@@ -118,13 +118,15 @@ def _read_group(text: str) -> Node | None:
     inside = text[len(left) : -len(right)]
     if not inside.strip():
         return Leaf(r"\emptyset") if left == r"\{" else None
+    if (left == "{") != (right == "}"):
+        raise Unreadable(text)
     if left == "{":
         return read(inside)
     pieces, separators = _split(inside, {",", ";"})
     parts = tuple(read(piece) for piece in pieces)
     if left == r"\{":
         return Group(left, right, _flat(parts))
-    if not separators and left == "(":
+    if not separators and (left, right) == ("(", ")"):
         return parts[0]
     several = [i for i, part in enumerate(parts) if isinstance(part, Listing)]
     if len(several) != 1:
