@@ -38,8 +38,16 @@ def fractions(draw):
     wrong += [rf"\frac{{{q}}}{{{p}}}"] if p != q else []
     if value > 1 and q > 1:
         whole, rest = divmod(p, q)
-        right += [f"{whole} {rest}/{q}", rf"{whole}\frac{{{rest}}}{{{q}}}", rf"{whole}\,\tfrac{{{rest}}}{{{q}}}"]
-        wrong += [f"{whole} {rest}/{q + 1}", rf"{whole} \cdot \frac{{{rest}}}{{{q}}}", f"{whole + 1} {rest}/{q}"]
+        right += [
+            f"{whole} {rest}/{q}",
+            rf"{whole}\frac{{{rest}}}{{{q}}}",
+            rf"{whole}\,\tfrac{{{rest}}}{{{q}}}",
+        ]
+        wrong += [
+            f"{whole} {rest}/{q + 1}",
+            rf"{whole} \cdot \frac{{{rest}}}{{{q}}}",
+            f"{whole + 1} {rest}/{q}",
+        ]
     if 10**40 % q:
         wrong.append(f"{float(value):.7f}")
     return rf"\frac{{{p}}}{{{q}}}", right, wrong
@@ -59,8 +67,17 @@ def decimals(draw):
 def powers(draw):
     base, exponent = draw(SMALL), draw(st.integers(30, 120))
     gold = rf"\frac{{1}}{{{base}^{{{exponent}}}}}"
-    right = [rf"{base}^{{-{exponent}}}", rf"\frac1{{{base**exponent}}}", f"{base}" + f"-{exponent}".translate(RAISED)]
-    wrong = ["0", rf"{base}^{{-{exponent + 1}}}", rf"\frac{{1}}{{{base**exponent + 1}}}", rf"{base}^{{{exponent}}}"]
+    right = [
+        rf"{base}^{{-{exponent}}}",
+        rf"\frac1{{{base**exponent}}}",
+        f"{base}" + f"-{exponent}".translate(RAISED),
+    ]
+    wrong = [
+        "0",
+        rf"{base}^{{-{exponent + 1}}}",
+        rf"\frac{{1}}{{{base**exponent + 1}}}",
+        rf"{base}^{{{exponent}}}",
+    ]
     return gold, right, wrong
 
 
@@ -70,7 +87,12 @@ def radicals(draw):
     gold = rf"{a}+{b}\sqrt{{{c}}}"
     right = [rf"{b}\sqrt{c}+{a}", f"{a}+{b}√{c}", rf"{a}+\sqrt{{{b * b * c}}}", rf"{a}+{b}\cdot {c}^\frac12"]
     right.append(rf"\frac{{{2 * a}+{2 * b}\sqrt{c}}}2")
-    wrong = [rf"{a}-{b}\sqrt{{{c}}}", rf"{a}+{b}\sqrt{{{c + 1}}}", rf"{b + 10}+{a}\sqrt{{{c}}}", rf"{a}\pm{b}\sqrt{{{c}}}"]
+    wrong = [
+        rf"{a}-{b}\sqrt{{{c}}}",
+        rf"{a}+{b}\sqrt{{{c + 1}}}",
+        rf"{b + 10}+{a}\sqrt{{{c}}}",
+        rf"{a}\pm{b}\sqrt{{{c}}}",
+    ]
     wrong += [rf"{a}+{b}\sqrt[3]{{{c}}}", rf"{a}+{b}\sqrt{{{c}}}+10^{{-30}}", f"{a + b * c**0.5:.9f}"]
     return gold, right, wrong
 
@@ -79,7 +101,12 @@ def radicals(draw):
 def both_signs(draw):
     a, b, c = draw(SMALL), draw(SMALL), draw(st.sampled_from([2, 3, 5, 7]))
     plus, minus = rf"{a * b}+{a}\sqrt{{{c}}}", rf"{a * b}-{a}\sqrt{{{c}}}"
-    right = [f"{minus}, {plus}", rf"x={plus} \text{{ or }} x={minus}", rf"\{{{plus},{minus}\}}", f"{a}({b}±√{c})"]
+    right = [
+        f"{minus}, {plus}",
+        rf"x={plus} \text{{ or }} x={minus}",
+        rf"\{{{plus},{minus}\}}",
+        f"{a}({b}±√{c})",
+    ]
     wrong = [plus, minus, rf"{a}({b}\pm\sqrt{{{c + 1}}})", f"{plus}, {minus}, 1", f"{plus}, {plus}"]
     return rf"{a}({b}\pm\sqrt{{{c}}})", right, wrong
 
@@ -123,9 +150,23 @@ def intervals(draw):
 def unions(draw):
     a, b = sorted(draw(st.lists(st.integers(-9, 9), min_size=2, max_size=2, unique=True)))
     gold = rf"(-\infty,{a})\cup[{b},\infty)"
-    right = [rf"x<{a} \text{{ or }} x \ge {b}", rf"[{b},\infty)\cup(-\infty,{a})", f"(−∞,{a})∪[{b},∞)", f"x≥{b} or x<{a}"]
-    wrong = [rf"x<{a} \text{{ and }} x \ge {b}", rf"x \le {a} \text{{ or }} x \ge {b}", rf"(-\infty,{a})", f"x<{a}"]
-    wrong += [rf"(-\infty,{a})\cap[{b},\infty)", rf"(-\infty,{b})\cup[{a},\infty)", rf"(-\infty,{a})\cup({b},\infty)"]
+    right = [
+        rf"x<{a} \text{{ or }} x \ge {b}",
+        rf"[{b},\infty)\cup(-\infty,{a})",
+        f"(−∞,{a})∪[{b},∞)",
+        f"x≥{b} or x<{a}",
+    ]
+    wrong = [
+        rf"x<{a} \text{{ and }} x \ge {b}",
+        rf"x \le {a} \text{{ or }} x \ge {b}",
+        rf"(-\infty,{a})",
+        f"x<{a}",
+    ]
+    wrong += [
+        rf"(-\infty,{a})\cap[{b},\infty)",
+        rf"(-\infty,{b})\cup[{a},\infty)",
+        rf"(-\infty,{a})\cup({b},\infty)",
+    ]
     return gold, right, wrong
 
 
@@ -143,7 +184,13 @@ def polynomials(draw):
     a, b = draw(DIGIT), draw(SMALL)
     gold = f"x^2+{a + b}x+{a * b}"
     right = [f"(x+{a})(x+{b})", f"x²+{a + b}x+{a * b}", rf"{a * b}+x({a + b}+x)", rf"\mathbf{{{gold}}}"]
-    wrong = [f"(x-{a})(x+{b})", gold.replace("x", "t"), gold.replace("x", "X"), f"{gold}+10^{{-20}}", f"{gold}=0"]
+    wrong = [
+        f"(x-{a})(x+{b})",
+        gold.replace("x", "t"),
+        gold.replace("x", "X"),
+        f"{gold}+10^{{-20}}",
+        f"{gold}=0",
+    ]
     return gold, right, wrong
 
 
@@ -153,7 +200,13 @@ def bases(draw):
     digits = "".join(draw(st.lists(st.sampled_from("012"), min_size=2, max_size=6)))
     digits = "1" + digits
     right = [f"{digits}_{{{base}}}", f"{digits}_{{ {base} }}", digits + "₀₁₂₃₄₅₆₇₈₉"[base]]
-    wrong = [digits, str(int(digits, base)), f"{digits}_{base - 1}", f"{digits}0_{base}", f"{digits[::-1]}3_{base}"]
+    wrong = [
+        digits,
+        str(int(digits, base)),
+        f"{digits}_{base - 1}",
+        f"{digits}0_{base}",
+        f"{digits[::-1]}3_{base}",
+    ]
     return f"{digits}_{base}", right, wrong
 
 
@@ -193,7 +246,11 @@ def test_other_writings_are_right_and_near_misses_are_not():
     pairs = examples()
     assert len(pairs) > 2000
     with Verifier(workers=1, timeout_s=30) as verifier:
-        verdicts = verifier.verify([rf"\boxed{{{answer}}}" for answer, _, _ in pairs], [g for _, g, _ in pairs])
-    judged = [(answer, gold, is_right, v) for (answer, gold, is_right), v in zip(pairs, verdicts, strict=True)]
+        verdicts = verifier.verify(
+            [rf"\boxed{{{answer}}}" for answer, _, _ in pairs], [g for _, g, _ in pairs]
+        )
+    judged = [
+        (answer, gold, is_right, v) for (answer, gold, is_right), v in zip(pairs, verdicts, strict=True)
+    ]
     assert [pair for pair in judged if not pair[2] and pair[3] == "right"] == []
     assert [pair for pair in judged if pair[2] and pair[3] != "right"] == []

@@ -61,6 +61,26 @@ def test_the_gold_answer_counts(verifier):
     assert verifier.verify([r"\boxed{x+1}"] * 4, golds) == ["wrong", "wrong", "right", "right"]
 
 
+def test_several_boxes_are_one_answer_and_no_guesses(verifier):
+    """What the boxes of a line list is equal to the whole list alone; else the last box counts alone."""
+    cases = {
+        r"So $x=\boxed{2}$ and $x=\boxed{5}$.": ("2,5", "right"),
+        r"So $x=\boxed{5}$ or $x=\boxed{2}$.": ("2,5", "right"),
+        r"It is $\boxed{2}$, $\boxed{3}$, or $\boxed{5}$.": ("2,5", "wrong"),
+        r"It is $\boxed{2}$, $\boxed{3}$ or $\boxed{7}$.": ("7", "wrong"),
+        r"It is $\boxed{7}$ or $\boxed{2}$.": ("7", "wrong"),
+        r"It is $\boxed{2}$. No, it is $\boxed{7}$.": ("7", "right"),
+        r"It is $\boxed{7}$. No, it is $\boxed{2}$.": ("7", "wrong"),
+        r"So $x=\boxed{2}$, $y=\boxed{5}$.": ("(2,5)", "right"),
+        r"So $y=\boxed{2}$, $x=\boxed{5}$.": ("(2,5)", "wrong"),
+        r"It is $\boxed{x+1}$ or $\boxed{1+x}$.": ("1+x", "right"),
+    }
+    golds, expected = zip(*cases.values(), strict=True)
+    assert verifier.verify(list(cases), list(golds)) == list(expected)
+    # A solution says its gold answer in the same way.
+    assert verifier.verify([r"\boxed{5, 2}"], [last_boxed(next(iter(cases)))]) == ["right"]
+
+
 def test_gold_errors(verifier):
     golds = ["x^2", "x^2", " ", "?", "1+" * MAX_LENGTH + "1", r"\text{Monday}"]
     errors = verifier.gold_errors(golds)
@@ -71,7 +91,7 @@ def test_gold_errors(verifier):
 
 @pytest.mark.skipif(not MATH.is_dir(), reason="no MATH data: set ASYMRE_MATH_DATA to a folder with it")
 def test_answers_of_math_are_equal_to_themselves(verifier):
-    """500 test and 4,500 training answers, extracted from their solutions; each read and compared, no short cut."""
+    """500 test and 4,500 training answers, extracted from their solutions; all compared, no short cut."""
     rows = [
         [json.loads(line) for line in open(path, encoding="utf-8")] for path in sorted(MATH.glob("*.jsonl"))
     ]

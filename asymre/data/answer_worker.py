@@ -17,7 +17,7 @@ import sys
 # Bytes of address space, of which 60 MB are taken from the start. No honest answer needs a tenth.
 MEMORY = 2 << 30
 
-# Parser and sympy are slow at whatever they meet for the first time: they meet the usual before the first fork.
+# Parser and sympy are slow at what they meet for the first time: they meet the usual before the first fork.
 _USUAL = (
     (r"\frac{\sqrt{3}}{2}", r"\frac{3}{2\sqrt{3}}"),
     (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5+2\sqrt{6}}"),

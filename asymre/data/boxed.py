@@ -13,12 +13,14 @@ _ESCAPE_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 # `\boxed 5` has no braces; what is boxed ends where its formula or its line does.
 _END_OF_FORMULA = re.compile(r"\$|\n|\\\)|\\\]")
 
-
 # Between two boxes of one answer stands a comma or a word that joins, with at most the name of the next.
 _NAME = r"[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]{1,9}\}))?'?"
 _GAP = r"(?:[ \t~$]|\\[()!,;: ]|\\q?quad(?![a-zA-Z]))"
 _WORD = r"(?:(?:and|or)(?![a-zA-Z])|\\(?:text|textrm|mbox|mathrm) ?\{[ ~]*,?[ ~]*(?:and|or)?[ ~]*\})"
 _JOINT = re.compile(rf"{_GAP}{{0,20}}(?:[,;]{_GAP}{{0,20}}{_WORD}?|{_WORD}){_GAP}{{0,20}}(?:({_NAME}) ?= ?)?")
+# Characters: nothing that joins two boxes, and no two forms of a number, are longer.
+_LONG = 200
+_OR = re.compile("(?<![a-zA-Z])or(?![a-zA-Z])")
 _NAME_BEFORE = re.compile(rf"(?<![a-zA-Z0-9_^}}]) ?({_NAME}) ?= ?\Z")
 
 
@@ -26,27 +28,36 @@ def last_boxed(text: str) -> str | None:
     r"""Content of the last `\boxed{...}`, `\fbox{...}` or `\boxed 5` of a text, without outer spaces.
 
     Boxes that only a comma, "and" or "or" separates from the last one, within a line, are one answer with
-    it: `x=\boxed{2}` or `x=\boxed{5}` gives `x=2, x=5`. Of all other boxes the last counts alone: it may
-    correct the others. None if there is no box, if one is empty, or if its braces do not balance. Of boxes
-    in one another the innermost counts.
+    it: `x=\boxed{2}` or `x=\boxed{5}` gives `x=2 \text{ or } x=5`. If they are one number in several
+    forms, the last of them counts. Of all other boxes the last counts alone: it may correct the others.
+    None if there is no box, if one is empty, or if its braces do not balance. Of boxes in one another the
+    innermost counts.
     """
     boxes = [match.span() for match in _BOX.finditer(text)]
     answer: list[str | None] = []
+    joints: list[str] = []
     limit = len(text)
     for start, inside in reversed(boxes):
         content, end = _content(text, inside, limit)
         if answer:
-            joint = _JOINT.fullmatch(text, end, limit) if end is not None and limit - end < 120 else None
+            joint = _JOINT.fullmatch(text, end, limit) if end is not None and limit - end < _LONG else None
             if joint is None:
                 break
             answer[-1] = _named(joint[1], answer[-1])
+            joints.append(r" \text{ or } " if _OR.search(joint[0]) else ", ")
         answer.append(content)
         limit = start
     if not answer or None in answer:
         return None
+    if sum(map(len, answer)) <= _LONG and all(surely_equal(each, answer[0]) for each in answer[1:]):
+        # "15\frac{39}{40} or \frac{639}{40}" is one answer in two forms.
+        return answer[0]
     if len(answer) > 1 and (name := _NAME_BEFORE.search(text[max(0, limit - 20) : limit])):
         answer[-1] = _named(name[1], answer[-1])
-    return ", ".join(reversed(answer))
+    in_order = [answer.pop()]
+    while answer:
+        in_order += [joints.pop(), answer.pop()]
+    return "".join(in_order)
 
 
 def _content(text: str, inside: int, limit: int) -> tuple[str | None, int | None]:

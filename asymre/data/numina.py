@@ -8,7 +8,7 @@ A row of NuminaMath-1.5 is kept if, in this order,
 4. it has a final answer: not empty, "proof" or "notfound", nor the letter of a choice,
 5. no earlier row has the same problem, word for word,
 6. it overlaps no held-out problem: the same words, or a run of 13 words in common,
-7. math-verify can tell that its answer is equal to itself.
+7. The verifier can tell that its answer is equal to itself.
 
 Words are runs of letters or of digits, without case: `$x^{2}$` is "x 2". Runs of 13 are what GPT-3 used to
 find test data in training data. Stock phrases ("where m and n are relatively prime positive integers, find
@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from asymre.data.boxed import number
-from asymre.data.writing import normalise
 from asymre.data.datasets import choose
+from asymre.data.writing import normalise
 from asymre.streams import numpy_stream
 
 COLUMNS = (

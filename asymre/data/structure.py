@@ -1,13 +1,13 @@
-r"""What an answer is made of: lists, brackets, unions, relations, and expressions as text. Nothing is evaluated.
+r"""What an answer is made of: lists, brackets, unions, relations, and expressions as text.
 
 The commas, brackets and relations of an answer decide what it says; they are read here, by one rule each,
-and a parser of expressions sees neither.
+and a parser of expressions sees neither. Nothing is evaluated.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Iterable, Iterator
 
 
 class Unreadable(ValueError):
@@ -78,7 +78,7 @@ def read(text: str) -> Node:
         words = {_WORDS[separator] for separator in separators} - {","}
         if len(words) > 1:
             raise Unreadable(text)
-        return Listing(words.pop() if words else ",", _flat([read(piece) for piece in kept]))
+        return Listing(words.pop() if words else ",", flat([read(piece) for piece in kept]))
     pieces, cups = _split(text, {r"\cup", r"\cap"})
     if cups and all(_split(piece, INEQUALITIES)[1] for piece in pieces):
         if len(set(cups)) > 1:
@@ -125,7 +125,7 @@ def _read_group(text: str) -> Node | None:
     pieces, separators = _split(inside, {",", ";"})
     parts = tuple(read(piece) for piece in pieces)
     if left == r"\{":
-        return Group(left, right, _flat(parts))
+        return Group(left, right, flat(parts))
     if not separators and (left, right) == ("(", ")"):
         return parts[0]
     several = [i for i, part in enumerate(parts) if isinstance(part, Listing)]
@@ -136,7 +136,7 @@ def _read_group(text: str) -> Node | None:
     return Listing(",", tuple(each))
 
 
-def _flat(nodes: Iterable[Node]) -> tuple:
+def flat(nodes: Iterable[Node]) -> tuple:
     """The nodes, with lists that stand for several values put in their place."""
     return tuple(part for node in nodes for part in (node.parts if isinstance(node, Listing) else (node,)))
 
@@ -156,7 +156,10 @@ def plus_and_minus(text: str) -> list[str]:
     if len(signs) > _MOST_SIGNS:
         raise Unreadable(text)
     if "mp" in signs:
-        choices = [["+" if sign == "pm" else "-" for sign in signs], ["-" if s == "pm" else "+" for s in signs]]
+        choices = [
+            ["+" if sign == "pm" else "-" for sign in signs],
+            ["-" if s == "pm" else "+" for s in signs],
+        ]
     else:
         choices = list(product("+-", repeat=len(signs)))
     values = []

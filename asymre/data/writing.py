@@ -6,7 +6,9 @@ Everything here is linear in the length of its input and evaluates nothing: safe
 import re
 import unicodedata
 
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma"
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma"
+)
 _GREEK = (_GREEK + " tau upsilon phi chi psi omega").split()
 _UNICODE = {
     **dict.fromkeys("‐‑‒–—−﹣", "-"),
@@ -39,7 +41,7 @@ _UNICODE = {
     **{chr(0x3B1 + i): rf"\{name} " for i, name in enumerate(_GREEK)},
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
     **{
-        character: r"\frac{%s}{%s}" % tuple(unicodedata.normalize("NFKC", character).split("⁄"))
+        character: r"\frac{{{}}}{{{}}}".format(*unicodedata.normalize("NFKC", character).split("⁄"))
         for character in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
     },
 }
@@ -77,7 +79,9 @@ _FORM = (
     (rf"{_ONE}[!,;: ]|{_ONE}q?quad{_NOT_A_NAME}|~", " "),
 )
 _FORM = [(re.compile(p), r) for p, r in _FORM]
-_FONT = r"(text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathtt"
+_FONT = (
+    r"(text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mbox|hbox|mathrm|mathbf|mathit|mathsf|mathtt"
+)
 _FONT += r"|mathnormal|boldsymbol|bm|bold|underline)"
 _FONT_OF_PLAIN = re.compile(rf"{_ONE}{_FONT} ?\{{([^{{}}\\]*)\}}")
 _FONT = re.compile(rf"{_ONE}{_FONT}(?= ?\{{)")
