@@ -47,16 +47,21 @@ class Number:
 
 
 _UNIT = re.compile(r"(.*[^ ^_]) ?\\text ?\{([^{}]*)\}(?:\^(?:([0-9])|\{([0-9])\}))?", re.DOTALL)
-# Without a font only whole words of two letters or more are units: 5m is a product.
+# Without a font a product may be meant: 5m, 3ft. Whole words are units, short ones after a space.
 _BARE_UNIT = re.compile(
-    r"(.*[0-9})i]) ?((?:square |cubic |sq ?|cu )?(?:[mck]m|mi|ft|in|feet|foot|inch(?:es)?|yards?|miles?"
+    r"(.*[0-9})i])((?: (?:square |cubic |sq |cu )?(?:[mck]m|kg|mi|ft|in)"
+    r"| ?(?:square |cubic |sq |cu )?(?:feet|foot|inch(?:es)?|yards?|miles?"
     r"|(?:centi|kilo|milli)?met(?:er|re)s?|units?|hours?|minutes?|seconds?|days?|weeks?|months?|years?"
-    r"|dollars?|cents?|degrees?|mph|kg|pounds?|grams?|liters?|points?|people|students?|ways))"
-    r"(?:\^(?:([0-9])|\{([0-9])\}))?",
+    r"|dollars?|cents?|degrees?|mph|pounds?|grams?|liters?|points?|people|students?|ways)))(?:\^(?:([0-9])|\{([0-9])\}))?",
     re.DOTALL,
 )
-_SCALES = re.compile(
-    r"hundred|thousand|million|billion|trillion|dozen|half|quarter|third|pair", re.IGNORECASE
+# "5 hours" is 5, but "5 or more", "5 million", "5, not 6" say something else.
+_UNIT_WORDS = re.compile(r"\s*[a-zA-Z.]+(?:[ -][a-zA-Z.]+){0,3}\s*")
+_NO_UNIT = re.compile(
+    r"\b(?:or|and|to|not|is|are|no|than|at|least|most|more|less|about|over|under|if|when|mod|base|up|minus|plus"
+    r"|times|squared|cubed|factorial|percent|hundred|thousand|million|billion|trillion|dozen|half|halves|quarters?"
+    r"|thirds?|tenths?|hundredths?|pairs?)\b",
+    re.IGNORECASE,
 )
 _BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _BASE_NAMES = {name: str(base) for base, name in enumerate(_BASE_NAMES.split(), 2)}
@@ -64,7 +69,8 @@ _BASED = re.compile(
     r"([+-]?)0*([0-9A-Z., ]*[0-9][0-9A-Z., ]*)_ ?"
     r"(?:([0-9])|\{ ?([0-9]{1,2}) ?\}|\{? ?(?:\\text ?\{)? ?([a-z]+) ?\}{1,2})"
 )
-_TEXT = re.compile(r"\\text(?![a-zA-Z])")
+# The parser drops a prime, and takes 2 3 for a product and 12_x for 12.
+_NO_EXPRESSION = re.compile(r"\\text(?![a-zA-Z])|'|(?<!_)[0-9.] [0-9.]|[0-9]_|^\\mathbb ?\{[A-Z]\}$")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 
 
@@ -73,14 +79,16 @@ def value_of(text: str) -> Words | Based | Number:
     """What a leaf says. `Unreadable` if nothing."""
     if match := _BASED.fullmatch(text):
         sign, digits, *bases, word = match.groups()
-        base = next((base for base in bases if base), None) or _BASE_NAMES.get(word or "")
-        if base and base != "10":
-            return Based(sign.replace("+", "") + re.sub("[, ]", "", digits), base)
-        if base:
+        base = next((base for base in bases if base), None) or _BASE_NAMES.get(word or "", "0")
+        digits = re.sub("[, ]", "", digits)
+        if base == "10":
             text = sign + digits
+        # 3A_1 is a product.
+        elif all(int(digit, 36) < int(base) for digit in digits.replace(".", "")):
+            return Based(sign.replace("+", "") + digits, base)
     unit = None
     if match := _UNIT.fullmatch(text) or _BARE_UNIT.fullmatch(text):
-        if not _SCALES.search(match[2]):
+        if _UNIT_WORDS.fullmatch(match[2]) and not _NO_UNIT.search(match[2]):
             text, unit = match[1].strip(), f"{_unit(match[2])}{match[3] or match[4] or ''}"
     percent = re.search(r" ?\\?%$", text)
     if percent:
@@ -88,9 +96,7 @@ def value_of(text: str) -> Words | Based | Number:
     if not _TRIGONOMETRIC.search(text):
         text = text.replace(r"^\circ", "").strip()
     text = _DIGIT_GROUPS.sub(lambda m: m[0].replace(" ", ""), text)
-    if text in NAMED_SETS:
-        return Words(text)
-    if _TEXT.search(text) or _NO_PRODUCT.search(text):
+    if text in NAMED_SETS or _NO_EXPRESSION.search(text):
         if not re.search("[a-zA-Z0-9]", normalise(text)):
             raise Unreadable(text)
         return Words(text)
@@ -193,8 +199,6 @@ class _Parser(_Latex2Sympy):
 
 
 _DIGIT_GROUPS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9])")
-# Neither is a product: 2 3, 12_{x}.
-_NO_PRODUCT = re.compile("(?<!_)[0-9.] [0-9.]|[0-9]_")
 _REPEATING = re.compile(r"([0-9]*)\.([0-9]*)\\overline ?\{([0-9]{1,40})\}")
 _SCIENTIFIC = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]{1,3})")
 _MIXED = re.compile(r"(?<![0-9.^_}),])([0-9]+) ?\\frac\{([0-9]+)\}\{([0-9]+)\}")

@@ -75,6 +75,7 @@ _FORM = (
     (rf"{_ONE}rbrace{_NOT_A_NAME}", r"\\}"),
     (rf"{_ONE}(?:varnothing){_NOT_A_NAME}", r"\\emptyset"),
     (rf"\^ ?\{{ ?\\circ ?\}}|\^ ?\\circ{_NOT_A_NAME}|\^? ?\\degree{_NOT_A_NAME}", r"^\\circ"),
+    (r"\^ ?(-(?:[0-9]+|[a-zA-Z]))", r"^{\1}"),
     (r"(?<=[0-9])(?:, ?\\!|\\,|\{,\})(?=[0-9]{3}(?![0-9]))", ""),
     (rf"{_ONE}[!,;: ]|{_ONE}q?quad{_NOT_A_NAME}|~", " "),
 )
