@@ -201,7 +201,8 @@ def test_a_list_is_no_number():
     ],
 )
 def test_time_grows_with_length_alone(hostile):
-    started = time.monotonic()
+    # Of this process: other work on the machine says nothing.
+    started = time.process_time()
     last_boxed(hostile)
     normalise(hostile)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

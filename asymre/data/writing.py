@@ -153,6 +153,8 @@ _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}
 
 def braced(text: str) -> str:
     r"""Braces around each argument of \frac, \binom and \sqrt, and around these in an exponent or index."""
+    if not any(command in text for command in _ARGUMENTS):
+        return text
     out: list[str] = []
     # Open groups as their closing brace, open commands as the number of arguments that they wait for.
     open_: list[str | list] = []
