@@ -1,10 +1,10 @@
-r"""A process that checks answers with math-verify; `asymre/data/verifier.py` starts it and speaks to it.
+r"""A process that checks answers (`equality`); `asymre/data/verifier.py` starts it and speaks to it.
 
     python asymre/data/answer_worker.py SECONDS
 
 Reads one JSON object a line, {"answer": ..., "gold": ...}, and writes one word a line: "ready" once, then a
 verdict for each. The checks happen in a forked child, which the kernel ends after SECONDS of one check,
-whatever it does then; the next child is a fork too, and has math-verify imported already.
+whatever it does then; the next child is a fork too, and has the parser and sympy imported already.
 """
 
 import json
@@ -13,18 +13,19 @@ import os
 import resource
 import signal
 import sys
-from functools import lru_cache
 
 # Bytes of address space, of which 60 MB are taken from the start. No honest answer needs a tenth.
 MEMORY = 2 << 30
 
-# The parser is slow at whatever it meets for the first time: it meets the usual before the first fork.
+# Parser and sympy are slow at what they meet for the first time: they meet the usual before the first fork.
 _USUAL = (
-    r"\frac{\sqrt{3}}{2}",
-    r"2x^{2}-3",
-    r"\left(1, \infty\right)",
-    r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}",
-    "y=1",
+    (r"\frac{\sqrt{3}}{2}", r"\frac{3}{2\sqrt{3}}"),
+    (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5+2\sqrt{6}}"),
+    (r"2x^{2}-3", r"-(3-2x\cdot x)"),
+    (r"\left(1, \infty\right)", "x>1"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 3 \end{pmatrix}"),
+    ("y=x+2", "x-y+2=0"),
+    ("1+i, 1-i", r"1 \pm i"),
 )
 
 
@@ -34,10 +35,13 @@ def main() -> None:
     # Parsers print; the channel of the replies is not theirs, and once it runs nobody reads the other.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
-    check = _checker()
+    # Imported here, for the process of the verifier imports this module too.
+    from asymre.data.equality import verdict as check
+
+    logging.disable(logging.CRITICAL)
     os.dup2(null, 2)
-    for answer in _USUAL:
-        check(answer, answer)
+    for pair in _USUAL:
+        check(*pair)
     os.write(replies, b"ready\n")
     while True:
         child = os.fork()
@@ -64,45 +68,10 @@ def _serve(check, seconds: float, replies: int) -> None:
         except Exception:
             verdict = "unparsable"
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # math-verify takes running out of memory for "not equal".
+        # A parser may take running out of memory for something else.
         if verdict == "wrong" and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MEMORY / 2:
             os._exit(1)
         os.write(replies, verdict.encode() + b"\n")
-
-
-def _checker():
-    """The check of one answer against one gold answer, as a function of two texts."""
-    # Imported here, for the process of the verifier imports this module too.
-    from math_verify import LatexExtractionConfig, parse, verify
-    from sympy import I
-
-    logging.disable(logging.CRITICAL)
-    config = [LatexExtractionConfig(boxed_match_priority=0)]
-
-    def parsed(text: str) -> list:
-        # Its own time-outs are off: they use our alarm.
-        found = parse(rf"\boxed{{{text}}}", config, parsing_timeout=None)
-        expressions = [expression for expression in found if not isinstance(expression, str)]
-        return expressions + [c for e in expressions if (c := complex_number(e)) is not None]
-
-    def complex_number(expression):
-        """The expression with i as the imaginary unit, for math-verify a variable; None without an i."""
-        try:
-            units = {symbol: I for symbol in expression.free_symbols if symbol.name == "i"}
-            return expression.xreplace(units) if units else None
-        except Exception:  # where no complex number can stand, such as at the end of an interval
-            return None
-
-    parsed_gold = lru_cache(maxsize=50_000)(parsed)
-
-    def check(answer: str, gold: str) -> str:
-        expressions = parsed(answer)
-        if not expressions:
-            return "unparsable"
-        equal = verify(parsed_gold(gold), expressions, allow_set_relation_comp=True, timeout_seconds=None)
-        return "right" if equal else "wrong"
-
-    return check
 
 
 if __name__ == "__main__":

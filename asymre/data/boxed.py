@@ -6,80 +6,79 @@ Everything here is linear in the length of its input and evaluates nothing: safe
 import re
 from fractions import Fraction
 
+from asymre.data.writing import normalise, same_choice
+
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
 _ESCAPE_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 # `\boxed 5` has no braces; what is boxed ends where its formula or its line does.
 _END_OF_FORMULA = re.compile(r"\$|\n|\\\)|\\\]")
 
+# Between two boxes of one answer stands a comma or a word that joins, with at most the name of the next.
+_NAME = r"[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]{1,9}\}))?'?"
+_GAP = r"(?:[ \t~$]|\\[()!,;: ]|\\q?quad(?![a-zA-Z]))"
+_WORD = r"(?:(?:and|or)(?![a-zA-Z])|\\(?:text|textrm|mbox|mathrm) ?\{[ ~]*,?[ ~]*(?:and|or)?[ ~]*\})"
+_JOINT = re.compile(rf"{_GAP}{{0,20}}(?:[,;]{_GAP}{{0,20}}{_WORD}?|{_WORD}){_GAP}{{0,20}}(?:({_NAME}) ?= ?)?")
+# Characters: nothing that joins two boxes, and no two forms of a number, are longer.
+_LONG = 200
+_OR = re.compile("(?<![a-zA-Z])or(?![a-zA-Z])")
+_NAME_BEFORE = re.compile(rf"(?<![a-zA-Z0-9_^}}]) ?({_NAME}) ?= ?\Z")
+
 
 def last_boxed(text: str) -> str | None:
     r"""Content of the last `\boxed{...}`, `\fbox{...}` or `\boxed 5` of a text, without outer spaces.
 
-    None if there is no box, if it is empty, or if the braces of the last one do not balance. Of boxes
-    in one another the innermost counts.
+    Boxes that only a comma, "and" or "or" separates from the last one, within a line, are one answer with
+    it: `x=\boxed{2}` or `x=\boxed{5}` gives `x=2 \text{ or } x=5`. If they are one number in several
+    forms, the last of them counts. Of all other boxes the last counts alone: it may correct the others.
+    None if there is no box, if one is empty, or if its braces do not balance. Of boxes in one another the
+    innermost counts.
     """
-    start = None
-    for match in _BOX.finditer(text):
-        start = match.end()
-    if start is None:
+    boxes = [match.span() for match in _BOX.finditer(text)]
+    answer: list[str | None] = []
+    joints: list[str] = []
+    limit = len(text)
+    for start, inside in reversed(boxes):
+        content, end = _content(text, inside, limit)
+        if answer:
+            joint = _JOINT.fullmatch(text, end, limit) if end is not None and limit - end < _LONG else None
+            if joint is None:
+                break
+            answer[-1] = _named(joint[1], answer[-1])
+            joints.append(r" \text{ or } " if _OR.search(joint[0]) else ", ")
+        answer.append(content)
+        limit = start
+    if not answer or None in answer:
         return None
-    if text[start : start + 1] != "{":
-        end = _END_OF_FORMULA.search(text, start)
-        return text[start : end.start() if end else len(text)].strip() or None
+    if sum(map(len, answer)) <= _LONG and all(surely_equal(each, answer[0]) for each in answer[1:]):
+        # "15\frac{39}{40} or \frac{639}{40}" is one answer in two forms.
+        return answer[0]
+    if len(answer) > 1 and (name := _NAME_BEFORE.search(text[max(0, limit - 20) : limit])):
+        answer[-1] = _named(name[1], answer[-1])
+    in_order = [answer.pop()]
+    while answer:
+        in_order += [joints.pop(), answer.pop()]
+    return "".join(in_order)
+
+
+def _content(text: str, inside: int, limit: int) -> tuple[str | None, int | None]:
+    """What the box holds whose content begins at `inside`, None if nothing, and where it ends.
+
+    Nothing after `limit` is read. The end is None if the braces do not balance.
+    """
+    if text[inside : inside + 1] != "{":
+        end = _END_OF_FORMULA.search(text, inside, limit)
+        end = end.start() if end else limit
+        return text[inside:end].strip() or None, end
     depth = 0
-    for match in _ESCAPE_OR_BRACE.finditer(text, start):
+    for match in _ESCAPE_OR_BRACE.finditer(text, inside, limit):
         depth += {"{": 1, "}": -1}.get(match.group(), 0)
         if depth == 0:
-            return text[start + 1 : match.start()].strip() or None
-    return None
+            return text[inside + 1 : match.start()].strip() or None, match.end()
+    return None, None
 
 
-_TOKEN = r" ?(\\[a-zA-Z]+|[a-zA-Z0-9])"
-_TIDY = (
-    (r"\\[dt]frac(?![a-zA-Z])", r"\\frac"),
-    (rf"\\frac{_TOKEN}{_TOKEN}(?![a-zA-Z])", r"\\frac{\1}{\2}"),
-    (r"(?<=[0-9])(?:,\\!|\\,|\{,\})(?=[0-9]{3}(?![0-9]))", ""),
-    # A parser takes "2 i" for complex and "2i" for a variable.
-    (r"(?<=[0-9])i(?![a-zA-Z])", " i"),
-    (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
-    (r"°", r"^\\circ"),
-    (r"−", "-"),
-)
-_NORMAL = (
-    (r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])", ""),
-    (r"\\[!,;: ]|~|\\quad|\\qquad", " "),
-    (r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf) ?\{([^{}\\$]*)\}", r"\1"),
-    (r"\^ ?\{? ?\\(?:circ|degree)(?![a-zA-Z]) ?\}?|\\degree(?![a-zA-Z])", ""),
-    (r"\\?[$%]", ""),
-    # A space means something between two words and between two numbers alone.
-    (r"\s+", " "),
-    (r"(?<![a-zA-Z0-9]) | (?![a-zA-Z0-9])|(?<=[0-9]) (?=[a-zA-Z])", ""),
-    (r"\.$", ""),
-)
-_TIDY, _NORMAL = ([(re.compile(p), r) for p, r in rules] for rules in (_TIDY, _NORMAL))
-_NAMED = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)=([^=]+)")
-_CHOICE = re.compile(r"\(([A-Z])\)")
-_WORDS = re.compile(r"[a-zA-Z][a-z]+(?: [a-zA-Z][a-z]+)*")
-
-
-def tidy(answer: str) -> str:
-    r"""The same answer in a form that a parser reads: \frac \pi 4, 1,\!000, 2i, degree and minus signs."""
-    for pattern, replacement in _TIDY:
-        answer = pattern.sub(replacement, answer)
-    return answer
-
-
-def normalise(answer: str) -> str:
-    r"""One way to write what LaTeX writes in several: spacing, \left, \text, dollars, case of words.
-
-    A percent sign and a degree sign are dropped, as is usual for MATH: 50\% and 50 count as equal.
-    """
-    answer = tidy(answer)
-    for pattern, replacement in _NORMAL:
-        answer = pattern.sub(replacement, answer)
-    if choice := _CHOICE.fullmatch(answer):
-        return choice.group(1)
-    return answer.lower() if _WORDS.fullmatch(answer) else answer
+def _named(name: str | None, content: str | None) -> str | None:
+    return f"{name}={content}" if name and content else content
 
 
 # Longer numbers are left to others: the cost of exact arithmetic grows with the digits.
@@ -120,9 +119,14 @@ def number(normalised: str) -> Fraction | None:
     return -value if sign == "-" else value
 
 
+_NAMED = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)=([^=]+)")
+
+
 def surely_equal(answer: str, gold: str) -> bool:
     """True if two answers are equal after `normalise` or as numbers; False says nothing."""
     a, b = normalise(answer), normalise(gold)
+    if same_choice(answer, gold):
+        return True
     if ("=" in a) != ("=" in b):
         a, b = (_NAMED.fullmatch(side)[1] if _NAMED.fullmatch(side) else side for side in (a, b))
     if a == b:

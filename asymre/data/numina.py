@@ -10,7 +10,7 @@ A row of NuminaMath-1.5 is kept if, in this order,
 6. it needs no picture that it does not hold (`pictures`),
 7. no earlier row has the same problem, word for word,
 8. it overlaps no held-out problem (`overlaps`),
-9. math-verify can tell that its answer is equal to itself.
+9. the verifier can tell that its answer is equal to itself.
 """
 
 import re
@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from asymre.data.boxed import normalise, number
+from asymre.data.boxed import number
 from asymre.data.datasets import choose
 from asymre.data.magnitude import is_enormous
 from asymre.data.overlaps import overlaps, words
 from asymre.data.pictures import lacks_picture
+from asymre.data.writing import normalise
 from asymre.streams import numpy_stream
 
 COLUMNS = (

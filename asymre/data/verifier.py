@@ -1,6 +1,6 @@
 """Verdicts on completions: right, wrong, or why there is none, within a limit of time for each.
 
-Equality that needs no parser is decided here. The rest goes to math-verify, in processes that a hostile
+Equality that needs no parser is decided here. The rest goes to `equality`, in processes that a hostile
 answer can neither hold up nor bring down (`answer_worker`). Nothing is evaluated in this process.
 """
 
@@ -13,9 +13,10 @@ import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 
 from asymre.data import answer_worker
-from asymre.data.boxed import last_boxed, surely_different, surely_equal, tidy
+from asymre.data.boxed import last_boxed, surely_different, surely_equal
 
 VERDICTS = ("right", "wrong", "no_answer", "unparsable", "timeout")
 
@@ -25,6 +26,9 @@ MAX_LENGTH = 400
 # Seconds beyond a check's own limit, for a process that does not even die; and for one that starts.
 _GRACE = 10.0
 _START = 300.0
+
+# Where the processes find this package.
+_ROOT = str(Path(__file__).parents[2])
 
 
 class Verifier:
@@ -37,8 +41,8 @@ class Verifier:
         """
         # A machine may have many more cores than the job was given.
         workers = workers or min(8, len(os.sched_getaffinity(0)))
-        if find_spec("math_verify") is None:
-            raise ValueError("math-verify is not installed: run make setup")
+        if find_spec("latex2sympy2_extended") is None:
+            raise ValueError("the parser of math-verify is not installed: run make setup")
         self._timeout_s = timeout_s
         self._workers = [_Worker(timeout_s) for _ in range(workers)]
 
@@ -61,10 +65,10 @@ class Verifier:
         return [verdicts[pair] for pair in pairs]
 
     def gold_errors(self, golds: list[str]) -> list[str | None]:
-        """Why math-verify cannot tell that a gold answer is equal to itself; None where it can."""
+        """Why nobody can tell that a gold answer is equal to itself; None where it can."""
         reasons = {
             "right": None,
-            "wrong": "is not equal to itself for math-verify",
+            "wrong": "is not equal to itself",
             "unparsable": "cannot be parsed",
             "timeout": f"takes more than {self._timeout_s:g} s to check",
         }
@@ -75,7 +79,7 @@ class Verifier:
         return [errors[g] if g in short else too_long if g.strip() else "is empty" for g in golds]
 
     def _check(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Verdicts of math-verify for pairs (answer, gold)."""
+        """Verdicts of the processes for pairs (answer, gold)."""
         waiting, verdicts = deque(pairs), {}
 
         def work(worker: _Worker) -> None:
@@ -117,8 +121,16 @@ class _Worker:
         # Not multiprocessing: it forks, which is not safe beside CUDA, or imports the caller's script again.
         # -P keeps this package's folder, where a module may have any name, out of the import path.
         command = [sys.executable, "-P", answer_worker.__file__, str(self._timeout_s)]
+        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _ROOT]))
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True)
+        self._process = subprocess.Popen(
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            bufsize=0,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": path},
+        )
         self._ready = False
 
     def check(self, answer: str, gold: str) -> str:
@@ -126,7 +138,7 @@ class _Worker:
             if self._reply(_START) != "ready":
                 raise RuntimeError("the process that checks answers does not start")
             self._ready = True
-        request = json.dumps({"answer": tidy(answer), "gold": tidy(gold)}) + "\n"
+        request = json.dumps({"answer": answer, "gold": gold}) + "\n"
         try:
             self._process.stdin.write(request.encode())
             verdict = self._reply(self._timeout_s + _GRACE)

@@ -27,7 +27,7 @@ DESCRIPTIONS = frozenset({"OBJECTIVE", "Settings"})
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # The packages whose version can change a number or a drawing.
 NUMERICAL = (
-    "math_verify",
+    "latex2sympy2_extended",
     "matplotlib",
     "numpy",
     "pandas",
@@ -38,7 +38,7 @@ NUMERICAL = (
     "vllm",
 )
 # What a package rests on and that can change its verdicts, too, though nobody imports it.
-BELOW = {"math_verify": ("latex2sympy2_extended", "sympy")}
+BELOW = {"latex2sympy2_extended": ("antlr4_python3_runtime", "sympy")}
 
 
 def code_of(root: Path, script: str, also: tuple[str, ...] = ()) -> dict[str, str]:
