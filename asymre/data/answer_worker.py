@@ -24,6 +24,7 @@ _USUAL = (
     (r"2x^{2}-3", r"-(3-2x\cdot x)"),
     (r"\left(1, \infty\right)", "x>1"),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 3 \end{pmatrix}"),
+    ("x(x+1)", "x^2+x"),
     ("y=x+2", "x-y+2=0"),
     ("1+i, 1-i", r"1 \pm i"),
 )
