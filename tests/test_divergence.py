@@ -47,7 +47,8 @@ def test_the_workflow_ends_well_and_the_figure_says_collapse(diverged):
     data = data[data["measure"] != "rollout_accuracy"]
     assert (data["collapse_step"] == 1).all()
     accuracy, entropy = data[data["measure"] != "entropy"], data[data["measure"] == "entropy"]
-    assert (accuracy["value"] == 0).equals(accuracy["step"] > 0)
+    after = accuracy["step"] > 0
+    assert (accuracy.loc[after, "value"] == 0).all() and (accuracy.loc[~after, "value"] > 0).any()
     assert entropy["value"].isna().equals(entropy["step"] > 0)
     assert sorted(data["step"].unique()) == [0, 1, 2, 3, 4]
     assert "no longer finite counts as 0" in (diverged / "results/whole/figures/figure_14.txt").read_text()
@@ -65,7 +66,8 @@ def test_what_a_diverged_run_leaves(diverged):
     evaluation = read_evaluation(
         next((diverged / "results/whole/evaluation").iterdir()) / "evaluation.parquet"
     )
-    assert len(evaluation) == 5 * 3 and evaluation.loc[evaluation["step"] > 0, "entropy"].isna().all()
+    # Of every snapshot: test problems nearly greedily, training problems at temperature 1.
+    assert len(evaluation) == 5 * 2 and evaluation.loc[evaluation["step"] > 0, "entropy"].isna().all()
 
 
 def test_one_job_a_cycle_leaves_the_same(diverged):

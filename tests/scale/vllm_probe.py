@@ -20,7 +20,7 @@ def main() -> None:
         requests = [Request(prompt, 1.0, 1.0, first + i) for i, prompt in enumerate(prompts)]
         answers.append(generate(policy, requests, **size))
     parts = [list(zip(requests, answers[-1], strict=True))]
-    ((entropy, difference),) = in_child(_score, policy, parts, "float32", "cpu", 64, 64)
+    ((entropy, differences),) = in_child(_score, policy, parts, "float32", "cpu", 64, 64)
     cold = generate(policy, [Request(prompt, 0.01, 0.95, 1) for prompt in prompts], **size)
     print(
         json.dumps(
@@ -28,7 +28,7 @@ def main() -> None:
                 "runs": [[vars(c) for c in completions] for completions in answers],
                 "cold": [vars(c) for c in cold],
                 "entropy": entropy,
-                "difference": difference,
+                "difference": differences["log_prob_difference"],
             }
         )
     )
