@@ -44,8 +44,9 @@ def batch(any_architecture, make_weights, problems, tmp_path):
 
 
 def same_gradient(one, other, name):
-    """Equal to rounding: sums of both sides have other orders."""
-    assert (one - other).abs().max() <= 5e-6 * other.abs().max(), name
+    """Equal to rounding: sums have other orders, and those of keys' biases cancel but for a hundredth."""
+    difference = (one - other).abs().max() / other.abs().max()
+    assert difference <= 1e-5, f"{name}: {difference:.1e}"
 
 
 @pytest.fixture
