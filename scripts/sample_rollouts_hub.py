@@ -27,8 +27,8 @@ def make(params, inputs, folder, device):
     positions = range(count * shard // shards, count * (shard + 1) // shards)
     problem_ids = order[positions.start : positions.stop].repeat(group).tolist()
     tokenizer = job.reading(policy, lambda path: load_tokenizer(path, chat=params["prompt"] is not None))
-    texts = [problems["prompt"][i].as_py() for i in problem_ids[::group]]
-    prompts = encode_prompts(tokenizer, texts, params["prompt"], params["prompt_date"])
+    asked = [problems["prompt"][i].as_py() for i in problem_ids[::group]]
+    prompts = encode_prompts(tokenizer, asked, params["prompt"], params["prompt_date"])
     requests = [
         Request(
             prompt,

@@ -300,10 +300,15 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
         )
 
 
+def _sweeps_of_all(c: Configuration) -> list[Sweep]:
+    """What figures and claims are of, the calibration apart."""
+    shown = [sweep for figure in c.figures.values() for _, sweep in _all_sweeps(figure)]
+    return [*shown, *c.claims.runs, *c.claims.seeds]
+
+
 def _train_sampling(c: Configuration) -> Iterator[Problem]:
     """Log-probabilities of mu are stored at temperature 1: a ratio of other samples would be wrong."""
-    sweeps = [sweep for figure in c.figures.values() for _, sweep in _all_sweeps(figure)]
-    used = {name for sweep in [*sweeps, *c.claims.runs, *c.claims.seeds] for name in sweep.objective}
+    used = {name for sweep in _sweeps_of_all(c) for name in sweep.objective}
     used |= set(c.calibration.objectives) if c.calibration else set()
     ratios = ", ".join(sorted(name for name in used if OBJECTIVES[name].takes_ratio))
     for field in ("temperature", "top_p"):
@@ -364,9 +369,7 @@ def _calibration(c: Configuration) -> Iterator[Problem]:
             ("calibration", "N"),
             f"the end of each cycle of {N} steps needs a snapshot: training.snapshot_every must divide it",
         )
-    sweeps = [sweep for f in c.figures.values() for _, sweep in _all_sweeps(f)]
-    sweeps += c.claims.runs + c.claims.seeds
-    used = {seed for sweep in sweeps for seed in sweep.seeds}
+    used = {seed for sweep in _sweeps_of_all(c) for seed in sweep.seeds}
     if used & set(k.seeds):
         shared = ", ".join(map(str, sorted(used & set(k.seeds))))
         yield ("calibration", "seeds"), f"a figure or claim uses {shared}; give seeds of its own"
