@@ -5,7 +5,7 @@ from asymre.cycle.snapshots import divergence_in
 from asymre.data.problems import read_problems
 from asymre.record import job
 from asymre.tiny.policy import load_policy, policy_folder
-from asymre.tiny.rollouts import sample_rollouts
+from asymre.tiny.rollouts import problem_arrays, sample_rollouts
 from asymre.tiny.tokenizer import END, decode
 
 
@@ -19,7 +19,7 @@ def make(params, inputs, folder):
     rollouts = sample_rollouts(
         weights,
         architecture,
-        problems,
+        problem_arrays(problems),
         params,
         seed=params["seed"],
         first_step=params["first_step"],

@@ -13,7 +13,7 @@ from asymre.cycle.rollouts import Rollouts, problem_order, read_rollouts, write_
 from asymre.streams import numpy_stream, torch_stream
 from asymre.tiny import rollouts as rollouts_module
 from asymre.tiny.decoder import forward
-from asymre.tiny.rollouts import sample_rollouts
+from asymre.tiny.rollouts import problem_arrays, sample_rollouts
 from asymre.tiny.sampling import Completions, entropy, generated_mask, sample
 from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
 
@@ -219,7 +219,9 @@ def sampled(weights, architecture, problems, monkeypatch):
         "prompts_per_step": 2,
         "rewards": {"correct": 0.25, "wrong": -2},
     }
-    return sample_rollouts(weights, architecture, problems, params, seed=0, first_step=0, steps=1)
+    return sample_rollouts(
+        weights, architecture, problem_arrays(problems), params, seed=0, first_step=0, steps=1
+    )
 
 
 def test_rewards_are_those_of_the_configuration(sampled):
@@ -242,7 +244,7 @@ def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, mon
     known = Completions(tokens_RT, torch.zeros(60, 12), torch.zeros(60, 12))
     monkeypatch.setattr(rollouts_module, "sample", lambda *_, **__: known)
     part = {"seed": 0, "first_step": 0, "steps": 2}
-    rollouts = sample_rollouts(weights, architecture, problems, params, **part)
+    rollouts = sample_rollouts(weights, architecture, problem_arrays(problems), params, **part)
     assert rollouts.problem_id.tolist() == order.tolist()
     assert rollouts.reward.tolist() == [float(row % 3 != 0) for row in range(60)]
 
@@ -256,7 +258,9 @@ def test_seeds_and_cycles_get_their_own_random_numbers(weights, architecture, pr
     }
     one = problems.slice(0, 1)
     tokens = [
-        sample_rollouts(weights, architecture, one, params, seed=s, first_step=f, steps=3).tokens
+        sample_rollouts(
+            weights, architecture, problem_arrays(one), params, seed=s, first_step=f, steps=3
+        ).tokens
         for s, f in ((0, 0), (0, 0), (0, 3), (3, 0))
     ]
     assert torch.equal(tokens[0], tokens[1])

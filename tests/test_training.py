@@ -14,7 +14,7 @@ from asymre.tiny import rollouts as rollouts_module
 from asymre.tiny.decoder import forward
 from asymre.tiny.engine import TinyEngine, token_log_probs, train
 from asymre.tiny.policy import load_policy, save_policy
-from asymre.tiny.rollouts import sample_rollouts
+from asymre.tiny.rollouts import problem_arrays, sample_rollouts
 from asymre.tiny.sampling import generated_mask
 from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode
 
@@ -109,7 +109,7 @@ def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_pat
     for first, until in ((0, 3), (3, 6), (6, 8)):  # the last cycle is shorter
         _, loaded = load_policy(folder)
         part = {"seed": 0, "first_step": first, "steps": until - first}
-        sampled = sample_rollouts(loaded, architecture, problems, ROLLOUTS, **part)
+        sampled = sample_rollouts(loaded, architecture, problem_arrays(problems), ROLLOUTS, **part)
         write(tmp_path / "rollouts.parquet", sampled)
         stored = read(tmp_path / "rollouts.parquet", (until - first) * BATCH)
         assert_same(vars(stored), vars(sampled))
@@ -289,7 +289,7 @@ def test_delta_v_moves_all_completions(weights, architecture, problems, delta_v,
 def step_with_gradients(weights, architecture, params, rollouts):
     """The clipped gradients that the optimiser's step used, and the metrics."""
     engine = TinyEngine(architecture, weights, 0.002, GROUP)
-    engine.optimiser.zero_grad = lambda: None
+    engine._forget_gradients = lambda: None
     _, metrics = one_step(weights, architecture, params, rollouts, engine)
     return {name: weight.grad.clone() for name, weight in engine.weights.items()}, metrics
 
@@ -349,7 +349,9 @@ def test_a_step_that_is_not_finite_ends_the_run_and_leaves_the_weights(
 
 def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, architecture, problems, recorded):
     """Two steps of rollouts serve five steps, in an order of their own each epoch, group by group."""
-    first = sample_rollouts(weights, architecture, problems, ROLLOUTS, seed=0, first_step=0, steps=2)
+    first = sample_rollouts(
+        weights, architecture, problem_arrays(problems), ROLLOUTS, seed=0, first_step=0, steps=2
+    )
     used = []
 
     class Recording(TinyEngine):

@@ -9,14 +9,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.optim.adamw import adamw
 
 from asymre.architecture import Architecture
 from asymre.cycle.rollouts import Rollouts, of_cycle
 from asymre.cycle.snapshots import is_finite
 from asymre.cycle.training import train_cycle
 from asymre.tiny.decoder import Weights, forward, layout
-from asymre.tiny.rollouts import sample_rollouts
+from asymre.tiny.rollouts import problem_arrays, sample_rollouts
 from asymre.tiny.sampling import entropy
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_ADAMW = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_ADAMW |= {"amsgrad": False, "maximize": False, "fused": True}
 
 
 class TinyEngine:
@@ -27,9 +32,12 @@ class TinyEngine:
     def __init__(self, architecture: Architecture, weights: Weights, learning_rate: float, group_size: int):
         self.architecture, self._group_size = architecture, group_size
         self.weights = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
-        self.optimiser = torch.optim.AdamW(
-            self.weights.values(), lr=learning_rate, weight_decay=0.0, fused=True
-        )
+        self._learning_rate = learning_rate
+        self._moments = {
+            f"{name}.{key}": torch.zeros_like(weight) if key != "step" else torch.tensor(0.0)
+            for name, weight in weights.items()
+            for key in _MOMENTS
+        }
 
     def micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[Tensor]:
         """All rows at once."""
@@ -58,9 +66,24 @@ class TinyEngine:
         """
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), clip)
         if norm.isfinite():
-            self.optimiser.step()
-        self.optimiser.zero_grad()
+            self._step()
+        self._forget_gradients()
         return norm.item()
+
+    def _forget_gradients(self) -> None:
+        for weight in self.weights.values():
+            weight.grad = None
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        # Not the class AdamW, which imports torch's compiler for more than a second.
+        first, second, steps = (
+            [self._moments[f"{name}.{key}"] for name in self.weights]
+            for key in ("exp_avg", "exp_avg_sq", "step")
+        )
+        weights = list(self.weights.values())
+        gradients = [weight.grad for weight in weights]
+        adamw(weights, gradients, first, second, [], steps, lr=self._learning_rate, **_ADAMW)
 
     def policy(self) -> Weights:
         """The weights without gradients, to sample from and to save."""
@@ -68,25 +91,14 @@ class TinyEngine:
 
     def save_optimiser(self, path: Path) -> None:
         """Write AdamW's moments and step counts, named after the weights."""
-        moments = self.optimiser.state_dict()["state"]
-        tensors = {
-            f"{name}.{key}": value
-            for index, name in enumerate(self.weights)
-            for key, value in moments[index].items()
-        }
-        save_file(tensors, path)
+        save_file(self._moments, path)
 
     def load_optimiser(self, path: Path) -> None:
         """Take over the moments of `save_optimiser`; ValueError if they are of other weights."""
         tensors = load_file(path)
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        if set(tensors) != {f"{name}.{key}" for name in self.weights for key in keys}:
+        if set(tensors) != set(self._moments):
             raise ValueError("the optimiser state does not belong to these weights")
-        content = self.optimiser.state_dict()
-        content["state"] = {
-            index: {key: tensors[f"{name}.{key}"] for key in keys} for index, name in enumerate(self.weights)
-        }
-        self.optimiser.load_state_dict(content)
+        self._moments = tensors
 
 
 def token_log_probs(
@@ -128,6 +140,7 @@ def train(
     behaviour policy is never refreshed those of all.
     """
     step, sampling = first_step, params["rollouts"]
+    arrays = problem_arrays(problems)
     while step < until:
         steps = min(params["N"] - step % params["N"], until - step)
         if not params["refreshed"] or (step == first_step and first_rollouts):
@@ -136,7 +149,7 @@ def train(
             rollouts = sample_rollouts(
                 engine.policy(),
                 engine.architecture,
-                problems,
+                arrays,
                 sampling,
                 seed=params["seed"],
                 first_step=step,
