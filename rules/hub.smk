@@ -1,4 +1,4 @@
-# Engine hub: a job on GPUs for each shard of rollouts, each cycle of training, each evaluation of a cycle.
+# Engine hub: a job on GPUs for each shard of rollouts, each cycle of training, each evaluation of a snapshot.
 
 from asymre.plan import cluster
 
@@ -10,6 +10,8 @@ PYTHON = {
     "train": "python" if CONDA else shlex.quote(sys.executable),
     "vllm": "python" if CONDA else shlex.quote(str(ROOT / ".venv-vllm/bin/python")),
 }
+# Flags as 0 and 1.
+ENGINE_OPTIONS = " ".join(f"{name}={+value}" for name, value in HUB.vllm)
 SCRIPTS = f"{shlex.quote(str(ROOT))}/scripts"
 
 
@@ -38,7 +40,7 @@ ASKED = {
         "threads": getattr(JOBS, job).cpus,
         "mem_mb": 1000 * getattr(JOBS, job).memory_gb,
     }
-    for name, job in (("sample_rollouts", "sample"), ("train_cycle", "train"), ("evaluate_cycle", "evaluate"))
+    for name, job in (("sample_rollouts", "sample"), ("train_cycle", "train"), ("evaluate_snapshot", "evaluate"))
 }
 WRONG = cluster.check(workflow, ASKED)
 if not (CONDA or workflow.output_settings.dryrun or Path(ROOT / ".venv-vllm/.complete").is_file()):
@@ -64,7 +66,7 @@ rule sample_rollouts:
         spec=spec_of("rollouts"),
         run=on_gpus("sample") + PYTHON["vllm"],
     shell:
-        "{params.run} {SCRIPTS}/sample_rollouts_hub.py - {output} device={HUB.device}"
+        "{params.run} {SCRIPTS}/sample_rollouts_hub.py - {output} device={HUB.device} {ENGINE_OPTIONS}"
         " <<< {params.spec:q} > {log} 2>&1"
 
 
@@ -107,13 +109,13 @@ if PLAN.kept:
     ruleorder: train_last_cycle > train_cycle
 
 
-rule evaluate_cycle:
+rule evaluate_snapshot:
     input:
-        inputs_of("cycle_evaluation"),
+        inputs_of("snapshot_evaluation"),
     output:
-        directory(f"{RESULTS}/cycle_evaluation/{{id}}"),
+        directory(f"{RESULTS}/snapshot_evaluation/{{id}}"),
     log:
-        f"{RESULTS}/logs/cycle_evaluation/{{id}}.log",
+        f"{RESULTS}/logs/snapshot_evaluation/{{id}}.log",
     priority: 3
     conda:
         "../envs/vllm.yaml"
@@ -121,10 +123,10 @@ rule evaluate_cycle:
     resources:
         **resources_of("evaluate"),
     params:
-        spec=spec_of("cycle_evaluation"),
+        spec=spec_of("snapshot_evaluation"),
         run=on_gpus("evaluate") + PYTHON["vllm"],
     shell:
-        "{params.run} {SCRIPTS}/evaluate_cycle_hub.py - {output} device={HUB.device}"
+        "{params.run} {SCRIPTS}/evaluate_snapshot_hub.py - {output} device={HUB.device} {ENGINE_OPTIONS}"
         " tokens_per_micro_batch={HUB.tokens_per_micro_batch} tokens_per_chunk={HUB.tokens_per_chunk}"
         " <<< {params.spec:q} > {log} 2>&1"
 

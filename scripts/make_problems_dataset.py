@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymre.data import math_split
-from asymre.data.datasets import choose, column, read_file, read_math, source_files
+from asymre.data.datasets import READERS, choose, column, read_file, read_math, source_files
 from asymre.data.numina import COLUMNS, split, verifiable_problems
 from asymre.data.verifier import Verifier
 from asymre.record import job
@@ -17,7 +17,7 @@ _UNPARSABLE = 0.01
 
 
 def make(params, inputs, folder):
-    prepare = {"math": prepare_math, "numina": prepare_numina}[params["format"]]
+    prepare = prepare_numina if params["format"] == "numina" else prepare_published
     with Verifier() as verifier:
         try:
             tables, counts = prepare(params, verifier)
@@ -28,16 +28,17 @@ def make(params, inputs, folder):
     (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
-def prepare_math(params, verifier):
+def prepare_published(params, verifier):
     """Train and test problems from a source each; their answers may be text, but most must be mathematics."""
-    read = {name: read_math(source_files(params[name])) for name in ("train", "test")}
+    read_source = READERS[params["format"]]
+    read = {name: read_source(source_files(params[name])) for name in ("train", "test")}
     test, in_test = math_split.test_problems(read["test"])
     train, in_train = math_split.training_problems(
         read["train"], read["test"], keep_overlaps=params["overlap"] == "keep"
     )
     tables, counts = {}, {}
     for name, table, own in (("train", train, in_train), ("test", test, in_test)):
-        text = _compared_as_text(table, ", ".join(params[name]["files"]), verifier)
+        text = _compared_as_text(table, params["format"], ", ".join(params[name]["files"]), verifier)
         counts[name] = {
             "read": read[name].num_rows,
             **own,
@@ -52,15 +53,16 @@ def prepare_math(params, verifier):
     return tables, counts
 
 
-def _compared_as_text(table, files, verifier):
-    """How many answers no parser reads; ValueError if these are too many for files of MATH."""
+def _compared_as_text(table, format, files, verifier):
+    """How many answers no parser reads; ValueError if these are too many for files of this format."""
     errors = verifier.gold_errors(table["answer"].to_pylist())
     bad = [row for row, error in enumerate(errors) if error]
     if len(bad) > _UNPARSABLE * len(errors):
         first = table.slice(bad[0], 1).to_pylist()[0]
         raise ValueError(
             f"{files}: {len(bad)} of {len(errors)} answers cannot be verified; the first, "
-            f"{first['answer'][:80]!r} of {first['source']}, {errors[bad[0]]}: are these files of MATH?"
+            f"{first['answer'][:80]!r} of {first['source']}, {errors[bad[0]]}: are these files of format "
+            f"{format}?"
         )
     return len(bad)
 

@@ -6,13 +6,13 @@ import torch
 from asymre.cycle.rollouts import FILE, from_lists, problem_order, write_no_rollouts, write_rollouts
 from asymre.cycle.snapshots import divergence_in
 from asymre.hub.answers import counts_line, judge
-from asymre.hub.generation import Request, generate
+from asymre.hub.generation import ENGINE_OPTIONS, Request, generate
 from asymre.hub.prompts import decode_completions, encode_prompts, load_tokenizer
 from asymre.record import job
 from asymre.streams import integer
 
 
-def make(params, inputs, folder, device):
+def make(params, inputs, folder, device, **engine_options):
     policy = inputs["policy"]
     if policy.parent.name == "cycles":
         policy = job.beside(policy, "policies")
@@ -42,7 +42,7 @@ def make(params, inputs, folder, device):
     print(f"{len(requests)} completions to sample", flush=True)
     size = {"max_new_tokens": params["max_new_tokens"], "dtype": params["dtype"], "device": device}
     try:
-        completions = generate(policy, requests, **size)
+        completions = generate(policy, requests, **size, engine_options=engine_options)
     except (ValueError, RuntimeError) as error:
         raise job.InputError(f"{policy}: {error}") from error
     texts = decode_completions(tokenizer, [c.tokens for c in completions], params["prompt"])
@@ -68,4 +68,4 @@ def make(params, inputs, folder, device):
 
 
 if __name__ == "__main__":
-    job.run(make, options={"device": "cpu"})
+    job.run(make, options={"device": "cpu"} | ENGINE_OPTIONS)

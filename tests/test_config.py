@@ -78,8 +78,8 @@ OVERLAYS = {
     ),
     "section is no mapping": ({"training": 5}, "training: must be a mapping of keys to values, not 5"),
     "figure is no mapping": (
-        {"figures": {"figure_3": None}},
-        "figures.figure_3: must be a mapping of keys to values, not None",
+        {"figures": {"figure_3": []}},
+        "figures.figure_3: must be a mapping of keys to values, not []",
     ),
     "named things are no mapping": (
         {"models": ["llama-8b"]},

@@ -64,7 +64,7 @@ def test_hours_of_one_run_by_hand():
         ROOT, {"scale": "gpu", "results": "mine", "figures": figures, "training": {"steps": 500}}
     )
     hours, jobs = costs.gpu_hours(build(ROOT, c))
-    assert dict(jobs) == {"sample_rollouts": 8, "train_cycle": 2, "evaluate_cycle": 3}
+    assert dict(jobs) == {"sample_rollouts": 8, "train_cycle": 2, "evaluate_snapshot": 11}
     assumed, parameters = c.hub.costs, 8_030_261_248
     seconds = 2 * 250 * 128 * assumed.tokens_per_completion / (assumed.generation_speed * 1e9 / parameters)
     assert hours["sample_rollouts"] == pytest.approx(seconds / 3600 + 8 * assumed.start_minutes / 60)
@@ -76,7 +76,7 @@ def test_hours_of_one_run_by_hand():
     one = drawn * assumed.tokens_per_completion / (assumed.generation_speed * 1e9 / parameters) / 3600
     tokens = drawn * (assumed.tokens_per_completion + assumed.tokens_per_prompt)
     one += 2 * parameters * tokens / (assumed.training_tflops * 1e12) / 3600
-    assert hours["evaluate_cycle"] == pytest.approx(11 * (one + assumed.start_minutes / 60))
+    assert hours["evaluate_snapshot"] == pytest.approx(11 * (one + assumed.start_minutes / 60))
 
 
 def test_warnings_where_a_model_does_not_fit():

@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -10,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import errors
 
-from asymre.data.datasets import SCHEMA, choose, column, read_file, read_math, source_files
+from asymre.data.datasets import SCHEMA, choose, column, read_file, read_gsm8k, read_math, source_files
 from asymre.data.numina import COLUMNS, split, verifiable_problems
 from asymre.data.overlaps import overlaps
 from asymre.record.content import files_hash
 from asymre.record.job import InputError
 from scripts import make_problems_dataset
 
+ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -62,6 +64,37 @@ def test_math_from_a_folder(math, tmp_path):
         assert (row["prompt"], row["source"]) == (f"Test {number}?", f"t/{number}")
     counts = json.loads((output / "counts.json").read_text())
     assert (counts["train"]["read"], counts["train"]["usable"], counts["train"]["kept"]) == (20, 20, 12)
+
+
+def test_gsm8k_from_a_folder(tmp_path):
+    """The number behind the last ####, whatever a calculator was asked before."""
+    first = "2*3=<<2*3=6>>6 and #### is no answer.\n#### 6"
+    answers = [first, "#### 1,200", "####-3 ", "#### <<7-2=5>>5", "#### 2.50"]
+    rows = [{"question": f"How many, {n}?", "answer": answer} for n, answer in enumerate(answers)]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    write_jsonl(tmp_path / "test.jsonl", rows[:2])
+    sources = {name: local(tmp_path, f"{name}.jsonl") for name in ("train", "test")}
+    params = {"format": "gsm8k", "overlap": "keep", "seed": 0, "train_problems": 5, "test_problems": 2}
+    (tmp_path / "output").mkdir()
+    make_problems_dataset.make(params | sources, {}, tmp_path / "output")
+    train = pq.read_table(tmp_path / "output/train.parquet")
+    assert train.schema.equals(SCHEMA)
+    assert sorted(train["answer"].to_pylist()) == sorted(["6", "1200", "-3", "5", "2.50"])
+    write_jsonl(tmp_path / "train.jsonl", [*rows, {"question": "Why?", "answer": "Because."}])
+    with pytest.raises(
+        ValueError, match="1 of 6 rows have no final answer, the first is row 6.*ends in ####"
+    ):
+        read_gsm8k([tmp_path / "train.jsonl"])
+    write_jsonl(tmp_path / "train.jsonl", [{"problem": "Why?", "answer": "#### 1"}])
+    with pytest.raises(ValueError, match="no column 'question'; the nearest is"):
+        read_gsm8k([tmp_path / "train.jsonl"])
+
+
+def test_the_problems_of_the_rehearsal_are_of_gsm8ks_form():
+    for name, count in (("train", 32), ("test", 8)):
+        table = read_gsm8k([ROOT / f"examples/gsm8k/{name}.jsonl"])
+        assert table.num_rows == count == len(set(table["prompt"].to_pylist()))
+        assert all(answer.isdigit() for answer in table["answer"].to_pylist())
 
 
 def test_overlaps_duplicates_and_what_cannot_be_used_are_counted(math, tmp_path, capsys):

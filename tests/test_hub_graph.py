@@ -35,10 +35,11 @@ def make(params, inputs, folder):
 job.run(make)
 """,
     "sample_rollouts_hub.py": """
-def make(params, inputs, folder, device):
+def make(params, inputs, folder, **options):
     content = f"{digest(policy_of(inputs['policy']))} {params['seed']} {params['shard']}"
     (folder / "content").write_text(content)
-job.run(make, options={"device": "cuda"})
+names = ("device", "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "enforce_eager")
+job.run(make, options=dict.fromkeys(names, ""))
 """,
     "train_cycle_hub.py": """
 def make(params, inputs, folder, **options):
@@ -55,13 +56,14 @@ def make(params, inputs, folder, **options):
 names = ("device", "processes", "tokens_per_micro_batch", "tokens_per_chunk", "checkpointing")
 job.run(make, options=dict.fromkeys(names, ""), beside=("policies", "snapshots", "state"))
 """,
-    "evaluate_cycle_hub.py": """
+    "evaluate_snapshot_hub.py": """
 def make(params, inputs, folder, **options):
-    seen = digest(policy_of(inputs["policy"]))
-    if inputs["policy"].parent.name == "cycles":
-        seen += digest(job.beside(inputs["policy"], "snapshots"))
-    pq.write_table(pa.table({"step": [params["until"]], "seen": [seen]}), folder / "evaluation.parquet")
-job.run(make, options=dict.fromkeys(("device", "tokens_per_micro_batch", "tokens_per_chunk"), ""))
+    policy = inputs["policy"]
+    within = policy.parent.name == "cycles" and params["step"] < params["until"]
+    seen = digest(job.beside(policy, "snapshots")) if within else digest(policy_of(policy))
+    pq.write_table(pa.table({"step": [params["step"]], "seen": [seen]}), folder / "evaluation.parquet")
+engine = ("gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "enforce_eager")
+job.run(make, options=dict.fromkeys(("device", "tokens_per_micro_batch", "tokens_per_chunk", *engine), ""))
 """,
     "plot_figure.py": """
 import pandas as pd
@@ -116,7 +118,7 @@ def test_what_is_large_goes_when_nothing_reads_it(project):
     jobs = planned(project, *TARGET)
     # Two shards of the shared first cycle and of two more cycles for each run.
     assert (jobs["sample_rollouts"], jobs["train_cycle"], jobs["train_last_cycle"]) == (10, 4, 2)
-    assert jobs["evaluate_cycle"] == 7
+    assert jobs["evaluate_snapshot"] == 1 + 2 * 3 * 2
     snakemake(project, *TARGET)
     assert planned(project, *TARGET) == {}
     assert left(project, "cycles") == ["12", "12", "18", "18", "6", "6"]
@@ -131,12 +133,12 @@ def test_what_is_large_goes_when_nothing_reads_it(project):
     before = (project / "results/stub/figures/figure_05.csv").read_text()
     change(project, "steps: 18", "steps: 24")
     jobs = planned(project, *TARGET)
-    assert (jobs["sample_rollouts"], jobs["train_last_cycle"], jobs["evaluate_cycle"]) == (4, 2, 2)
+    assert (jobs["sample_rollouts"], jobs["train_last_cycle"], jobs["evaluate_snapshot"]) == (4, 2, 4)
     assert "train_cycle" not in jobs
     snakemake(project, *TARGET)
     assert left(project, "policies") == left(project, "state") == ["24", "24"]
     after = (project / "results/stub/figures/figure_05.csv").read_text()
-    assert len(after.splitlines()) == len(before.splitlines()) + 2 * (6 + 1)
+    assert len(after.splitlines()) == len(before.splitlines()) + 2 * (6 + 2)
 
     # And a whole run of so many steps gives the same.
     shutil.rmtree(project / "results")
@@ -163,19 +165,20 @@ def test_a_changed_evaluation_trains_nothing_where_snapshots_were_kept(project):
     snakemake(project, *TARGET, "--notemp")
     assert left(project, "snapshots") == ["12", "12", "18", "18", "6", "6"]
     (project / "stub.yaml").write_text(OVERLAY + "evaluation: {test_problems: 9}\n")
-    assert set(planned(project, *TARGET)) == {"evaluate_cycle", "join_evaluations", "plot_figure", "figure_5"}
+    evaluated = {"evaluate_snapshot", "join_evaluations"}
+    assert set(planned(project, *TARGET)) == evaluated | {"plot_figure", "figure_5"}
 
 
 def test_a_lost_policy_trains_again_what_led_to_it_and_no_other_run(project):
     snakemake(project, *TARGET)
     wanted = (project / "results/stub/figures/figure_05.csv").read_bytes()
-    lost = next((project / "results/stub/cycle_evaluation").glob("*_-0.1_*_step18-*"))
+    lost = next((project / "results/stub/snapshot_evaluation").glob("*_-0.1_*_step18-*"))
     shutil.rmtree(lost)
     shutil.rmtree(next((project / "results/stub/evaluation").glob("*_-0.1_*")))
     shutil.rmtree(next((project / "results/stub/figure").iterdir()))
     (project / "results/stub/figures/figure_05.csv").unlink()
     jobs = planned(project, *TARGET)
-    assert jobs["train_cycle"] + jobs["train_last_cycle"] == 3 and jobs["evaluate_cycle"] == 1
+    assert jobs["train_cycle"] + jobs["train_last_cycle"] == 3 and jobs["evaluate_snapshot"] == 1
     snakemake(project, *TARGET)
     assert (project / "results/stub/figures/figure_05.csv").read_bytes() == wanted
 

@@ -37,7 +37,7 @@ TEMPLATE = (
     "<date> {{ date_string if date_string is defined else strftime_now('%d %b %Y') }} <bot>"
 )
 DATE = "05 Feb 2001"
-KINDS = ("problems", "base_policy", "rollouts", "cycles", "cycle_evaluation")
+KINDS = ("problems", "base_policy", "rollouts", "cycles", "snapshot_evaluation")
 # How templates come by a day: Llama 3.1, Llama 3.2, and those that only ask what day it is.
 DATED = {
     "variable": "{{ date_string if date_string is defined else '26 Jul 2024' }}",
@@ -154,7 +154,7 @@ def test_the_day_of_the_prompts_is_in_the_ids_of_what_reads_them():
 
     before, after = ids(), ids(prompt_date=DATE)
     assert before["problems"] == after["problems"] and before["base_policy"] == after["base_policy"]
-    for kind in ("rollouts", "cycles", "cycle_evaluation"):
+    for kind in ("rollouts", "cycles", "snapshot_evaluation"):
         assert before[kind] and before[kind].isdisjoint(after[kind])
 
 
@@ -285,10 +285,39 @@ def test_another_family_is_named(folder):
         ({"data": {"math": {"prompt": "Solve."}}}, "data.math.prompt: must hold {problem}"),
         ({"data": {"math": {"prompt_date": "1 July 2024"}}}, "data.math.prompt_date: must be a day as chat"),
         ({"data": {"math": {"prompt_date": "01 Jul 0024"}}}, "data.math.prompt_date: must be a day as chat"),
-        ({"data": {"numinamath": {"overlap": "keep"}}}, "data.numinamath: overlap belongs to format math"),
+        ({"data": {"numinamath": {"overlap": "keep"}}}, "data.numinamath: overlap belongs to other formats"),
         ({"data": {"math": {"overlap": "maybe"}}}, "data.math.overlap: "),
         ({"evaluation": {"test_problems": 501}}, "evaluation.test_problems: data.math has 500 such problems"),
     ],
 )
 def test_settings_that_would_give_other_problems_in_silence_are_refused(overlay, words):
     assert words in message("gpu", **overlay)
+
+
+def test_one_gpu_is_planned_with_the_figures_that_it_has():
+    from asymre.plan.plan import build
+
+    c = reading.load(ROOT, {"scale": "one_gpu"})
+    assert "figure_9" not in c.figures, "null takes a figure of the paper away"
+    plan = build(ROOT, c)
+    default = [
+        name for name in plan.default if name not in ("claims", *(f"figure_{n}" for n in (1, 2, 6, 7)))
+    ]
+    assert default == ["figure_3", "figure_5", "figure_8"]
+    models = {run.model for name in default for run in plan.figure_runs[name]}
+    assert models == {"qwen-0.5b"}, "the gated model is for figures that are asked for"
+    assert "not chosen by the calibration's rule" in plan.figures["figure_3"].params["caption"]
+    assert "Qwen/Qwen2.5-0.5B-Instruct at 7ae55760" in plan.figures["calibration"].params["caption"]
+
+
+def test_options_of_vllm_are_in_no_id():
+    from asymre.plan.plan import build
+
+    def ids(**vllm):
+        c = reading.load(ROOT, {"scale": "one_gpu", "results": "mine", "hub": {"vllm": vllm}})
+        return set(build(ROOT, c).artefacts)
+
+    assert ids() == ids(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True)
+    assert "hub.vllm.gpu_memory_utilization: must be" in message(
+        "gpu", hub={"vllm": {"gpu_memory_utilization": 2}}
+    )

@@ -354,7 +354,7 @@ def _task_sizes(c: Configuration) -> Iterator[Problem]:
 
 def _calibration(c: Configuration) -> Iterator[Problem]:
     k = c.calibration
-    for field, known in (("model", c.stand_ins), ("dataset", c.tasks)):
+    for field, known in (("model", c.stand_ins | c.pretrained), ("dataset", c.tasks | c.data)):
         name = getattr(k, field)
         if name not in known:
             yield ("calibration", field), f"there is no {field} {name!r}{nearest(name, known)}"

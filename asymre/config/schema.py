@@ -371,19 +371,21 @@ def _day(value: str) -> str:
 
 
 class Data(Section):
-    """A data set itself. Format math names `train` and `test`, numina `source` and `held_out`."""
+    """A data set itself. Formats math and gsm8k name `train` and `test`, numina `source` and `held_out`."""
 
-    format: Literal["math", "numina"] = Field(description="columns of the files: MATH's or NuminaMath's")
-    train: Source | None = Field(default=None, description="math: the training problems")
-    test: Source | None = Field(default=None, description="math: the test problems")
+    format: Literal["math", "gsm8k", "numina"] = Field(
+        description="columns of the files: MATH's, GSM8K's or NuminaMath's"
+    )
+    train: Source | None = Field(default=None, description="math, gsm8k: the training problems")
+    test: Source | None = Field(default=None, description="math, gsm8k: the test problems")
     source: Source | None = Field(default=None, description="numina: all problems, filtered and cut in two")
     held_out: Source | None = Field(
         default=None, description="numina: problems of MATH's format that neither part may overlap"
     )
     overlap: Literal["keep", "drop"] | None = Field(
         default=None,
-        description="math: training problems that share 13 words in a row with a test problem: keep (as "
-        "published; also if not given) or drop. numina drops them always",
+        description="math, gsm8k: training problems that share 13 words in a row with a test problem: keep "
+        "(as published; also if not given) or drop. numina drops them always",
     )
     train_problems: Count = Field(description="training problems, drawn from those that there are")
     test_problems: Count = Field(description="test problems, drawn from those that there are")
@@ -404,17 +406,18 @@ class Data(Section):
     @model_validator(mode="after")
     def _sources_of_the_format(self) -> "Data":
         own, other = ("train", "test"), ("source", "held_out")
-        own, other = (own, other) if self.format == "math" else (other, own)
+        own, other = (other, own) if self.format == "numina" else (own, other)
         if not all(getattr(self, name) for name in own) or any(getattr(self, name) for name in other):
             raise ValueError(f"format {self.format} names {own[0]} and {own[1]}, and nothing else")
         if self.format == "numina" and self.overlap:
-            raise ValueError("overlap belongs to format math: numina drops what overlaps; remove it")
+            raise ValueError("overlap belongs to other formats: numina drops what overlaps; remove it")
         return self
 
     @model_validator(mode="before")
     @classmethod
-    def _math_keeps_overlaps(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("format") == "math" and not values.get("overlap"):
+    def _published_sets_keep_overlaps(cls, values: Any) -> Any:
+        published = isinstance(values, dict) and values.get("format") in ("math", "gsm8k")
+        if published and not values.get("overlap"):
             return values | {"overlap": "keep"}
         return values
 
@@ -477,7 +480,20 @@ class Jobs(Section):
 
     sample: Job = Field(description="one shard of rollouts: one GPU")
     train: Job = Field(description="one cycle of training: as many GPUs as processes")
-    evaluate: Job = Field(description="the snapshots of one cycle: one GPU")
+    evaluate: Job = Field(description="one snapshot: one GPU")
+
+
+class Vllm(Section):
+    """Speed and memory of vLLM; they change no result but its rounding."""
+
+    gpu_memory_utilization: Annotated[float, Gt(0), Le(1)] = Field(
+        default=0.9, description="share of a GPU's memory that vLLM takes"
+    )
+    max_num_seqs: Count = Field(default=256, description="completions at once")
+    max_num_batched_tokens: Count = Field(default=8192, description="tokens of one pass")
+    enforce_eager: bool = Field(
+        default=False, description="compile nothing: a start is shorter, sampling slower (always so on a CPU)"
+    )
 
 
 class Costs(Section):
@@ -511,9 +527,16 @@ class Hub(Section):
         description="tokens whose logits over the vocabulary exist at once (memory; rounding alone)"
     )
     activation_checkpointing: bool = Field(description="compute activations again in the backward pass")
+    recompute_log_probs: bool = Field(
+        default=False,
+        description="for objectives with a ratio: log mu of each cycle's rollouts computed again with the "
+        "trainer's own forward pass, at the cycle's start, because the sampler's and the trainer's "
+        "rounding differ in bfloat16; changes results. Never where mu is never refreshed: pi has moved",
+    )
     keep_state: bool = Field(
         description="keep policy and optimiser of each run's last cycle, so that more steps can follow"
     )
+    vllm: Vllm = Field(default=Vllm(), description="speed and memory of vLLM")
     jobs: Jobs = Field(description="resources of the jobs")
     costs: Costs = Field(description="assumptions of make plan")
 
@@ -579,6 +602,9 @@ class Calibration(Section):
     )
     N: Count = Field(description="N, as in a sweep")
     tolerance: Share = Field(description="how far below the best final accuracy a learning rate may stay")
+    applied: bool = Field(
+        default=True, description="whether training.learning_rate holds what was chosen; captions say so"
+    )
 
 
 class Configuration(Section):
@@ -595,7 +621,7 @@ class Configuration(Section):
         default=ObjectiveSettings(), description="what objectives take beside delta_v"
     )
     smoothing_window: Count = Field(description="moving average over evaluation points")
-    figures: dict[str, Figure] = Field(description="the figures")
+    figures: dict[str, Figure] = Field(description="the figures; null takes one away")
     leave_out: dict[str, LeaveOut] = Field(default={}, description="by figure: what this scale does not run")
     engine: Literal["tiny", "hub"] = Field(
         description="tiny: own decoder, in one process; hub: transformers, FSDP2 and vLLM"
@@ -612,3 +638,8 @@ class Configuration(Section):
     bandit: Bandit = Field(description="the bandit")
     calibration: Calibration | None = Field(default=None, description="choice of the learning rates")
     claims: Claims = Field(description="the paper's statements as checks over the runs")
+
+    @field_validator("figures", mode="before")
+    @classmethod
+    def _null_takes_a_figure_away(cls, value: Any) -> Any:
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value

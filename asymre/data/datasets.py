@@ -7,6 +7,7 @@ set, whose revision is a commit, or `folder`, a path, whose revision is `asymre.
 import difflib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,30 +103,56 @@ def read_math(paths: list[Path]) -> pa.Table:
 
     Columns prompt, answer and source (unique_id, or file and row). ValueError if one is missing.
     """
-    tables = []
-    for path in paths:
-        table = read_file(path)
-        prompts = column(table, "problem", path)
-        empty = [row for row, problem in enumerate(prompts) if not (problem and str(problem).strip())]
-        if empty:
-            raise ValueError(f"{path}: {len(empty)} rows have no problem, the first is row {empty[0] + 1}")
+
+    def answers(table: pa.Table, path: Path) -> list:
         if "answer" in table.column_names:
-            answers = column(table, "answer", path)
-        else:
-            answers = [last_boxed(solution or "") for solution in column(table, "solution", path)]
-        missing = [row for row, answer in enumerate(answers) if not (answer and str(answer).strip())]
-        if missing:
-            raise ValueError(
-                f"{path}: {len(missing)} of {len(answers)} rows have no final answer, the first is row "
-                f"{missing[0] + 1}: each needs an answer, or a solution with a closed \\boxed{{}}"
-            )
-        if "unique_id" in table.column_names:
-            sources = column(table, "unique_id", path)
-        else:
-            sources = [f"{path.name}:{row}" for row in range(1, len(prompts) + 1)]
-        answers = [str(answer).strip() for answer in answers]
-        tables.append(pa.table({"prompt": prompts, "answer": answers, "source": sources}))
-    return pa.concat_tables(tables)
+            return column(table, "answer", path)
+        return [last_boxed(solution or "") for solution in column(table, "solution", path)]
+
+    remedy = "an answer, or a solution with a closed \\boxed{}"
+    return pa.concat_tables(_problems(path, "problem", answers, remedy) for path in paths)
+
+
+def read_gsm8k(paths: list[Path]) -> pa.Table:
+    """Problems with the columns of GSM8K: question, and answer, a solution that ends in `#### 1,200`.
+
+    The final answer is what follows the last ####, without commas and without what a calculator was asked
+    (`<<48/2=24>>`). Columns and errors as of `read_math`.
+    """
+
+    def answers(table: pa.Table, path: Path) -> list:
+        return [_after_marks(solution or "") for solution in column(table, "answer", path)]
+
+    remedy = "an answer that ends in #### and a number"
+    return pa.concat_tables(_problems(path, "question", answers, remedy) for path in paths)
+
+
+READERS = {"math": read_math, "gsm8k": read_gsm8k}
+
+
+def _after_marks(solution: str) -> str | None:
+    _, mark, final = solution.rpartition("####")
+    return re.sub("<<.*?>>", "", final).replace(",", "") if mark else None
+
+
+def _problems(path: Path, prompt: str, answers_of: Callable, remedy: str) -> pa.Table:
+    table = read_file(path)
+    prompts, answers = column(table, prompt, path), answers_of(table, path)
+    empty = [row for row, text in enumerate(prompts) if not (text and str(text).strip())]
+    if empty:
+        raise ValueError(f"{path}: {len(empty)} rows have no {prompt}, the first is row {empty[0] + 1}")
+    missing = [row for row, answer in enumerate(answers) if not (answer and str(answer).strip())]
+    if missing:
+        raise ValueError(
+            f"{path}: {len(missing)} of {len(answers)} rows have no final answer, the first is row "
+            f"{missing[0] + 1}: each needs {remedy}"
+        )
+    if "unique_id" in table.column_names:
+        sources = column(table, "unique_id", path)
+    else:
+        sources = [f"{path.name}:{row}" for row in range(1, len(prompts) + 1)]
+    answers = [str(answer).strip() for answer in answers]
+    return pa.table({"prompt": prompts, "answer": answers, "source": sources})
 
 
 def choose(table: pa.Table, count: int, rng: np.random.Generator, what: str) -> pa.Table:

@@ -32,6 +32,7 @@ def evaluate_snapshot(
     device: str,
     tokens_per_micro_batch: int,
     chunk: int,
+    engine_options: dict[str, float],
 ) -> list[dict[str, Any]]:
     """A row for each of `asymre.measures.evaluation.samplings`.
 
@@ -45,14 +46,15 @@ def evaluate_snapshot(
         for split, samples, temperature, top_p in drawings
     ]
     size = {"max_new_tokens": params["max_new_tokens"], "dtype": params["dtype"], "device": device}
-    completions = generate(policy, [r for part in requests for r in part], **size)
+    everything = [request for part in requests for request in part]
+    completions = generate(policy, everything, **size, engine_options=engine_options)
     parts = []
     for part in requests:
         parts.append(list(zip(part, completions, strict=False)))
         completions = completions[len(part) :]
     scores = in_child(_score, policy, parts, params["dtype"], device, tokens_per_micro_batch, chunk)
-    everything = [completion for part in parts for _, completion in part]
-    texts = decode_completions(tokenizer, [c.tokens for c in everything], params["prompt"])
+    tokens = [completion.tokens for part in parts for _, completion in part]
+    texts = decode_completions(tokenizer, tokens, params["prompt"])
     golds = [p["answer"] for split, n, *_ in drawings for p in problems[split] for _ in range(n)]
     all_verdicts, all_finals = judge(texts, golds, params["verifier"])
     rows = []

@@ -4,10 +4,12 @@ Each call starts an engine in a child process and ends it: on a CPU vLLM cannot 
 on a GPU only the end of a process gives back all memory. The caller's process must not use CUDA.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 
 from asymre.hub.parent import die_with_parent
 
+_CACHE = Path(".snakemake/vllm").resolve()
 # vLLM reads its environment when it is imported.
 os.environ |= {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in our child process
@@ -28,6 +31,9 @@ os.environ |= {
     # On a CPU alone: GB of keys and values, and no thread bound to a core that other jobs use.
     "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # What vLLM and Triton compile: in Snakemake's folder, not in the home, which may be small and slow.
+    "VLLM_CACHE_ROOT": os.environ.get("VLLM_CACHE_ROOT", str(_CACHE / "vllm")),
+    "TRITON_CACHE_DIR": os.environ.get("TRITON_CACHE_DIR", str(_CACHE / "triton")),
 }
 try:
     import vllm
@@ -35,6 +41,13 @@ except ModuleNotFoundError as error:
     sys.exit(f"error: {error} in {sys.prefix}: run make setup-vllm")
 
 LENGTH_STEP = 512
+# Of vLLM: for speed and memory. They change no result but its rounding, by the batch that a request is in.
+ENGINE_OPTIONS = {
+    "gpu_memory_utilization": 0.9,
+    "max_num_seqs": 256,
+    "max_num_batched_tokens": 8192,
+    "enforce_eager": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -55,10 +68,16 @@ class Completion:
 
 
 def generate(
-    policy: Path, requests: list[Request], *, max_new_tokens: int, dtype: str, device: str
+    policy: Path,
+    requests: list[Request],
+    *,
+    max_new_tokens: int,
+    dtype: str,
+    device: str,
+    engine_options: dict[str, float] = ENGINE_OPTIONS,
 ) -> list[Completion]:
     """The completions of the requests, in their order; RuntimeError if vLLM fails. device: cuda or cpu."""
-    return in_child(_generate, policy, requests, max_new_tokens, dtype, device)
+    return in_child(_generate, policy.resolve(), requests, max_new_tokens, dtype, device, engine_options)
 
 
 def in_child(function: Callable, *arguments: Any) -> Any:
@@ -91,17 +110,10 @@ def _answer(sender, function, arguments) -> None:
     os._exit(0)
 
 
-def _generate(policy, requests, max_new_tokens, dtype, device) -> list[Completion]:
-    engine = vllm.LLM(
-        model=str(policy),
-        dtype=dtype,
-        skip_tokenizer_init=True,
-        # The folder's own defaults (Qwen's repetition penalty) are not the paper's sampling.
-        generation_config="vllm",
-        max_model_len=model_length(policy, max(len(r.prompt) for r in requests) + max_new_tokens),
-        enforce_eager=device == "cpu",
-        seed=0,
-    )
+def _generate(policy, requests, max_new_tokens, dtype, device, engine_options) -> list[Completion]:
+    length = model_length(policy, max(len(r.prompt) for r in requests) + max_new_tokens)
+    options = engine_options | {"enforce_eager": device == "cpu" or bool(engine_options["enforce_eager"])}
+    engine = _engine(policy, dtype=dtype, max_model_len=length, **options)
     ends = end_tokens(policy)
     settings = [
         vllm.SamplingParams(
@@ -125,6 +137,20 @@ def _generate(policy, requests, max_new_tokens, dtype, device) -> list[Completio
         )
         for output in outputs
     ]
+
+
+def _engine(policy: Path, **options):
+    # vLLM keeps what it compiles under a hash that the model's path is part of: one path for all policies.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("policy").symlink_to(policy)
+        return vllm.LLM(
+            model="policy",
+            skip_tokenizer_init=True,
+            # The folder's own defaults (Qwen's repetition penalty) are not the paper's sampling.
+            generation_config="vllm",
+            seed=0,
+            **options,
+        )
 
 
 def model_length(policy: Path, needed: int) -> int:

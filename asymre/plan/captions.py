@@ -78,9 +78,8 @@ def calibration_caption(c: Configuration) -> str:
     """Caption of the calibration figure."""
     k = c.calibration
     return (
-        f"Calibration of the learning rates on {c.models[k.model]} (stand-in "
-        f"{stand_in_text(c, k.model)}), {c.datasets[k.dataset]} (stand-in "
-        f"{_task_text(c.tasks[k.dataset])}), N = {c.training.N.get(k.N, k.N)}, seeds "
+        f"Calibration of the learning rates on {c.models[k.model]} ({_model_text(c, k.model)}), "
+        f"{c.datasets[k.dataset]} ({_dataset_text(c, k.dataset)}), N = {c.training.N.get(k.N, k.N)}, seeds "
         f"{', '.join(map(str, k.seeds))}, which no figure uses. delta_v = {k.delta_v:g} "
         f"where there is one. Accuracy on {c.evaluation.train_problems} fixed training problems at "
         "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
@@ -143,7 +142,9 @@ def _rates_text(c: Configuration, sweeps: list[Sweep]) -> str:
         return "the learning rates shown"
     names = _unique(o for s in sweeps for o in s.objective)
     rates = ", ".join(f"{c.training.learning_rate[name]:g} ({name})" for name in names)
-    return f"{rates}, each by the calibration's rule" if c.calibration else rates
+    if c.calibration is None:
+        return rates
+    return f"{rates}, {'each by' if c.calibration.applied else 'not chosen by'} the calibration's rule"
 
 
 def _seeds_text(figure: Figure, left_out: LeaveOut) -> str:

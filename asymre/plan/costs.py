@@ -14,7 +14,7 @@ from asymre.plan.plan import Plan
 
 GB = 1e9
 # By kind of artefact, the rules whose jobs have GPUs.
-RULES = {"rollouts": "sample_rollouts", "cycles": "train_cycle", "cycle_evaluation": "evaluate_cycle"}
+RULES = {"rollouts": "sample_rollouts", "cycles": "train_cycle", "snapshot_evaluation": "evaluate_snapshot"}
 VLLM_OVERHEAD = 4 * GB  # graphs, workspace
 PROCESS_BYTES = 1 * GB  # torch and transformers in main memory
 SAFETY = 0.92  # of a GPU's memory that can be used
@@ -148,10 +148,7 @@ def gpu_hours(plan: Plan) -> tuple[Counter, Counter]:
             spent = start * c.hub.processes + training_hours(c, model, rows)
         else:
             drawn = sum(p[f"{split}_problems"] * n for split, n, *_ in samplings(p))
-            cycle = artefact.inputs["policy"]
-            steps = cycle.params["until"] - cycle.params["first_step"] if cycle.kind == "cycles" else 0
-            one = start + sampling_hours(c, model, drawn) + scoring_hours(c, model, drawn)
-            spent = (_snapshots(c, steps) + 1) * one
+            spent = start + sampling_hours(c, model, drawn) + scoring_hours(c, model, drawn)
         hours[RULES[artefact.kind]] += spent
         jobs[RULES[artefact.kind]] += 1
     return hours, jobs

@@ -1,4 +1,4 @@
-"""Engine hub in the plan (`engines.Engine`): sample in shards, train one cycle, evaluate it, a job each.
+"""Engine hub in the plan (`engines.Engine`): a job for each shard, cycle and snapshot.
 
 A cycle leaves its metrics under `cycles/<id>`, and beside them, under the same id, what is large and most
 of it temporary: `policies/<id>` (at its end), `snapshots/<id>` (on the way), `state/<id>` (float32 weights
@@ -8,12 +8,14 @@ and optimiser).
 from typing import Any
 
 from asymre.config.runs import Run
+from asymre.config.schema import OBJECTIVES
+from asymre.cycle.snapshots import is_snapshot
 from asymre.plan.builder import Builder
 from asymre.record.artefact import Artefact
 
 BESIDE = ("policies", "snapshots", "state")
 # What the jobs of a kind read of an earlier cycle.
-READS = {"rollouts": ("policies",), "cycles": ("state",), "cycle_evaluation": ("policies", "snapshots")}
+READS = {"rollouts": ("policies",), "cycles": ("state",), "snapshot_evaluation": ("policies", "snapshots")}
 
 
 def training(b: Builder, run: Run) -> Artefact:
@@ -25,7 +27,11 @@ def training(b: Builder, run: Run) -> Artefact:
 
 def evaluation(b: Builder, run: Run) -> Artefact:
     """The evaluations of the base policy and of every snapshot of a run."""
-    parts = [_cycle_evaluation(b, run, policy, step) for step, policy in _policies(b, run)]
+    parts = [_snapshot_evaluation(b, run, b.base_policy(run), step=0, until=0)]
+    for cycle in _cycles(b, run):
+        first, until = cycle.params["first_step"], cycle.params["until"]
+        steps = [step for step in range(first + 1, until) if is_snapshot(step, cycle.params)]
+        parts += [_snapshot_evaluation(b, run, cycle, step=step, until=until) for step in [*steps, until]]
     return _joined(b, "evaluation", "evaluation.parquet", run, parts)
 
 
@@ -49,12 +55,6 @@ def _joined(b: Builder, kind: str, file: str, run: Run, parts: list[Artefact]) -
     return b.make(kind, run.slug, {"file": file}, inputs, script="join_cycles_hub.py")
 
 
-def _policies(b: Builder, run: Run) -> list[tuple[int, Artefact]]:
-    """What each cycle starts from, and the last policy, with their steps."""
-    ends = [*range(0, b.configuration.training.steps, run.N), b.configuration.training.steps]
-    return list(zip(ends, [b.base_policy(run), *_cycles(b, run)], strict=True))
-
-
 def _cycles(b: Builder, run: Run) -> list[Artefact]:
     return b.remember(("cycles", run), lambda: _new_cycles(b, run))
 
@@ -64,6 +64,8 @@ def _new_cycles(b: Builder, run: Run) -> list[Artefact]:
     params = b.training_params(run) | {"rollouts": b.rollout_params(run), "dtype": hub.dtype}
     # For the order of epochs, where one cycle's rollouts serve all.
     params |= {} if run.refreshed else {"seed": run.seed}
+    recomputed = hub.recompute_log_probs and run.refreshed and OBJECTIVES[run.objective].takes_ratio
+    params |= {"recompute_log_probs": True} if recomputed else {}
     also = (f"asymre/objectives/{run.objective}.py",)
     base, problems, cycles = b.base_policy(run), b.problems(run.dataset), []
     for first in range(0, steps, run.N):
@@ -98,12 +100,13 @@ def _shards(b: Builder, run: Run, policy: Artefact, first: int, until: int) -> l
     ]
 
 
-def _cycle_evaluation(b: Builder, run: Run, policy: Artefact, step: int) -> Artefact:
-    params = b.evaluation_params(run) | _generation_params(b, run.dataset) | {"until": step}
+def _snapshot_evaluation(b: Builder, run: Run, policy: Artefact, *, step: int, until: int) -> Artefact:
+    """policy: the base policy, or the cycle that ends at step `until` and leaves the snapshot."""
+    params = b.evaluation_params(run) | _generation_params(b, run.dataset) | {"step": step, "until": until}
     slug = f"{run.slug if step else run.start_slug}_step{step}"
     inputs = {"policy": policy, "base_policy": b.base_policy(run), "problems": b.problems(run.dataset)}
     also = b.verified_by(run.dataset)
-    return b.make("cycle_evaluation", slug, params, inputs, script="evaluate_cycle_hub.py", also=also)
+    return b.make("snapshot_evaluation", slug, params, inputs, script="evaluate_snapshot_hub.py", also=also)
 
 
 def _generation_params(b: Builder, dataset: str) -> dict[str, Any]:

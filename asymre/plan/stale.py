@@ -21,7 +21,7 @@ KINDS = (
     "rollouts",
     "cycles",
     *BESIDE,
-    "cycle_evaluation",
+    "snapshot_evaluation",
     "training",
     "evaluation",
     "calibration",
