@@ -223,17 +223,21 @@ def test_shards_cover_a_cycle_and_cycle_0_is_shared():
 
 
 def test_the_whole_gpu_scale_is_planned_in_time(tmp_path):
-    """All figures, cycles and shards; on a quiet core of 2026 in some 20 s and 0.4 GB."""
+    """All figures, cycles, shards and snapshots; on a quiet core of 2026 in some 40 s and 0.7 GB."""
     folder = copy_sources(tmp_path / "project")
+    # A process of its own between: what starts a program counts as its memory too, and pytest may hold GB.
+    measured = (
+        "import resource, subprocess, sys\n"
+        "code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\nsys.exit(code)"
+    )
+    command = [sys.executable, "-c", measured, *SNAKEMAKE, "-n", "--config", "scale=gpu"]
     started = time.monotonic()
-    with (tmp_path / "output").open("w+") as output:
-        command = [*SNAKEMAKE, "-n", "--config", "scale=gpu"]
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        output.seek(0)
-        jobs = counts(output.read())
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert time.monotonic() - started < 60
-    assert used.ru_maxrss < 2e6, "kB"
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 150
+    assert int(done.stdout) < 2e6, "kB"
+    jobs = counts(done.stderr)
     assert jobs["sample_rollouts"] > 4000 and jobs["train_cycle"] + jobs["train_last_cycle"] == 164 * 8
-    assert jobs["figure_13"] == 1 and sum(jobs.values()) > 7000
+    assert jobs["evaluate_snapshot"] > 6000
+    assert jobs["figure_13"] == 1 and sum(jobs.values()) > 12000
