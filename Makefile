@@ -32,7 +32,7 @@ ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: figures smoke test test-scale setup setup-vllm setup-peers benchmark plan rehearsal report gallery claims calibration why prune verify archive reference lint help
+.PHONY: figures smoke test test-scale test-gpu setup setup-vllm setup-peers benchmark plan preflight rehearsal report gallery claims calibration why prune verify archive reference lint help
 
 figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures/
 	$(SNAKEMAKE) $(SELECT)
@@ -40,7 +40,7 @@ figures: setup ## every figure of the paper at cpu scale, in results/cpu/figures
 smoke: setup ## the same graph with tiny runs, in results/smoke/figures/
 	$(SNAKEMAKE) --config scale=smoke
 
-test: lint ## all tests but those of test-scale
+test: lint ## all tests but those of test-scale and test-gpu
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 lint: setup ## form of the code and of the rules, generated files
@@ -53,6 +53,9 @@ test-scale: setup-vllm setup-peers ## the tests with vLLM, TRL, several processe
 	-$(BIN)/python tools/local_slurm.py install
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m scale tests/scale
+
+test-gpu: setup ## on a GPU, a quarter of an hour: vLLM, training, memory; speeds for make plan, in results/measured.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu tests/gpu
 
 setup: $(VENV)/.complete ## the virtual environment alone
 
@@ -91,6 +94,9 @@ benchmark: setup ## how fast, beside TRL, transformers, numpy and stock Snakemak
 
 plan: setup ## what the gpu scale would cost: jobs, GPU hours, disk, memory (SCALE=gpu)
 	@$(BIN)/python -m tools.plan_costs $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))
+
+preflight: setup ## what this machine lacks for the gpu scale, before anything starts (SCALE=gpu)
+	@$(BIN)/python -m scripts.preflight $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))
 
 rehearsal: setup-vllm ## the gpu scale's graph on this CPU: Slurm, vLLM, two training processes, figure 5
 	bash tools/rehearse.sh

@@ -40,7 +40,11 @@ ASKED = {
         "threads": getattr(JOBS, job).cpus,
         "mem_mb": 1000 * getattr(JOBS, job).memory_gb,
     }
-    for name, job in (("sample_rollouts", "sample"), ("train_cycle", "train"), ("evaluate_snapshot", "evaluate"))
+    for name, job in (
+        ("sample_rollouts", "sample"),
+        ("train_cycle", "train"),
+        ("evaluate_snapshot", "evaluate"),
+    )
 }
 WRONG = cluster.check(workflow, ASKED)
 if not (CONDA or workflow.output_settings.dryrun or Path(ROOT / ".venv-vllm/.complete").is_file()):
@@ -161,3 +165,21 @@ rule join_evaluations:
         spec=spec_of("evaluation"),
     shell:
         "{SCRIPT}/join_cycles_hub.py - {output} <<< {params.spec:q} > {log} 2>&1"
+
+
+# On a node what a training job would find there: what is missing, all at once. Of no other target.
+rule preflight:
+    log:
+        f"{RESULTS}/logs/preflight.log",
+    # Whatever a profile says: what is missing is still missing.
+    retries: 0
+    conda:
+        "../envs/train.yaml"
+    threads: JOBS.train.cpus
+    resources:
+        **resources_of("train"),
+    params:
+        configuration=lambda wildcards: PLAN.configuration_json(),
+        run=PYTHON["train"],
+    shell:
+        "{params.run} {SCRIPTS}/preflight.py - <<< {params.configuration:q} > {log} 2>&1"

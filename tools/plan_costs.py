@@ -1,11 +1,15 @@
 """Say what a scale on GPUs will cost, before anything starts: jobs, GPU hours, disk, memory.
 
 python -m tools.plan_costs [--scale NAME] [--configfile FILE]
+
+Speeds and the GPU's memory are those of results/measured.json, if `make test-gpu` measured them here.
 """
 
 import sys
 
+from asymre.hub.preflight import with_costs
 from asymre.plan.costs import costs_text, problems
+from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
 
 
@@ -15,6 +19,10 @@ def main() -> None:
     plan, results = or_exit(chosen_plan, ROOT, chosen.scale or default, chosen.configfile)
     if plan.configuration.hub is None:
         sys.exit(f"error: {results} belongs to engine tiny, which needs no GPU: try --scale gpu")
+    measured = or_exit(measured_costs.read) if plan.configuration.hub.device == "cuda" else None
+    if measured:
+        plan = with_costs(plan, **measured.costs())
+        print(measured, end="\n\n")
     print(costs_text(plan))
     for problem in problems(plan):
         print(f"WARNING: {problem}")

@@ -1,0 +1,51 @@
+"""What `make test-gpu` measured on a GPU, which `make plan` uses in the place of the guesses of hub.costs."""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from asymre.config.reading import ConfigurationError
+from asymre.config.schema import Costs, Positive, Section
+
+FILE = Path("results/measured.json")
+
+
+class Measured(Section):
+    """Of one GPU and one model; the units are those of `asymre.config.schema.Costs`."""
+
+    gpu: str = Field(min_length=1, description="name of the GPU")
+    parameters: Positive = Field(description="of the model that sampled and was trained")
+    gpu_memory_gb: Positive
+    generation_speed: Positive
+    training_tflops: Positive
+    start_minutes: Positive
+
+    def costs(self) -> dict[str, float]:
+        """What takes the place of values of hub.costs."""
+        return {name: value for name, value in self if name in Costs.model_fields}
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} {value:.3g}" for name, value in self.costs().items())
+        return (
+            f"measured on {self.gpu} with {self.parameters / 1e9:.3g}e9 parameters ({FILE}), in the place of "
+            f"hub.costs: {values}; models of other sizes reach other speeds"
+        )
+
+
+def read(path: Path = FILE) -> Measured | None:
+    """The measurements, None if there are none. Raises ConfigurationError."""
+    try:
+        return Measured.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'content'}: {e['msg']}" for e in error.errors())
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = str(error)
+    raise ConfigurationError(f"{path}: {wrong}; run make test-gpu again, or delete the file")
+
+
+def write(measured: Measured, path: Path = FILE) -> None:
+    """For `read`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")
