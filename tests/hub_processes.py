@@ -9,9 +9,9 @@ import torch.distributed as dist
 
 from asymre.cycle.rollouts import Rollouts
 from asymre.cycle.training import train_cycle
-from asymre.hub.engine import HubEngine
-from asymre.hub.model import load_model
-from asymre.hub.state import load_state, save_state, write_policy
+from asymre.hub import model
+from asymre.hub.state import save_state, write_policy
+from scripts import train_cycle_hub
 
 GROUP, PROMPTS_PER_STEP, WIDTH = 4, 2, 6
 BATCH = GROUP * PROMPTS_PER_STEP
@@ -54,15 +54,32 @@ SETTINGS = {
 }
 
 
-def make_engine(policy: Path, **settings):
-    return HubEngine(load_model(policy), **SETTINGS | settings)
+def make_engine(policy: Path, state: Path | None = None, **settings):
+    return train_cycle_hub.make_engine(policy, state, **SETTINGS | settings)
+
+
+def loaded_weights(policies):
+    """Of each policy folder its weights, and how many numbers all processes together read for them."""
+    read, found = model._read, []
+
+    def counted(*arguments):
+        values = read(*arguments)
+        count.add_(values.numel())
+        return values
+
+    model._read = counted
+    for policy in policies:
+        count = torch.tensor(0)
+        engine = make_engine(policy)
+        dist.all_reduce(count)
+        weights = {name: p.detach().full_tensor().numpy() for name, p in engine.model.named_parameters()}
+        found.append((weights, count.item()))
+    return found
 
 
 def train(policy, first_step, until, state=None, out=None, die=False):
     """Metrics of the steps from `policy`, or from `state`; writes state and snapshots below `out`."""
-    engine = make_engine(policy)
-    if state:
-        load_state(engine, state)
+    engine = make_engine(policy, state)
     rows = slice(first_step * BATCH, until * BATCH)
     rollouts = Rollouts(**{name: t[rows] for name, t in vars(ragged_rollouts(STEPS * BATCH)).items()})
     metrics = list(train_cycle(engine, rollouts, PARAMS, first_step=first_step))
@@ -75,6 +92,14 @@ def train(policy, first_step, until, state=None, out=None, die=False):
         list(train_cycle(engine, rollouts, PARAMS, first_step=first_step))
         os.kill(os.getpid(), signal.SIGKILL)
     return metrics
+
+
+def cycle(policy, params, rollouts, settings):
+    """Metrics of the steps of a cycle, and the weights after it."""
+    engine = make_engine(policy, **settings)
+    metrics = list(train_cycle(engine, rollouts, params, first_step=0))
+    weights = {name: p.detach().full_tensor().numpy() for name, p in engine.model.named_parameters()}
+    return metrics, weights
 
 
 def one_row(policy):

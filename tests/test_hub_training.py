@@ -11,6 +11,8 @@ import weakref
 from pathlib import Path
 
 import hub_processes as hub
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
@@ -19,17 +21,19 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import AutoModelForCausalLM
 
-from asymre.cycle.rollouts import Rollouts
+from asymre.cycle.rollouts import Rollouts, write_rollouts
 from asymre.cycle.training import train_cycle
 from asymre.hub import launch, micro_batches, state
 from asymre.hub.launch import run_processes
 from asymre.hub.log_probs import Scorer
 from asymre.hub.model import load_model, require_float32
-from asymre.hub.state import load_state, save_state, write_policy
+from asymre.hub.state import save_state, write_policy
 from asymre.tiny.decoder import forward, initial_weights
 from asymre.tiny.engine import TinyEngine
 from asymre.tiny.policy import load_policy, save_policy
+from scripts import train_cycle_hub
 from tests.conftest import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -147,15 +151,16 @@ def peak_of_log_probs(model, tokens, chunk):
 
 
 @pytest.fixture
-def large_model(tmp_path):
-    """A model with a vocabulary of 128,000."""
+def large_policy(tmp_path):
+    """A policy with a vocabulary of 128,000."""
     architecture = dataclasses.replace(tiny(), vocabulary_size=128_000)
     save_policy(tmp_path, architecture, initial_weights(architecture, torch.Generator().manual_seed(0)))
-    return load_model(tmp_path)
+    return tmp_path
 
 
-def test_memory_grows_with_the_chunk_alone(large_model):
+def test_memory_grows_with_the_chunk_alone(large_policy):
     """The logits of all tokens never exist, forward or backward."""
+    large_model = load_model(large_policy)
     logits = 4 * 128_000  # bytes of one token
     short, long = (peak_of_log_probs(large_model, tokens, chunk=16) for tokens in (64, 256))
     wide = peak_of_log_probs(large_model, 256, chunk=128)
@@ -209,9 +214,9 @@ def test_a_step_of_6e_8_changes_float32_weights(one_policy):
         require_float32(engine.model.bfloat16())
 
 
-def test_norm_of_a_large_gradient(large_model):
+def test_norm_of_a_large_gradient(large_policy):
     """torch's own float32 norm of two million numbers is off by more than 1e-5 on a CPU."""
-    engine = hub.HubEngine(large_model, **hub.SETTINGS)
+    engine = hub.make_engine(large_policy)
     rollouts = hub.ragged_rollouts(4)
     engine.backward(engine.log_probs(rollouts, torch.arange(4))[0].sum())
     gradients = [p.grad.full_tensor().double().clone() for p in engine.model.parameters()]
@@ -230,6 +235,186 @@ def test_gradient_is_clipped(one_policy, share):
     for gradient, moments in zip(before, engine.optimiser.state.values(), strict=True):
         torch.testing.assert_close(10 * moments["exp_avg"].full_tensor(), min(1, share) * gradient)
     assert all(p.grad is None for p in engine.model.parameters())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_optimiser_is_adamw_fused(one_policy, steps):
+    """Against its formula in float64, on made-up gradients."""
+    engine = hub.make_engine(one_policy)
+    assert all(group["fused"] for group in engine.optimiser.param_groups)
+    generator = torch.Generator().manual_seed(0)
+    for _, parameter in engine.model.named_parameters():
+        weight, first, second = parameter.full_tensor().double(), 0.0, 0.0
+        for step in range(1, steps + 1):
+            gradient = torch.randn(weight.shape, generator=generator)
+            parameter.grad = torch.zeros_like(parameter)
+            parameter.grad.to_local().copy_(gradient)
+            engine.optimiser.step()
+            engine.optimiser.zero_grad()
+            first = 0.9 * first + 0.1 * gradient.double()
+            second = 0.999 * second + 0.001 * gradient.double().square()
+            scale = (second / (1 - 0.999**step)).sqrt() + 1e-8
+            weight = weight - 1e-3 * first / (1 - 0.9**step) / scale
+        torch.testing.assert_close(parameter.full_tensor().double(), weight, rtol=1e-6, atol=1e-7)
+        assert engine.optimiser.state[parameter]["step"] == steps
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "expandable_segments:True"),
+        ({"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
+    ],
+)
+def test_settings_of_the_allocator(given, expected):
+    """As torch itself has read them."""
+    code = "import scripts.train_cycle_hub, torch; print(torch._C._accelerator_getAllocatorSettings())"
+    plain = {name: value for name, value in os.environ.items() if "ALLOC_CONF" not in name}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=plain | given, capture_output=True)
+    assert done.stdout.decode().strip() == expected
+
+
+# Groups of one reward only
+
+
+GRPO = hub.PARAMS | {"objective": "grpo", "settings": {"clip": 0.2}}
+AT_ZERO = hub.PARAMS | {"settings": {"delta_v": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("params", "group"),
+    [
+        (GRPO, hub.GROUP),
+        (AT_ZERO, hub.GROUP),
+        (hub.PARAMS, None),
+        (hub.PARAMS | {"settings": {"delta_v": 1e-9}}, None),
+        # Its penalty pulls where the advantage is 0, too.
+        (hub.PARAMS | {"objective": "asymre_kl", "settings": {"delta_v": 0.0, "beta": 0.1}}, None),
+        (hub.PARAMS | {"objective": "asymre_kl", "settings": {"delta_v": 0.0, "beta": 0.0}}, hub.GROUP),
+        (
+            hub.PARAMS | {"objective": "asymre_tis", "settings": {"delta_v": 0.0, "truncation": 2.0}},
+            hub.GROUP,
+        ),
+        (hub.PARAMS | {"objective": "topr", "settings": {}}, None),
+        # Wrong answers alone have no advantage.
+        (hub.PARAMS | {"objective": "positives_only", "settings": {}}, None),
+    ],
+)
+def test_which_objectives_skip_groups(params, group):
+    assert train_cycle_hub.group_to_skip(params) == group
+
+
+def rollouts_with(groups):
+    """Two steps of each mix of groups; equal: whether a group has one reward only."""
+    rows = len(groups) * hub.GROUP
+    mixed = torch.tensor([1.0, -1.0, -1.0, 1.0])
+    reward = torch.cat([torch.full((hub.GROUP,), equal) if equal else mixed for equal in groups])
+    return dataclasses.replace(hub.ragged_rollouts(rows), reward=reward)
+
+
+# A step has two groups: some, none and all of them equal, and again, where moments are no longer 0.
+MIXES = [1.0, 0, 0, 0, 1.0, -1.0, 0, -1.0, -1.0, -1.0, 0, 0]
+
+
+@pytest.mark.parametrize("params", [GRPO, AT_ZERO], ids=["grpo", "asymre at 0"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_equal_groups_need_no_gradient(one_policy, params, processes):
+    def train(group):
+        arguments = (one_policy, params, rollouts_with(MIXES))
+        settings = {"skip_equal_groups_of": group}
+        if processes == 1:
+            return hub.cycle(*arguments, settings)
+        return run_processes(processes, hub.cycle, *arguments, settings)
+
+    (metrics, weights), (expected, others) = train(hub.GROUP), train(None)
+    assert len(metrics) == len(MIXES) // 2
+    for ours, theirs in zip(metrics, expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-6, nan_ok=True)
+    for name, weight in weights.items():
+        torch.testing.assert_close(*map(torch.from_numpy, (weight, others[name])), rtol=1e-6, atol=1e-6)
+    assert metrics[2]["gradient_norm"] == 0
+
+
+def test_equal_groups_run_no_backward_pass(one_policy, monkeypatch):
+    """Half the rows of the batch, in parts of their own behind the others."""
+    rollouts, rows = rollouts_with([1.0, 0]), torch.arange(hub.BATCH)
+    engine = hub.make_engine(one_policy, skip_equal_groups_of=hub.GROUP)
+    parts = engine.micro_batches(rollouts, rows)
+    with_gradient = [engine.log_probs(rollouts, part)[0].requires_grad for part in parts]
+    assert with_gradient == sorted(with_gradient, reverse=True)
+    assert sorted(torch.cat(parts).tolist()) == rows.tolist()
+    skipped = torch.cat([part for part, own in zip(parts, with_gradient, strict=True) if not own])
+    assert sorted(skipped.tolist()) == list(range(hub.GROUP))
+
+
+def test_fewer_equal_rows_than_processes(one_policy):
+    """Processes without rows run with gradients, so all do."""
+    rollouts = rollouts_with([1.0, 0])
+    arguments = (one_policy, GRPO, rollouts)
+    settings = {"skip_equal_groups_of": hub.GROUP, "tokens_per_micro_batch": 1}
+    metrics, _ = run_processes(3, hub.cycle, *arguments, settings)
+    assert_metrics_close(metrics, hub.cycle(*arguments, settings | {"skip_equal_groups_of": None})[0])
+
+
+# Log-probabilities of the behaviour policy, computed again
+
+
+@pytest.fixture
+def a_cycle(one_policy, tmp_path):
+    """What a job that trains a cycle of two steps gets; the log-probabilities in its rollouts are made up."""
+    rollouts = rollouts_with([0, 0, 0, 1.0])
+    params = GRPO | {
+        "learning_rate": 1e-2,
+        "dtype": "float32",
+        "refreshed": True,
+        "recompute_log_probs": True,
+    }
+    params |= {"first_step": 0, "until": 2, "snapshot_every": 5, "extra_snapshots": []}
+    params["rollouts"] = params["rollouts"] | {"max_new_tokens": hub.WIDTH}
+    inputs = {
+        "base_policy": one_policy,
+        "problems": tmp_path / "problems",
+        "rollouts_0": tmp_path / "rollouts",
+    }
+    inputs["problems"].mkdir()
+    pq.write_table(pa.table({"problem": ["?"] * 4}), inputs["problems"] / "train.parquet")
+    settings = {
+        name: hub.SETTINGS[name] for name in ("tokens_per_micro_batch", "chunk", "checkpoint_activations")
+    }
+
+    def train(processes=1, log_probs=rollouts.log_probs, **changes):
+        inputs["rollouts_0"].mkdir(exist_ok=True)
+        rows = len(rollouts.reward)
+        words = {"verdicts": ["right"] * rows, "truncated": [False] * rows, "texts": [""] * rows}
+        changed = dataclasses.replace(rollouts, log_probs=log_probs)
+        write_rollouts(inputs["rollouts_0"] / "rollouts.parquet", changed, hub.GROUP, **words)
+        out = tmp_path / f"out_{len(list(tmp_path.glob('out_*')))}"
+        arguments = (params | changes, inputs, None, out, settings)
+        if processes == 1:
+            return train_cycle_hub.train_process(*arguments)
+        return run_processes(processes, train_cycle_hub.train_process, *arguments)
+
+    return train
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_log_probs_computed_again_replace_the_samplers(a_cycle, capfd, processes):
+    made_up = hub.ragged_rollouts(4 * hub.GROUP).log_probs
+    metrics, tampered = a_cycle(processes), a_cycle(processes, made_up * 3)
+    assert [as_bits(m) for m in metrics] == [as_bits(m) for m in tampered]
+    first, second = metrics
+    assert first["ratio_max"] == first["ratio_mean"] == pytest.approx(1, abs=1e-6)
+    assert first["kl_behaviour"] == pytest.approx(0, abs=1e-6)
+    assert second["ratio_max"] > 1.001
+    if processes == 1:
+        said = [line for line in capfd.readouterr().out.splitlines() if "computed again" in line]
+        assert len(said) == 2 and said[0] != said[1]
+
+
+def test_log_probs_of_the_sampler_otherwise(a_cycle, capfd):
+    assert a_cycle(recompute_log_probs=False)[0]["ratio_max"] != pytest.approx(1, abs=0.01)
+    assert "computed again" not in capfd.readouterr().out
 
 
 # Micro-batches
@@ -332,18 +517,30 @@ def test_state_of_another_model_is_refused(one_policy, make_weights, tmp_path, o
     save_policy(tmp_path / "policy", tiny(**other), make_weights(tiny(**other)))
     save_state(hub.make_engine(one_policy), tmp_path / "state")
     with pytest.raises(ValueError, match="of another model"):
-        load_state(hub.make_engine(tmp_path / "policy"), tmp_path / "state")
+        hub.make_engine(tmp_path / "policy", tmp_path / "state")
 
 
 def test_damaged_state_is_refused(one_policy, tmp_path):
-    engine = hub.make_engine(one_policy)
     with pytest.raises(ValueError, match="damaged"):
-        load_state(engine, tmp_path / "nothing")
-    save_state(engine, tmp_path / "state")
+        hub.make_engine(one_policy, tmp_path / "nothing")
+    save_state(hub.make_engine(one_policy), tmp_path / "state")
     file = next((tmp_path / "state").glob("*.distcp"))
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
-        load_state(engine, tmp_path / "state")
+        hub.make_engine(one_policy, tmp_path / "state")
+
+
+def test_a_state_needs_no_weights_of_the_base_policy(one_policy, half, tmp_path):
+    copied(one_policy, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    engine, other = (hub.make_engine(folder, half / "state") for folder in (tmp_path, one_policy))
+    assert all(state["step"] == HALF for state in engine.optimiser.state.values())
+    for ours, theirs in zip(engine.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(ours.full_tensor(), theirs.full_tensor())
+    write_policy(engine, tmp_path / "out", tmp_path, "float32")
+    written, expected = (load_file(f / "model.safetensors") for f in (tmp_path / "out", half / "float32"))
+    assert written.keys() == expected.keys()
+    assert all(torch.equal(weight, expected[name]) for name, weight in written.items())
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
@@ -368,6 +565,97 @@ def test_written_policy(policy, tmp_path, monkeypatch, dtype):
     load_model(out)
 
 
+# Loading
+
+
+def copied(source, target):
+    for file in source.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def in_two_files(folder):
+    """As the hub has large models, with a second copy of the weights under a name that no one reads."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    parts = {f"model-{i}.safetensors": list(weights)[i::2] for i in range(2)}
+    for file, names in parts.items():
+        save_file({name: weights[name] for name in names}, folder / file, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": {name: file for file, names in parts.items() for name in names}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def in_bfloat16(folder):
+    edit_weights(folder, lambda w: w.update({name: weight.bfloat16() for name, weight in w.items()}))
+
+
+def with_scaled_positions(folder):
+    scaling = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0}
+    scaling |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 16}
+    edit_configuration(folder, rope_parameters=scaling, max_position_embeddings=128)
+
+
+@pytest.mark.parametrize("change", [lambda f: None, in_two_files, in_bfloat16, with_scaled_positions])
+def test_the_model_is_that_of_transformers(policy, change):
+    """Weights, which of them are one, and buffers, bit for bit; for training and for scoring."""
+    change(policy)
+    expected = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32)
+    weights = {name: p for name, p in expected.named_parameters(remove_duplicate=False)}
+    buffers = dict(expected.named_buffers())
+    for model in (load_model(policy), hub.make_engine(policy).model):
+        ours = dict(model.named_parameters(remove_duplicate=False))
+        assert ours.keys() == weights.keys()
+        tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+        assert tied == expected.config.tie_word_embeddings
+        for name, weight in ours.items():
+            whole = weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+            assert whole.dtype == torch.float32 and torch.equal(whole, weights[name]), name
+        assert dict(model.named_buffers()).keys() == buffers.keys() != set()
+        for name, buffer in model.named_buffers():
+            assert buffer.dtype == torch.float32 and torch.equal(buffer, buffers[name]), name
+        assert (
+            not model.training and model.config._attn_implementation == expected.config._attn_implementation
+        )
+
+
+def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path):
+    """Of both families, tied and not, with fewer rows than processes."""
+    architectures = [
+        tiny("llama", 2, False),
+        tiny("qwen2", 1, True),
+        dataclasses.replace(tiny(), intermediate_size=5),
+    ]
+    folders = [tmp_path / str(i) for i in range(len(architectures))]
+    for folder, architecture in zip(folders, architectures, strict=True):
+        save_policy(folder, architecture, make_weights(architecture))
+    for processes in (2, 4):
+        found = run_processes(processes, hub.loaded_weights, folders)
+        for folder, architecture, (weights, read) in zip(folders, architectures, found, strict=True):
+            expected = dict(load_model(folder).named_parameters())
+            assert weights.keys() == expected.keys()
+            for name, weight in weights.items():
+                assert torch.equal(torch.from_numpy(weight), expected[name]), name
+            assert read == architecture.parameter_count()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda w: w.update({"lm_head.weight": w["model.embed_tokens.weight"].clone()}),
+        lambda w: w.update({"lm_head.weight": w.pop("model.embed_tokens.weight")}),
+        lambda w: w.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(2)}),
+    ],
+    ids=["both embeddings, equal", "the other of them", "frequencies of an old file"],
+)
+def test_files_of_other_forms(one_policy, tmp_path, edit):
+    expected = dict(load_model(one_policy).named_parameters())
+    edit_weights(copied(one_policy, tmp_path), edit)
+    engine = hub.make_engine(tmp_path)
+    assert engine.model.get_input_embeddings().weight is engine.model.get_output_embeddings().weight
+    for name, weight in engine.model.named_parameters():
+        assert torch.equal(weight.full_tensor(), expected[name]), name
+
+
 # Bad folders
 
 
@@ -389,6 +677,9 @@ def edit_weights(folder, edit):
         (lambda f: (f / "model.safetensors").unlink(), "no weights"),
         (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer"),
         (lambda f: (f / "model.safetensors").write_bytes(b"abc"), "cannot be loaded"),
+        (lambda f: os.truncate(f / "model.safetensors", 5_000), "cannot be loaded"),
+        (lambda f: (f / "model.safetensors").rename(f / "other.safetensors"), "cannot be loaded"),
+        (lambda f: in_two_files(f) or (f / "model-1.safetensors").unlink(), "cannot be loaded"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be loaded"),
         (lambda f: edit_configuration(f, model_type="no_such_model"), "cannot be loaded"),
         (lambda f: edit_configuration(f, model_type="gpt_neox"), "gpt_neox are not supported"),
@@ -407,11 +698,10 @@ def edit_weights(folder, edit):
     ],
 )
 def test_bad_folders_are_refused(one_policy, tmp_path, damage, message):
-    for file in one_policy.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    damage(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        load_model(tmp_path)
+    damage(copied(one_policy, tmp_path))
+    for load in (load_model, hub.make_engine):
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path)
 
 
 def test_weights_are_loaded_in_the_type_of_the_computation_and_positions_stay_exact(one_policy):

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from asymre.cycle.rollouts import Rollouts
 from asymre.hub import micro_batches
 from asymre.hub.log_probs import Scorer
-from asymre.hub.model import require_float32
+from asymre.hub.model import allocate, require_float32
 
 
 class HubEngine:
@@ -35,36 +35,74 @@ class HubEngine:
         chunk: int,
         dtype: str,
         checkpoint_activations: bool,
+        skip_equal_groups_of: int | None = None,
     ):
-        """model: of `asymre.hub.model.load_model`, whole on each process; it is sharded in place.
+        """model: of `asymre.hub.model.empty_model`; it is sharded in place, and each process has memory for
+        its share alone, with undefined content: `load_weights` or `load_state` has to follow. Or a whole
+        one, of `load_model`, which keeps its weights.
 
         tokens_per_micro_batch: rows times longest row, filling included. chunk: tokens whose logits exist at
         one time. dtype: of the computation, "float32" or "bfloat16"; weights, gradients and moments are
-        float32 in any case. The process group must be initialised.
+        float32 in any case. skip_equal_groups_of: G, if groups of G rows with one reward only add nothing to
+        the gradient: these are run without it. The process group must be initialised.
         """
         self.device = process_device()
         self.model = model
         self._budget = tokens_per_micro_batch
+        self._group_size = skip_equal_groups_of
+        self._without_gradient: set[int] = set()
         self._scorer = Scorer(model, chunk)
         _shard(self._scorer, self.device, dtype, checkpoint_activations)
+        allocate(self._scorer, self.device)
         require_float32(model)
-        self.optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.0)
+        self.optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.0, fused=True)
         # Made now, not in the first step: so the memory is known from the start, and can be loaded into.
         for parameter in model.parameters():
             self.optimiser.state[parameter] = {
-                "step": torch.tensor(0.0),
+                "step": torch.tensor(0.0, device=self.device),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
 
     def micro_batches(self, rollouts: Rollouts, rows_B: Tensor) -> list[Tensor]:
-        """Positions within `rows_B` that this process computes, one tensor for each micro-batch."""
-        lengths = (rollouts.prompt_lengths + rollouts.lengths)[rows_B].tolist()
-        shares = micro_batches.split(lengths, self._budget, dist.get_world_size())
-        return [torch.tensor(part, dtype=torch.long) for part in shares[dist.get_rank()]]
+        """Positions within `rows_B` that this process computes, one tensor for each micro-batch.
+
+        Groups are whole and in order. Those that need no gradient come last, in micro-batches of their own.
+        """
+        lengths_B = (rollouts.prompt_lengths + rollouts.lengths)[rows_B]
+        equal_B = self._equal(rollouts.reward[rows_B])
+        last = self._split(lengths_B, equal_B)
+        # A process without rows cannot see that the others run theirs without gradient.
+        if not all(len(part) for share in last for part in share):
+            equal_B, last = torch.zeros_like(equal_B), [[]] * len(last)
+        self._without_gradient = set(rows_B[equal_B].tolist())
+        rank = dist.get_rank()
+        return self._split(lengths_B, ~equal_B)[rank] + last[rank]
+
+    def _equal(self, reward_B: Tensor) -> Tensor:
+        """[B], true in groups of one reward only; all false if these need their gradient."""
+        if self._group_size is None:
+            return torch.zeros(len(reward_B), dtype=torch.bool)
+        reward_PG = reward_B.view(-1, self._group_size)
+        return (reward_PG == reward_PG[:, :1]).all(1).repeat_interleave(self._group_size)
+
+    def _split(self, lengths_B: Tensor, chosen_B: Tensor) -> list[list[Tensor]]:
+        """The micro-batches of every process, as positions among all B, of the chosen ones."""
+        positions = chosen_B.nonzero()[:, 0]
+        shares = micro_batches.split(lengths_B[positions].tolist(), self._budget, dist.get_world_size())
+        return [[positions[part] for part in share] for share in shares]
 
     def log_probs(self, rollouts: Rollouts, rows_b: Tensor) -> tuple[Tensor, Tensor]:
-        """log pi of the generated tokens and the entropy where each was chosen: [b, T], 0 on filling."""
+        """log pi of the generated tokens and the entropy where each was chosen: [b, T], 0 on filling.
+
+        Without gradient where the last `micro_batches` found that none is needed.
+        """
+        if len(rows_b) and int(rows_b[0]) in self._without_gradient:
+            with torch.no_grad():
+                return self._log_probs(rollouts, rows_b)
+        return self._log_probs(rollouts, rows_b)
+
+    def _log_probs(self, rollouts: Rollouts, rows_b: Tensor) -> tuple[Tensor, Tensor]:
         # A process without rows runs the first one unscored: the others wait for its share of the weights.
         rows = rows_b if len(rows_b) else torch.zeros(1, dtype=torch.long)
         lengths = rollouts.lengths[rows] if len(rows_b) else torch.zeros(1, dtype=torch.long)
@@ -73,6 +111,9 @@ class HubEngine:
         arguments = (ids_BS, row_N, rollouts.prompt_lengths[rows][row_N] - 1 + step_N)
         target_N = rollouts.tokens[rows][scored_BT]
         values = self._scorer(*(a.to(self.device) for a in (*arguments, target_N)))
+        if not torch.is_grad_enabled():
+            # As the backward pass does: else embeddings and head would stay whole.
+            self._scorer.reshard()
         where = row_N.to(self.device), step_N.to(self.device)
         empty_BT = torch.zeros(scored_BT.shape, device=self.device)
         log_probs_BT, entropy_BT = (empty_BT.index_put(where, value) for value in values)
@@ -80,7 +121,8 @@ class HubEngine:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of this micro-batch's share of the loss to that of all processes."""
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over processes, on each of them, where the tensor lies."""
@@ -93,6 +135,10 @@ class HubEngine:
 
         No step where the norm is not finite, as in `asymre.tiny.engine`.
         """
+        for parameter in self.model.parameters():
+            # Of a step without gradients: moments decay, and move the weights, all the same.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad.to_local() for parameter in self.model.parameters()]
         # Not clip_grad_norm_: on a CPU torch sums the squares of a large tensor one by one in float32. For an
         # embedding of 28 million that is wrong by 1e-3, and otherwise wrong for each number of processes.
