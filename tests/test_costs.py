@@ -87,6 +87,21 @@ def test_warnings_where_a_model_does_not_fit():
     assert any("llama-8b" in text and "sampling" in text for text in small)
 
 
+def test_hours_are_said_for_each_target_and_each_gpu():
+    def run(*arguments):
+        command = [sys.executable, "-m", "tools.plan_costs", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    text = run("--scale", "one_gpu").stdout
+    first, second = text.split("The same on a GPU of 24 GB")
+    for part in (first, second):
+        assert part.index(" make figures:") < part.index(" beyond:") < part.index(" calibration:")
+    hours = [float(line.split()[3]) for line in text.splitlines() if line.startswith("  together")]
+    # The default target of one 80 GB GPU takes some ten hours.
+    assert 5 < hours[0] < 12 and all(slow > fast for fast, slow in zip(hours[:3], hours[3:], strict=True))
+    assert "WARNING" not in first and "llama-1b does not fit a GPU of 24 GB in training" in second
+
+
 def test_the_command():
     def run(*arguments):
         command = [sys.executable, "-m", "tools.plan_costs", *arguments]

@@ -9,6 +9,7 @@ import sys
 
 from asymre.hub.preflight import with_costs
 from asymre.plan.costs import costs_text, problems
+from asymre.plan.plan import Plan
 from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
 
@@ -23,6 +24,14 @@ def main() -> None:
     if measured:
         plan = with_costs(plan, **measured.costs())
         print(measured, end="\n\n")
+    tell(plan)
+    for name, gpu in plan.configuration.hub.costs.other_gpus.items():
+        print(f"\nThe same on {name}\n")
+        tell(with_costs(plan, **gpu.model_dump()))
+
+
+def tell(plan: Plan) -> None:
+    """Print the estimate, and what does not fit."""
     print(costs_text(plan))
     for problem in problems(plan):
         print(f"WARNING: {problem}")

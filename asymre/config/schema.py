@@ -496,17 +496,23 @@ class Vllm(Section):
     )
 
 
-class Costs(Section):
-    """What `make plan` assumes; nothing else reads it."""
+class Gpu(Section):
+    """What `make plan` assumes of a GPU."""
 
     gpu_memory_gb: Positive = Field(description="memory of one GPU")
     generation_speed: Positive = Field(
         description="tokens a second and GPU that vLLM samples, times parameters in 1e9"
     )
     training_tflops: Positive = Field(description="1e12 operations a second that one GPU reaches in training")
+    start_minutes: Positive = Field(description="a job's start: imports, loading the policy")
+
+
+class Costs(Gpu):
+    """What `make plan` assumes; nothing else reads it."""
+
     tokens_per_completion: Count = Field(description="mean length of a completion")
     tokens_per_prompt: Count = Field(description="mean length of a prompt")
-    start_minutes: Positive = Field(description="a job's start: imports, loading the policy")
+    other_gpus: dict[str, Gpu] = Field(default={}, description="GPUs for which it is said too, by name")
 
 
 class Hub(Section):

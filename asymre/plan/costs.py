@@ -4,6 +4,7 @@ Estimates for a decision before any job starts; nothing here was measured on a G
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from asymre.architecture import POLICY_BYTES, STATE_BYTES, Architecture
@@ -11,6 +12,7 @@ from asymre.config.schema import Configuration
 from asymre.measures.evaluation import samplings
 from asymre.plan.captions import architecture_of
 from asymre.plan.plan import Plan
+from asymre.record.artefact import Artefact
 
 GB = 1e9
 # By kind of artefact, the rules whose jobs have GPUs.
@@ -105,10 +107,13 @@ def costs_text(plan: Plan) -> str:
         f"{costs.training_tflops:g} TFLOP/s in training, {costs.tokens_per_completion} tokens a completion, "
         f"{costs.start_minutes:g} min to start a job:",
     ]
-    hours, jobs = gpu_hours(plan)
-    lines += [f"  {rule:<18}{jobs[rule]:6} jobs {hours[rule]:10.1f} h" for rule in hours]
+    targets = _targets(plan)
+    for target, names in targets.items():
+        hours, jobs = gpu_hours(plan, _behind(plan, names))
+        lines += [f" {target}:"] if len(targets) > 1 else []
+        lines += [f"  {rule:<18}{jobs[rule]:6} jobs {hours[rule]:10.1f} h" for rule in hours]
+        lines.append(f"  {'together':<18}{jobs.total():6} jobs {hours.total():10.1f} h")
     lines += [
-        f"  {'together':<18}{jobs.total():6} jobs {hours.total():10.1f} h",
         "",
         "Disk for one run, in GB:",
     ]
@@ -128,13 +133,36 @@ def costs_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def gpu_hours(plan: Plan) -> tuple[Counter, Counter]:
-    """GPU hours and number of jobs, by rule."""
+def _targets(plan: Plan) -> dict[str, list[str]]:
+    """What is published, by the target that makes it, where that is on GPUs."""
+    found = {
+        "make figures": plan.default,
+        "beyond": plan.figures_of("beyond"),
+        "calibration": ["calibration"],
+    }
+    names = {target: [n for n in published if n in plan.published] for target, published in found.items()}
+    return {target: own for target, own in names.items() if own}
+
+
+def _behind(plan: Plan, names: list[str]) -> list[Artefact]:
+    """All artefacts that these published ones rest on."""
+    found: dict[str, Artefact] = {}
+    waiting = [plan.published[name] for name in names]
+    while waiting:
+        artefact = waiting.pop()
+        if artefact.path not in found:
+            found[artefact.path] = artefact
+            waiting += artefact.inputs.values()
+    return list(found.values())
+
+
+def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[Counter, Counter]:
+    """GPU hours and number of jobs, by rule, of some artefacts or of all."""
     c, a = plan.configuration, plan.configuration.algorithm
     start = c.hub.costs.start_minutes / 60
     hours: Counter[str] = Counter()
     jobs: Counter[str] = Counter()
-    for artefact in plan.artefacts.values():
+    for artefact in plan.artefacts.values() if artefacts is None else artefacts:
         if artefact.kind not in RULES:
             continue
         # Slugs begin with the model's name.
