@@ -5,6 +5,7 @@ section here. `config/schema.json` and `config/reference.yaml` are generated fro
 """
 
 import inspect
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -39,6 +40,19 @@ DAY = "%d %b %Y"
 Positive = Annotated[float, Gt(0), Field(allow_inf_nan=False)]
 # More than that makes no sense for AdamW, and up to there its weights stay finite.
 Rate = Annotated[float, Gt(0), Le(1)]
+
+
+def _commit(value: str) -> str:
+    """A commit, since a branch may hold something else tomorrow."""
+    if not re.fullmatch("[0-9a-f]{40}", value):
+        raise ValueError(
+            "must be a commit, 40 hexadecimal digits (on the hub's page: Files and versions, then its "
+            f"commits), not {value!r}"
+        )
+    return value
+
+
+Commit = Annotated[str, AfterValidator(_commit)]
 
 
 def _once(values: list) -> list:
@@ -335,9 +349,7 @@ class Pretrained(Section):
     """The weights of a model of the paper: on the hub, or in a local folder."""
 
     hub: Text | None = Field(default=None, description="id on the hub, such as Qwen/Qwen2.5-3B-Instruct")
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = Field(
-        default=None, description="commit on the hub, 40 hexadecimal digits"
-    )
+    revision: Commit | None = Field(default=None, description="commit on the hub, 40 hexadecimal digits")
     folder: Text | None = Field(
         default=None, description="local folder in Hugging Face layout, instead of the hub"
     )
@@ -350,7 +362,7 @@ class Source(Section):
     """Files of a data set, on the hub or in a local folder: Parquet, or a JSON object a line."""
 
     hub: Text | None = Field(default=None, description="id of a data set on the hub")
-    revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|FILL_IN)$")] | None = Field(
+    revision: Commit | Literal["FILL_IN"] | None = Field(
         default=None, description="commit on the hub, 40 hexadecimal digits; FILL_IN where we know none"
     )
     folder: Text | None = Field(default=None, description="local folder, instead of the hub")

@@ -1,4 +1,4 @@
-"""The graph of engine hub with real vLLM and real training processes: a tiny run, and scale one_gpu with SmolLM2."""
+"""The graph of engine hub with real vLLM and training processes: a tiny run; one_gpu with SmolLM2."""
 
 import os
 import shutil
