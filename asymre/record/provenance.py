@@ -6,6 +6,7 @@ made on another machine, may differ in the last bits, and the record says in whi
 
 import hashlib
 import json
+import os
 import platform
 import re
 import sys
@@ -18,7 +19,8 @@ from asymre.record.artefact import RECORD, SPEC, canonical, identify
 
 # Of the folder itself, not of what was made.
 NOT_RECORDED = {SPEC, ".snakemake_timestamp"}
-THREADS = 4
+# A policy and a state of an 8B model are 112 GB, at about 1 GB/s a thread, and GPUs wait.
+THREADS = min(16, len(os.sched_getaffinity(0)))
 
 
 class Damaged(Exception):
