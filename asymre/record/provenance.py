@@ -20,7 +20,7 @@ from asymre.record.artefact import RECORD, SPEC, canonical, identify
 # Of the folder itself, not of what was made.
 NOT_RECORDED = {SPEC, ".snakemake_timestamp"}
 # A policy and a state of an 8B model are 112 GB, at about 1 GB/s a thread, and GPUs wait.
-THREADS = min(16, len(os.sched_getaffinity(0)))
+THREADS = min(16, os.cpu_count() or 1)
 
 
 class Damaged(Exception):
