@@ -1,0 +1,34 @@
+"""What tests on a GPU ask of vLLM, in its own environment: python tests/gpu/vllm_probe.py ASKED ANSWER.
+
+ASKED: a JSON file with policy, dtype, device, prompts, group (completions of each), new (tokens) and keep
+(how many completions to write). ANSWER: the file to write, with completions and tokens (how many there were).
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from asymre.hub.generation import Request, generate
+
+
+def main() -> None:
+    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    prompts = [prompt for prompt in asked["prompts"] for _ in range(asked["group"])]
+    requests = [Request(prompt, 1.0, 1.0, seed) for seed, prompt in enumerate(prompts)]
+    completions = generate(
+        Path(asked["policy"]),
+        requests,
+        max_new_tokens=asked["new"],
+        dtype=asked["dtype"],
+        device=asked["device"],
+    )
+    kept = [
+        {"prompt": prompt, "tokens": completion.tokens, "log_probs": completion.log_probs}
+        for prompt, completion in zip(prompts[: asked["keep"]], completions, strict=False)
+    ]
+    answer = {"completions": kept, "tokens": sum(len(completion.tokens) for completion in completions)}
+    Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
