@@ -67,6 +67,7 @@ def test_a_run_of_two_cycles(project):
 
 def test_one_gpu_with_smollm2(project, vllm_python):
     """Real weights, a chat template, the boxed verifier: scale one_gpu to a figure, in two short cycles."""
+    shutil.copytree(ROOT / "examples/gsm8k", project / "examples/gsm8k")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     made = subprocess.run(
         [vllm_python, ROOT / "tools/fetch_smollm2.py", project / "results/downloads/smollm2"],
