@@ -146,8 +146,8 @@ def test_speeds_by_hand():
     assert checks.HALF_A_BILLION.parameter_count() == 494_032_768, "as the model's page states it"
     architecture: Architecture = checks.HALF_A_BILLION
     trained = {"gpu": "A", "gpu_memory": 85_520_000_000, "tokens": [0, 0, 1000], "seconds": [5, 5, 0.5]}
-    first, many = {"tokens": 8, "seconds": 30.0}, {"tokens": 400_000, "seconds": 50.0}
-    measured = checks.measured(architecture, SIZES, trained, first, many)
+    sampled = {"tokens": 400_000, "seconds": 50.0, "sampling": 20.0}
+    measured = checks.measured(architecture, SIZES, trained, sampled)
     assert measured == Measured(
         gpu="A",
         parameters=494_032_768,

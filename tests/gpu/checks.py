@@ -103,7 +103,8 @@ def sample(
 ) -> dict[str, Any]:
     """GROUP completions by vLLM of each prompt, in a process of its own, as a job has it.
 
-    Returns `seconds` of the whole process, `tokens` that were sampled, and the first `keep` `completions`.
+    Returns `seconds` of the whole process, `sampling`, those without its start, `tokens` that were sampled,
+    and the first `keep` `completions`.
     """
     asked = {"policy": str(policy), "dtype": dtype, "device": device, "new": new, "keep": keep}
     (folder / "asked.json").write_text(json.dumps(asked | {"prompts": prompts, "group": GROUP}))
@@ -252,21 +253,17 @@ def relative(metrics: list[dict[str, float]], others: list[dict[str, float]]) ->
 
 
 def measured(
-    architecture: Architecture,
-    sizes: Sizes,
-    trained: dict[str, Any],
-    first: dict[str, Any],
-    many: dict[str, Any],
+    architecture: Architecture, sizes: Sizes, trained: dict[str, Any], sampled: dict[str, Any]
 ) -> Measured:
-    """What `make plan` counts with. first: of one token, whose time is a start; many: of a long sampling."""
-    speed = many["tokens"] / (many["seconds"] - first["seconds"])
+    """What `make plan` counts with, of what `train` and a long `sample` returned."""
+    count = architecture.parameter_count()
     return Measured(
         gpu=trained["gpu"],
-        parameters=architecture.parameter_count(),
+        parameters=count,
         gpu_memory_gb=round(trained["gpu_memory"] / 1e9, 1),
-        generation_speed=speed * architecture.parameter_count() / 1e9,
+        generation_speed=sampled["tokens"] / sampled["sampling"] * count / 1e9,
         training_tflops=tflops(architecture, sizes, trained),
-        start_minutes=first["seconds"] / 60,
+        start_minutes=(sampled["seconds"] - sampled["sampling"]) / 60,
     )
 
 

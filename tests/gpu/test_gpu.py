@@ -1,6 +1,7 @@
 """What has to be true on a GPU, and how fast it is: results/measured.json, which `make plan` counts with."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,7 @@ def sampled(policies, prompts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sampled")
     asked = {"dtype": "bfloat16", "device": "cuda"}
     checks.sample(policies["bfloat16"], folder, **asked, prompts=prompts[:1], new=1, keep=0)
-    first = checks.sample(policies["bfloat16"], folder, **asked, prompts=prompts[:1], new=1, keep=0)
-    return first, checks.sample(policies["bfloat16"], folder, **asked, prompts=prompts, new=NEW, keep=KEEP)
+    return checks.sample(policies["bfloat16"], folder, **asked, prompts=prompts, new=NEW, keep=KEEP)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def trained(policies):
 @pytest.mark.parametrize("dtype", LARGEST_DIFFERENCE)
 def test_log_probabilities_of_vllm_and_of_the_trainer(dtype, policies, prompts, sampled, tmp_path):
     if dtype == "bfloat16":
-        completions = sampled[1]["completions"]
+        completions = sampled["completions"]
     else:
         asked = {"prompts": prompts[: KEEP // checks.GROUP], "new": 64, "keep": KEEP}
         completions = checks.sample(policies[dtype], tmp_path, dtype=dtype, device="cuda", **asked)[
@@ -66,7 +66,8 @@ def test_log_probabilities_of_vllm_and_of_the_trainer(dtype, policies, prompts, 
         ]
     found = checks.differences(policies[dtype], completions, dtype)
     print(dtype, found)
-    assert len(completions) == KEEP and -12 < found["log_prob"] < -5, "no uniform draw from 151,936 tokens"
+    assert len(completions) == KEEP
+    assert found["log_prob"] > 1 - math.log(HALF_A_BILLION.vocabulary_size), "no uniform draw"
     assert found["mean"] < LARGEST_DIFFERENCE[dtype]
 
 
@@ -100,9 +101,8 @@ def test_a_killed_cycle_gives_what_one_left_alone_does(tmp_path):
 
 
 def test_speeds_are_measured_and_written(sampled, trained):
-    first, many = sampled
-    measured = checks.measured(HALF_A_BILLION, SIZES, trained, first, many)
+    assert sampled["tokens"] > 0.9 * PROMPTS * checks.GROUP * NEW, "random weights hardly end a completion"
+    measured = checks.measured(HALF_A_BILLION, SIZES, trained, sampled)
     measured_costs.write(measured, ROOT / measured_costs.FILE)
     print(measured)
     assert measured_costs.read(ROOT / measured_costs.FILE) == measured
-    assert many["tokens"] > 0.9 * PROMPTS * checks.GROUP * NEW, "random weights hardly end a completion"

@@ -25,7 +25,7 @@ def test_log_probabilities_of_vllm_and_of_the_trainer(vllm_python, tmp_path):
         completions = sampled["completions"]
         assert len(completions) == 20 and 32 < sampled["tokens"] <= 4 * checks.GROUP * 8
         assert [c["prompt"] for c in completions] == [prompts[n // checks.GROUP] for n in range(20)]
-        assert sampled["seconds"] > 1
+        assert 0 < sampled["sampling"] < sampled["seconds"] - 1
         found = checks.differences(policy, completions, dtype)
         print(dtype, found)
         assert found["mean"] < limit
