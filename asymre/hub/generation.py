@@ -112,7 +112,10 @@ def _answer(sender, function, arguments) -> None:
 
 def _generate(policy, requests, max_new_tokens, dtype, device, engine_options) -> list[Completion]:
     length = model_length(policy, max(len(r.prompt) for r in requests) + max_new_tokens)
-    options = engine_options | {"enforce_eager": device == "cpu" or bool(engine_options["enforce_eager"])}
+    options = engine_options | {"enforce_eager": bool(engine_options["enforce_eager"])}
+    if device == "cpu":
+        # A prompt of which one pass reads a part would want a random offset, which a CPU's generator has not.
+        options |= {"enforce_eager": True, "enable_chunked_prefill": False}
     engine = _engine(policy, dtype=dtype, max_model_len=length, **options)
     ends = end_tokens(policy)
     settings = [

@@ -33,9 +33,9 @@ def policy(folder, family, seed=0):
     return architecture, weights
 
 
-def probe(vllm_python, folder, seeds):
+def probe(vllm_python, folder, seeds, prompts=PROMPTS):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [vllm_python, "tests/scale/vllm_probe.py", str(folder), json.dumps(PROMPTS), json.dumps(seeds)]
+    command = [vllm_python, "tests/scale/vllm_probe.py", str(folder), json.dumps(prompts), json.dumps(seeds)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -69,6 +69,15 @@ def test_new_weights_are_taken(vllm_python, tmp_path):
     policy(tmp_path / "b", "llama", seed=1)
     a, b = (probe(vllm_python, tmp_path / name, [0]) for name in "ab")
     assert a["runs"] != b["runs"] and b["difference"] < 1e-5
+
+
+def test_more_prompts_than_one_pass_reads(vllm_python, tmp_path):
+    """vLLM on a CPU ends if it reads a part of a seeded prompt."""
+    policy(tmp_path / "policy", "llama")
+    prompts = [[1 + (i + j) % 9 for j in range(60)] for i in range(200)]
+    assert sum(map(len, prompts)) > 8192
+    seen = probe(vllm_python, tmp_path / "policy", [0], prompts)
+    assert len(seen["runs"][0]) == 200 and seen["difference"] < 1e-5
 
 
 def test_entropy_is_that_of_our_decoder(vllm_python, tmp_path):
