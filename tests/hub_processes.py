@@ -1,7 +1,10 @@
 """What the tests of the hub engine run on processes of their own, and the data that they run on."""
 
+import ctypes
+import gc
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -100,6 +103,43 @@ def cycle(policy, params, rollouts, settings):
     metrics = list(train_cycle(engine, rollouts, params, first_step=0))
     weights = {name: p.detach().full_tensor().numpy() for name, p in engine.model.named_parameters()}
     return metrics, weights
+
+
+def peak_memory(policy, small, vocabulary_size, settings):
+    """Bytes that two steps take at their peak, beyond what stays after the same with a small policy."""
+    # Freed memory goes back at once: else what the process holds is not what it needs.
+    assert ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 16)
+    two_steps(small, 15, settings)
+    gc.collect()
+    before = memory_of_this_process("VmRSS")
+    # The peak so far is forgotten.
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    two_steps(policy, vocabulary_size, settings)
+    return memory_of_this_process("VmHWM") - before
+
+
+MMAP_THRESHOLD = -3  # of malloc.h
+
+
+def memory_of_this_process(name):
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def two_steps(policy, vocabulary_size, settings):
+    """Of two full micro-batches each."""
+    engine = make_engine(policy, **settings)
+    budget = settings["tokens_per_micro_batch"]
+    width = min(budget, 512)
+    rollouts = ragged_rollouts(2 * budget // width, vocabulary_size, width - 9)
+    full = torch.full_like(rollouts.lengths, width - 9)
+    rollouts = replace(rollouts, lengths=full, prompt_lengths=torch.full_like(full, 9))
+    for _ in range(2):
+        parts = engine.micro_batches(rollouts, torch.arange(len(full)))
+        assert len(parts) == 2
+        for part in parts:
+            engine.backward(engine.log_probs(rollouts, part)[0].sum())
+        engine.update(1.0)
 
 
 def one_row(policy):

@@ -1,14 +1,22 @@
 """The estimate before a run: parameters, memory, disk and hours by hand, and warnings."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import hub_processes
 import pytest
+import torch
 
+from asymre.architecture import Architecture
 from asymre.config import reading
+from asymre.hub.launch import run_processes
 from asymre.plan import costs
 from asymre.plan.plan import build
+from asymre.tiny.decoder import initial_weights
+from asymre.tiny.policy import save_policy
+from tests.conftest import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,6 +39,9 @@ def test_memory_by_hand():
     parts = costs.training_memory(c, costs.architecture_of(c, "llama-8b")).parts
     assert parts["weights"] == parts["gradients"] == parts["moments"] / 2 == 8_030_261_248
     assert parts["logits"] == 3 * 4 * 100 * 128_256
+    # Embedding and head with their gradients, these in float32 too, and a quarter of them summed.
+    assert parts["gathered"] == (2 + 2 + 4 + 1) * 2 * 128_256 * 4096
+    assert parts["slack"] == pytest.approx((parts["gathered"] + parts["activations"] + parts["logits"]) / 10)
     # Inputs of 32 layers in bfloat16, and the insides of one.
     assert parts["activations"] == 2 * 1000 * (32 * 4096 + 16 * 4096 + 4 * 14336)
     more = costs.training_memory(
@@ -38,6 +49,73 @@ def test_memory_by_hand():
         costs.architecture_of(c, "llama-8b"),
     )
     assert more.parts["activations"] > 10 * parts["activations"]
+
+
+MEASURED = [
+    # Weights, gradients and moments: 39e6 parameters, most of them in embedding and head, and 55e6 in layers.
+    (Architecture("llama", 512, 1408, 2, 8, 4, 32_000, False), {"dtype": "bfloat16"}, 64, 16),
+    (Architecture("llama", 768, 2048, 8, 8, 4, 4_000, True), {"dtype": "float32"}, 64, 16),
+    # Activations, and logits.
+    (Architecture("llama", 256, 704, 4, 8, 4, 2_000, True), {"dtype": "float32"}, 4096, 64),
+    (Architecture("llama", 64, 128, 2, 8, 4, 32_000, True), {"dtype": "float32"}, 1024, 1024),
+]
+
+
+@pytest.mark.parametrize(("architecture", "dtype", "tokens", "chunk"), MEASURED)
+def test_memory_of_a_process_on_a_cpu(architecture, dtype, tokens, chunk, tmp_path, monkeypatch):
+    """The plan is enough, and no more than a third too much."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    for folder, shape in (("policy", architecture), ("small", tiny())):
+        save_policy(tmp_path / folder, shape, initial_weights(shape, torch.Generator().manual_seed(0)))
+    c = gpu(processes=1, tokens_per_micro_batch=tokens, tokens_per_chunk=chunk, **dtype)
+    settings = dtype | {"tokens_per_micro_batch": tokens, "chunk": chunk}
+    arguments = (tmp_path / "policy", tmp_path / "small", architecture.vocabulary_size, settings)
+    peak = run_processes(1, hub_processes.peak_memory, *arguments)
+    print(
+        peak,
+        costs.training_memory(c, architecture).total,
+        peak / costs.training_memory(c, architecture).total,
+    )
+    assert 0.75 < peak / costs.training_memory(c, architecture).total < 1
+
+
+def test_main_memory_by_hand():
+    c = gpu(processes=4)
+    # Rollouts of a cycle in every process, and a file of the policy.
+    rollouts = 4 * 56 * 250 * 16 * 8 * (2048 + c.hub.costs.tokens_per_prompt)
+    process, model = costs.PROCESS_BYTES["cuda"], costs.architecture_of(c, "llama-8b")
+    assert costs.host_memory(c, model) == 4 * process + rollouts + 5e9
+    on_cpu = gpu(processes=4, device="cpu", dtype="float32")
+    held = costs.host_memory(on_cpu, model) - 4 * costs.PROCESS_BYTES["cpu"] - rollouts - 5e9
+    assert held == pytest.approx(4 * costs.training_memory(on_cpu, model).total)
+
+
+def test_log_probs_are_computed_again_for_ratios_alone():
+    def cycles(recompute, N):
+        runs = {"model": "llama-8b", "dataset": "math", "objective": ["asymre", "grpo"], "seeds": 0, "N": N}
+        panels = [{"title": "t", "measure": "test_accuracy", "runs": [runs | {"delta_v": 0}]}]
+        figures = {f"figure_{n}": None for n in (4, 5, 8, 9, 10, 11, 12, 13)}
+        figures["figure_3"] = {"panels": panels, "runs": []}
+        hub = {"recompute_log_probs": recompute}
+        training = {"steps": 500, "never_refreshed": 250}
+        asked = {"scale": "gpu", "results": "mine", "figures": figures, "training": training, "hub": hub}
+        plan = build(ROOT, reading.load(ROOT, asked))
+        own = [a for a in plan.artefacts.values() if a.kind == "cycles"]
+        return plan, {a.id: a.params.get("recompute_log_probs") for a in own}
+
+    plan, found = cycles(True, 250)
+    other, without = cycles(False, 250)
+    assert set(without.values()) == {None} and len(found) == len(without) == 4
+    again = {id for id, recomputed in found.items() if recomputed}
+    assert len(again) == 2 and all("_grpo_" in id for id in again)
+    # Ids of other objectives stay.
+    assert found.keys() - without.keys() == again
+    hours, before = (costs.gpu_hours(p)[0]["train_cycle"] for p in (plan, other))
+    c = plan.configuration
+    model = costs.architecture_of(c, "llama-8b")
+    assert hours - before == pytest.approx(costs.scoring_hours(c, model, 500 * 16 * 8))
+    # The policy has moved away from the base policy, which alone sampled.
+    assert cycles(True, "never")[1] == cycles(False, "never")[1]
 
 
 def test_disk_by_hand():

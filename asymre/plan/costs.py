@@ -18,7 +18,11 @@ GB = 1e9
 # By kind of artefact, the rules whose jobs have GPUs.
 RULES = {"rollouts": "sample_rollouts", "cycles": "train_cycle", "snapshot_evaluation": "evaluate_snapshot"}
 VLLM_OVERHEAD = 4 * GB  # graphs, workspace
-PROCESS_BYTES = 1 * GB  # torch and transformers in main memory
+# Main memory of a training process: 0.3 GB measured on a CPU; what CUDA adds was never measured.
+PROCESS_BYTES = {"cpu": 0.5 * GB, "cuda": 3 * GB}
+ROLLOUT_BYTES = 56  # a token of rollouts of full length, while they are read: measured
+POLICY_FILE = 5 * GB  # MAX_FILE_SIZE of asymre.hub.state
+SLACK = 0.1  # of what comes and goes: blocks that the allocator holds and cannot use
 SAFETY = 0.92  # of a GPU's memory that can be used
 
 
@@ -37,24 +41,39 @@ def training_memory(c: Configuration, a: Architecture) -> Memory:
     """Of one of `hub.processes` GPUs in a training job.
 
     Activations with checkpointing: the input of each layer, and one layer's insides; without: about 16
-    values of the hidden size and 4 of the intermediate size a layer. Logits: float32, three copies.
+    values of the hidden size and 4 of the intermediate size a layer. Logits: float32, three copies. The
+    optimiser's step, fused, takes nothing of its own. A test compares the sum with processes on a CPU.
     """
     parameters, tokens, width = a.parameter_count(), c.hub.tokens_per_micro_batch, POLICY_BYTES[c.hub.dtype]
     layer = (16 * a.hidden_size + 4 * a.intermediate_size) * tokens * width
     inputs = a.layers * a.hidden_size * tokens * width
     activations = inputs + layer if c.hub.activation_checkpointing else inputs + a.layers * layer
-    root = a.vocabulary_size * a.hidden_size * (1 if a.tie_embeddings else 2)
+    logits = 3 * 4 * c.hub.tokens_per_chunk * a.vocabulary_size
+    gathered = _gathered(a, width, c.hub.processes)
     return Memory(
         {
             "weights": 4 * parameters / c.hub.processes,
             "gradients": 4 * parameters / c.hub.processes,
             "moments": 8 * parameters / c.hub.processes,
-            # The root group (embeddings and head) stays whole during a pass; its gradient is float32.
-            "gathered": (width + 4) * root,
+            "gathered": gathered,
             "activations": activations,
-            "logits": 3 * 4 * c.hub.tokens_per_chunk * a.vocabulary_size,
+            "logits": logits,
+            "slack": SLACK * (gathered + activations + logits),
         }
     )
+
+
+def _gathered(a: Architecture, width: int, processes: int) -> float:
+    """Whole weights and gradients during a backward pass, at the larger of two peaks.
+
+    The root group, embedding and head, stays whole throughout. A layer is there with its gradient, with the
+    next one gathered and being copied. A gradient is made float32 whole, then summed and cut.
+    """
+    embedding = a.vocabulary_size * a.hidden_size
+    root = embedding if a.tie_embeddings else 2 * embedding
+    layer = (a.parameter_count() - root) / a.layers
+    cut = 4 + 4 / processes
+    return max((2 * width + cut) * root, width * (root + embedding) + (3 * width + cut) * layer)
 
 
 def sampling_memory(c: Configuration, a: Architecture, tokens: int) -> Memory:
@@ -174,6 +193,7 @@ def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[
         elif artefact.kind == "cycles":
             rows = (p["until"] - p["first_step"]) * a.prompts_per_step * a.group_size
             spent = start * c.hub.processes + training_hours(c, model, rows)
+            spent += scoring_hours(c, model, rows) if p.get("recompute_log_probs") else 0
         else:
             drawn = sum(p[f"{split}_problems"] * n for split, n, *_ in samplings(p))
             spent = start + sampling_hours(c, model, drawn) + scoring_hours(c, model, drawn)
@@ -222,10 +242,15 @@ def _memory_lines(c: Configuration, model: str) -> list[str]:
 
 
 def host_memory(c: Configuration, a: Architecture) -> float:
-    """Main memory of a training job: every process reads the float32 weights whole, then shards them."""
+    """Main memory of a training job.
+
+    Every process reads the rollouts, and of the weights its own share straight to its device; the first one
+    gathers a file of the policy at a time. Without GPUs the device is main memory too.
+    """
     rollouts = max(c.training.N.values(), default=1) * c.algorithm.prompts_per_step * c.algorithm.group_size
-    # Token ids and log-probabilities, 12 bytes a token.
-    return c.hub.processes * (4 * a.parameter_count() + 12 * rollouts * _row(c) + PROCESS_BYTES)
+    process = PROCESS_BYTES[c.hub.device] + ROLLOUT_BYTES * rollouts * _row(c)
+    process += training_memory(c, a).total if c.hub.device == "cpu" else 0
+    return c.hub.processes * process + min(POLICY_BYTES[c.hub.dtype] * a.parameter_count(), POLICY_FILE)
 
 
 def _row(c: Configuration) -> int:
