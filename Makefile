@@ -96,7 +96,7 @@ plan: setup ## what the gpu scale would cost: jobs, GPU hours, disk, memory (SCA
 	@$(BIN)/python -m tools.plan_costs $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))
 
 preflight: setup ## what this machine lacks for the gpu scale, before anything starts (SCALE=gpu)
-	@$(BIN)/python -m scripts.preflight $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))
+	@$(BIN)/python -m tools.preflight $(if $(CONFIG)$(filter command,$(origin SCALE)),$(CHOOSE))
 
 rehearsal: setup-vllm ## the gpu scale's graph on this CPU: Slurm, vLLM, two training processes, figure 5
 	bash tools/rehearse.sh

@@ -182,4 +182,4 @@ rule preflight:
         configuration=lambda wildcards: PLAN.configuration_json(),
         run=PYTHON["train"],
     shell:
-        "{params.run} {SCRIPTS}/preflight.py - <<< {params.configuration:q} > {log} 2>&1"
+        "{params.run} {SCRIPTS}/../tools/preflight.py - <<< {params.configuration:q} > {log} 2>&1"

@@ -14,15 +14,15 @@ import yaml
 
 from asymre.config import reading
 from asymre.hub import installed
-from asymre.hub import preflight as check
-from asymre.hub.preflight import GB, Gpu, Installed, Line, Source
 from asymre.plan import costs
+from asymre.plan import preflight as check
 from asymre.plan.plan import build
+from asymre.plan.preflight import GB, Gpu, Installed, Line, Source
 from asymre.tiny.policy import save_policy
-from scripts import preflight
 from tests.conftest import tiny
 from tests.test_cluster import program
 from tests.test_workflow import SNAKEMAKE, copy_sources, planned
+from tools import preflight
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = {"model": "llama-8b", "dataset": "math", "objective": "grpo", "N": 250, "seeds": 0}
@@ -405,7 +405,7 @@ def data(repository: str, **changes) -> dict:
 
 
 def state(part: dict) -> str:
-    command = [sys.executable, ROOT / "scripts/preflight.py", "--source", json.dumps(part)]
+    command = [sys.executable, ROOT / "tools/preflight.py", "--source", json.dumps(part)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60)
     return done.stdout.strip()
@@ -508,7 +508,7 @@ def test_what_is_missing_names_who_needs_it():
 
 def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, ROOT / "scripts/preflight.py", *arguments],
+        [sys.executable, ROOT / "tools/preflight.py", *arguments],
         cwd=folder,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,

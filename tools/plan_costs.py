@@ -7,9 +7,9 @@ Speeds and the GPU's memory are those of results/measured.json, if `make test-gp
 
 import sys
 
-from asymre.hub.preflight import with_costs
 from asymre.plan.costs import costs_text, problems
 from asymre.plan.plan import Plan
+from asymre.plan.preflight import with_costs
 from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def installed(gpus: bool = False) -> dict[str, str | int | None]:
-    """The fields of `asymre.hub.preflight.Installed` but for `error`."""
+    """The fields of `asymre.plan.preflight.Installed` but for `error`."""
     found: dict[str, str | int | None] = {
         "torch": None,
         "cuda": None,

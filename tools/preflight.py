@@ -1,6 +1,6 @@
 """Say what this machine lacks for the jobs on GPUs, all at once, each with its remedy.
 
-python -m scripts.preflight [--scale NAME] [--configfile FILE] [-]
+python -m tools.preflight [--scale NAME] [--configfile FILE] [-]
 
 -: the resolved configuration is JSON on standard input. The exit status is 1 if anything is missing. Nothing
 here waits for ever: other programs, the GPUs and the network are asked in processes that have so much time.
@@ -19,11 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from asymre.config.schema import Configuration
-from asymre.hub import preflight as check
-from asymre.hub.preflight import Gpu, Installed, Line, Source
 from asymre.plan import plan as planning
+from asymre.plan import preflight as check
 from asymre.plan.captions import architecture_of
 from asymre.plan.plan import Plan
+from asymre.plan.preflight import Gpu, Installed, Line, Source
 from asymre.record.artefact import SPEC, Artefact
 from tools.options import ROOT, chosen, parser
 

@@ -1,6 +1,6 @@
 """What a machine lacks for the jobs of engine hub: each check a pure function of what was found.
 
-scripts/preflight.py finds it. Sizes in bytes.
+tools/preflight.py finds it. Sizes in bytes.
 """
 
 import re
