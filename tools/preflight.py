@@ -187,13 +187,7 @@ def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, list[str]]]:
     """
     found: dict[str, tuple[Artefact, list[str]]] = {}
     for name in plan.default:
-        seen, left = set(), [plan.published[name]]
-        while left:
-            artefact = left.pop()
-            if artefact.path in seen:
-                continue
-            seen.add(artefact.path)
-            left += artefact.inputs.values()
+        for artefact in plan.behind([name]):
             if artefact.kind in ("base_policy", "problems") and parts_of(artefact):
                 found.setdefault(artefact.path, (artefact, []))[1].append(name)
     return found

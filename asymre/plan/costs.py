@@ -128,7 +128,7 @@ def costs_text(plan: Plan) -> str:
     ]
     targets = _targets(plan)
     for target, names in targets.items():
-        hours, jobs = gpu_hours(plan, _behind(plan, names))
+        hours, jobs = gpu_hours(plan, plan.behind(names))
         lines += [f" {target}:"] if len(targets) > 1 else []
         lines += [f"  {rule:<18}{jobs[rule]:6} jobs {hours[rule]:10.1f} h" for rule in hours]
         lines.append(f"  {'together':<18}{jobs.total():6} jobs {hours.total():10.1f} h")
@@ -161,18 +161,6 @@ def _targets(plan: Plan) -> dict[str, list[str]]:
     }
     names = {target: [n for n in published if n in plan.published] for target, published in found.items()}
     return {target: own for target, own in names.items() if own}
-
-
-def _behind(plan: Plan, names: list[str]) -> list[Artefact]:
-    """All artefacts that these published ones rest on."""
-    found: dict[str, Artefact] = {}
-    waiting = [plan.published[name] for name in names]
-    while waiting:
-        artefact = waiting.pop()
-        if artefact.path not in found:
-            found[artefact.path] = artefact
-            waiting += artefact.inputs.values()
-    return list(found.values())
 
 
 def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[Counter, Counter]:

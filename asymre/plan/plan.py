@@ -6,6 +6,7 @@ two delta_v in their first cycle, need is one artefact because it has one id.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ class Plan:
             for a in artefacts
         ]
         return list(dict.fromkeys(path for paths in folders for path in paths))
+
+    def behind(self, names: Iterable[str]) -> list[Artefact]:
+        """All artefacts that these published ones rest on, themselves included, each once."""
+        found: dict[str, Artefact] = {}
+        waiting = [self.published[name] for name in names]
+        while waiting:
+            artefact = waiting.pop()
+            if artefact.path not in found:
+                found[artefact.path] = artefact
+                waiting += artefact.inputs.values()
+        return list(found.values())
 
     def artefact_of(self, path: str) -> Artefact:
         """The artefact that a folder belongs to, by its path or the path of what stands beside it."""
