@@ -24,30 +24,38 @@ from asymre.record.published import stem
 from tests.test_workflow import ROOT, copy_sources
 
 PAPER, OWN = "config/paper.yaml", "own.yaml"
-SCALES = ("smoke", "cpu", "rehearsal", "gpu")
+SCALES = ("smoke", "cpu", "rehearsal", "one_gpu", "gpu")
 SETTINGS = settings(deadline=None, derandomize=True, database=None)
 # What one argument of a command may hold on Linux: a rule hands a job its specification in one.
 ARGUMENT = 2**17
 FILES = {
     name: reading.read(ROOT / name) for name in (PAPER, *(f"config/scale/{scale}.yaml" for scale in SCALES))
 }
-SWEEP = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}
-OVERLAY = {
-    "results": "mine",
-    "smoothing_window": 5,
-    "algorithm": {"rewards": {"wrong": 0}, "normalisation": "token_mean"},
-    "training": {"steps": 600, "N": {250: 150, 10: 100}, "extra_snapshots": [1, 3]},
-    "figures": {
-        "figure_mine": {
-            "title": "Mine",
-            "known": "Ours.",
-            "panels": [{"title": "Test", "measure": "test_accuracy", "draw": "runs"}],
-            "runs": [SWEEP, SWEEP | {"objective": ["asymre", "grpo"], "seeds": [0, 1]}],
-            "controls": [SWEEP | {"N": 300}],
-        }
-    },
-    "leave_out": {"figure_mine": {"seeds": [1], "delta_v": []}},
-}
+
+
+def overlay(model: str) -> dict:
+    """What a user writes of their own, about a model of the scale."""
+    sweep = {"model": model, "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}
+    return {
+        "results": "mine",
+        "smoothing_window": 5,
+        "algorithm": {"rewards": {"wrong": 0}, "normalisation": "token_mean"},
+        "training": {"steps": 600, "N": {250: 150, 10: 100}, "extra_snapshots": [1, 3]},
+        "figures": {
+            "figure_mine": {
+                "title": "Mine",
+                "known": "Ours.",
+                "panels": [{"title": "Test", "measure": "test_accuracy", "draw": "runs"}],
+                "runs": [sweep, sweep | {"objective": ["asymre", "grpo"], "seeds": [0, 1]}],
+                "controls": [sweep | {"N": 300}],
+            }
+        },
+        "leave_out": {"figure_mine": {"seeds": [1], "delta_v": []}},
+    }
+
+
+OVERLAYS = {scale: overlay("qwen-0.5b" if scale == "one_gpu" else "llama-8b") for scale in SCALES}
+RESULTS = {"results": "mine"}
 
 # --- mutations ---------------------------------------------------------------------------------
 
@@ -177,16 +185,16 @@ def mutate_at(random_, tree, path, others):
 
 def mutated(random_):
     """Layers by file name, one to three of their places changed, and the paths of the changes."""
-    scale = random_.choices(SCALES, weights=[8, 2, 2, 1])[0]
+    scale = random_.choices(SCALES, weights=[8, 2, 2, 1, 1])[0]
     file = f"config/scale/{scale}.yaml"
     # An overlay that holds everything, too: then each of its keys decides.
-    whole = FILES[PAPER] | FILES[file] | {"results": "mine"}
-    own = random_.choice([{"results": "mine"}, OVERLAY, OVERLAY, whole])
+    whole = FILES[PAPER] | FILES[file] | RESULTS
+    own = random_.choice([RESULTS, OVERLAYS[scale], OVERLAYS[scale], whole])
     layers = copy.deepcopy({PAPER: FILES[PAPER], file: FILES[file], OWN: own | {"scale": scale}})
     paths = []
     for _ in range(random_.choice([1, 1, 1, 2, 3])):
         layer = random_.choice([name for name in (PAPER, file, OWN, OWN) if layers[name]])
-        paths += mutate(random_, layers[layer], [*FILES.values(), OVERLAY])
+        paths += mutate(random_, layers[layer], [*FILES.values(), OVERLAYS[scale]])
     return layers, paths
 
 
@@ -283,10 +291,10 @@ def outcome(monkeypatch, random_):
     return "planned"
 
 
-@pytest.mark.parametrize("own", [{"results": "mine"}, OVERLAY], ids=["files", "overlay"])
+@pytest.mark.parametrize("own", [dict.fromkeys(SCALES, RESULTS), OVERLAYS], ids=["files", "overlay"])
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_is_mutated_is_valid(own, scale, nothing_happens, monkeypatch):
-    check_plan(load(monkeypatch, {OWN: own | {"scale": scale}}))
+    check_plan(load(monkeypatch, {OWN: own[scale] | {"scale": scale}}))
 
 
 def test_each_mutated_configuration_is_planned_or_refused(nothing_happens, monkeypatch):
@@ -360,8 +368,8 @@ def commands(monkeypatch, count):
     """Overlays for the command line: name, text, and the message (None where a plan is to come)."""
     made, random_ = [], random.Random(0)
     while len(made) < count:
-        own = copy.deepcopy(OVERLAY | {"scale": "smoke"})
-        mutate(random_, own, [OVERLAY, FILES[PAPER]])
+        own = copy.deepcopy(OVERLAYS["smoke"] | {"scale": "smoke"})
+        mutate(random_, own, [OVERLAYS["smoke"], FILES[PAPER]])
         text = yaml.dump(own, allow_unicode=True, sort_keys=False)
         message = None
         try:
