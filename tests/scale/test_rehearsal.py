@@ -17,6 +17,7 @@ pytestmark = pytest.mark.scale
 ONE_RUN = """
 scale: rehearsal
 results: one
+training: {snapshot_every: 6}
 figures:
   figure_5:
     panels:
@@ -41,7 +42,7 @@ def test_a_run_of_two_cycles(project):
     results = project / "results/one"
     (evaluation,) = (results / "evaluation").glob("*/evaluation.parquet")
     table = pd.read_parquet(evaluation)
-    assert sorted(table["step"].unique()) == [0, 3, 6, 9, 12]
+    assert sorted(table["step"].unique()) == [0, 6, 12]
     assert table["log_prob_difference"].max() < 1e-4, "vLLM against transformers"
     assert (table[["share_unparsable", "share_timeout"]] == 0).all(axis=None)
     (metrics,) = (results / "training").glob("*/metrics.parquet")
@@ -80,7 +81,7 @@ def test_one_gpu_with_smollm2(project, vllm_python):
     results = project / "results/rehearsal_one_gpu"
     assert (results / "figures/figure_03.png").stat().st_size > 10_000
     table = pd.read_parquet(next((results / "evaluation").glob("*/evaluation.parquet")))
-    assert sorted(table["step"].unique()) == [0, 2, 4]
+    assert sorted(table["step"].unique()) == [0, 4]
     assert table["log_prob_difference"].max() < 1e-3, "vLLM against transformers"
     assert table["entropy"].between(0.01, 10).all()
     metrics = pd.read_parquet(next((results / "training").glob("*_asymre_*/metrics.parquet")))
