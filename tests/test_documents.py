@@ -1,6 +1,7 @@
 """What the documents say is true: the README's examples, the calibration, the links."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -69,7 +70,22 @@ def test_pins_name_every_version_and_no_host():
     assert {d[1].lower() for d in direct} <= {pin[1].lower() for pin in pins}
 
 
+def anchors(document: Path) -> set[str]:
+    """The fragments under which a page shows its headings, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", prose, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_documents_exist():
-    for document in (ROOT / "README.md", ROOT / "docs/design.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks/README.md"]
+    found = 0
+    for document in documents:
+        for target, fragment in re.findall(
+            r"\]\((?![a-z]+:)([^)#\s]*)#?([^)\s]*)\)", document.read_text(encoding="utf-8")
+        ):
+            page = document.parent / target if target else document
+            assert page.exists(), f"{document.name}: {target}"
+            assert not fragment or fragment in anchors(page), f"{document.name}: {target}#{fragment}"
+            found += bool(fragment)
+    assert found > 10
