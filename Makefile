@@ -52,7 +52,7 @@ lint: setup ## form of the code and of the rules, generated files
 test-scale: setup-vllm setup-peers ## the tests with vLLM, TRL, several processes and Slurm (Debian, root: installs Slurm)
 	-$(BIN)/python tools/local_slurm.py install
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/peers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m scale tests/scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m scale tests/scale
 
 test-gpu: setup ## on a GPU, a quarter of an hour: vLLM, training, memory; speeds for make plan, in results/measured.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu tests/gpu
