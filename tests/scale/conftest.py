@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_workflow import copy_sources
+
 ROOT = Path(__file__).resolve().parents[2]
 VLLM = ROOT / ".venv-vllm/bin/python"
 
@@ -21,3 +23,11 @@ def vllm_python() -> Path:
     if not VLLM.is_file():
         pytest.skip("vLLM's environment is missing: make setup-vllm")
     return VLLM
+
+
+@pytest.fixture
+def project(vllm_python, tmp_path) -> Path:
+    """A copy of the sources, with vLLM's environment."""
+    folder = copy_sources(tmp_path / "project")
+    (folder / ".venv-vllm").symlink_to(ROOT / ".venv-vllm")
+    return folder
