@@ -6,7 +6,6 @@ import pytest
 
 from tests.gpu import checks
 from tests.gpu.checks import ROOT, TINY
-from tests.test_workflow import copy_sources
 
 pytestmark = pytest.mark.scale
 
@@ -31,9 +30,7 @@ def test_log_probabilities_of_vllm_and_of_the_trainer(vllm_python, tmp_path):
         assert found["mean"] < limit
 
 
-def test_a_killed_cycle_gives_what_one_left_alone_does(vllm_python, tmp_path):
-    project = copy_sources(tmp_path / "project")
-    (project / ".venv-vllm").symlink_to(ROOT / ".venv-vllm")
+def test_a_killed_cycle_gives_what_one_left_alone_does(project):
     again, alone = checks.killed_and_not(project, "cpu", "float32")
     found = checks.relative(again.to_dict("records"), alone.to_dict("records"))
     assert len(again) == len(alone) == checks.STEPS
