@@ -9,6 +9,7 @@ from asymre.hub.evaluation import evaluate_snapshot
 from asymre.hub.generation import ENGINE_OPTIONS
 from asymre.hub.prompts import load_tokenizer
 from asymre.measures.evaluation import as_table, diverged_rows
+from asymre.parquet import read_parquet
 from asymre.record import job
 
 
@@ -18,7 +19,7 @@ def make(params, inputs, folder, device, tokens_per_micro_batch, tokens_per_chun
         pq.write_table(as_table(diverged_rows(params, params["step"])), folder / "evaluation.parquet")
         return
     tables = {
-        split: job.reading(inputs["problems"] / f"{split}.parquet", pq.read_table)
+        split: job.reading(inputs["problems"] / f"{split}.parquet", read_parquet)
         .slice(0, params[f"{split}_problems"])
         .to_pylist()
         for split in ("train", "test")

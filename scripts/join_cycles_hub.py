@@ -3,12 +3,13 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asymre.parquet import read_parquet
 from asymre.record import job
 
 
 def make(params, inputs, folder):
     parts = [inputs[name] / params["file"] for name in sorted(inputs, key=int)]
-    tables = [job.reading(part, pq.read_table) for part in parts]
+    tables = [job.reading(part, read_parquet) for part in parts]
     joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
     pq.write_table(joined, folder / params["file"])
 

@@ -1,6 +1,5 @@
 """Sample one shard of a cycle's rollouts with vLLM: rollouts.parquet."""
 
-import pyarrow.parquet as pq
 import torch
 
 from asymre.cycle.rollouts import FILE, from_lists, problem_order, write_no_rollouts, write_rollouts
@@ -8,6 +7,7 @@ from asymre.cycle.snapshots import divergence_in
 from asymre.hub.answers import counts_line, judge
 from asymre.hub.generation import ENGINE_OPTIONS, Request, generate
 from asymre.hub.prompts import decode_completions, encode_prompts, load_tokenizer
+from asymre.parquet import read_parquet
 from asymre.record import job
 from asymre.streams import integer
 
@@ -19,7 +19,7 @@ def make(params, inputs, folder, device, **engine_options):
     if divergence_in(policy):
         write_no_rollouts(folder / FILE)
         return
-    problems = job.reading(inputs["problems"] / "train.parquet", pq.read_table)
+    problems = job.reading(inputs["problems"] / "train.parquet", read_parquet)
     per_step, group = params["prompts_per_step"], params["group_size"]
     first, count = params["first_step"] * per_step, params["steps"] * per_step
     order = problem_order(seed=params["seed"], first=first, count=count, problems=problems.num_rows)

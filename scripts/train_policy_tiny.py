@@ -23,6 +23,7 @@ from asymre.cycle.snapshots import (
 )
 from asymre.cycle.training import METRICS
 from asymre.data.problems import read_problems
+from asymre.parquet import read_parquet
 from asymre.record import job
 from asymre.tiny.engine import TinyEngine, train
 from asymre.tiny.policy import load_policy, policy_folder, save_policy, save_weights
@@ -81,7 +82,7 @@ def train_cycles(params, inputs, source: Path, folder: Path) -> tuple[list[dict[
 
 
 def join(parts: list[Path], folder: Path) -> None:
-    tables = [job.reading(part / "metrics.parquet", pq.read_table) for part in parts]
+    tables = [job.reading(part / "metrics.parquet", read_parquet) for part in parts]
     pq.write_table(pa.concat_tables(tables).combine_chunks(), folder / "metrics.parquet")
     for part in parts:
         shutil.copytree(part / SNAPSHOTS, folder / SNAPSHOTS, dirs_exist_ok=True)

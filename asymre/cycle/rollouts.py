@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from asymre.parquet import read_parquet
 from asymre.streams import numpy_stream
 
 FILE = "rollouts.parquet"
@@ -160,7 +161,7 @@ def read_rollouts(
     width: T, the most tokens that a completion may have. Raises ValueError unless they are `rows`
     completions of the first `problems` problems.
     """
-    tables = [pq.read_table(path) for path in paths]
+    tables = [read_parquet(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         if table.schema.names != _SCHEMA.names:
             raise ValueError(f"{path.name} must have the columns {', '.join(_SCHEMA.names)}")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from asymre.data.boxed import last_boxed
+from asymre.parquet import read_parquet
 from asymre.record.content import files_hash
 
 # prompt: the problem alone, without instructions. answer: the content of the box. source: for people.
@@ -73,7 +73,7 @@ def read_file(path: Path) -> pa.Table:
     """
     if path.suffix == ".parquet":
         try:
-            return pq.read_table(path)
+            return read_parquet(path)
         except (OSError, pa.ArrowInvalid) as error:
             raise ValueError(f"{path}: not a Parquet file ({error}); get it again") from None
     rows = []

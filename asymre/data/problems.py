@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asymre.parquet import read_parquet
 from asymre.streams import numpy_stream
 from asymre.tasks import Task
 
@@ -32,7 +33,7 @@ def write_problems(path: Path, table: pa.Table) -> None:
 
 def read_problems(path: Path) -> pa.Table:
     """Problems with the columns of `generate_problems`; ValueError if it is something else."""
-    table = pq.read_table(path)
+    table = read_parquet(path)
     if table.schema.names != _SCHEMA.names or table.num_rows == 0:
         raise ValueError(f"must have rows and the columns {', '.join(_SCHEMA.names)}")
     if len({len(prompt) for prompt in table["prompt"].to_pylist()}) != 1:
