@@ -96,6 +96,16 @@ def test_an_end_without_the_targets_is_no_success(clone):
     assert "targets are not there, such as results/smoke/figure" in done.stdout.replace("\n", " ")
 
 
+def test_snakemake_looks_for_jobs_when_one_ends_and_not_by_the_clock(clone):
+    """With its default limit of jobs a second it looks each second, and once more for each job that ended."""
+    for name in ("figure", "figures"):
+        shutil.rmtree(clone / "results/smoke" / name)
+    done = run(clone, "bandit", "--verbose", *SMOKE)
+    assert done.returncode == 0, done.stdout
+    assert "9 of 9 jobs done" in done.stdout
+    assert done.stdout.count("Ready jobs: ") <= 10
+
+
 # --- the results folder ---------------------------------------------------------------------------
 
 
