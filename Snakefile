@@ -26,13 +26,15 @@ if os.pathsep in str(ROOT):
 
 try:
     # The catalogues are read on import: an objective without a label ends here.
-    from asymre.config import reading
-    from asymre.figures.catalogue import CHARTS
-    from asymre.plan import plan as planning
-    from asymre.plan.targets_made import absent
-    from asymre.record.lock import Busy, hold
-    from asymre.record.progress import ProgressLine
-    from asymre.record.published import published_files, stem
+    from paper.configuration import reading
+    from paper.figures.catalogue import CHARTS
+    from paper.published import published_files, stem
+    from store import snakemake_private
+    from store.lock import Busy, hold
+    from store.progress import ProgressLine
+    from store.publish import STAMPS
+    from store.rules import Rules
+    from workflow import plan as planning
 
     for file in workflow.configfiles:
         # Snakemake's own reading lets the last of two equal keys win in silence.
@@ -43,21 +45,22 @@ try:
 except ValueError as error:
     raise WorkflowError(f"the configuration cannot be used:\n{error}") from None
 RESULTS = f"results/{CONFIGURATION.results}"
-SCRIPT = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/scripts"
-
+RUN = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}"
+SCRIPT = f"{RUN}/scripts"
+RULES = Rules(workflow, PLAN.graph, RESULTS, ancient)
 
 FIGURES = PLAN.figures_of("all")
 BANDIT = [name for name in FIGURES if CHARTS[CONFIGURATION.figures[name].chart].of == "experiment"]
 
 
 def published(names):
-    """What has these stable names, with markers; a target that names ids notices a changed figure."""
-    markers = [f"{RESULTS}/figures/.current/{PLAN.published[name].id}" for name in names]
-    return markers + [f"{RESULTS}/{file}" for name in names for file in published_files(name)]
+    """Return the files of stable names, with their stamps: a target that names ids notices a changed figure."""
+    stamps = [f"{RESULTS}/{STAMPS}/{PLAN.graph.targets[name].id}" for name in names]
+    return stamps + [f"{RESULTS}/{file}" for name in names for file in published_files(name)]
 
 
 SAVED_CONFIGURATION = (
-    f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+    f"{RESULTS}/{STAMPS}/{PLAN.configuration_id}",
     f"{RESULTS}/configuration.yaml",
     f"{RESULTS}/runs.csv",
 )
@@ -79,7 +82,7 @@ wildcard_constraints:
 # Further targets in rules/figures.smk: one a figure (figure_1 ... figure_13), calibration, claims, claims_seeds.
 rule all:
     input:
-        published(PLAN.default),
+        published(PLAN.graph.default),
         SAVED_CONFIGURATION,
 
 
@@ -93,10 +96,10 @@ rule training:
         published([name for name in FIGURES if name not in BANDIT]),
 
 
-# Not the paper's: figures A to C, and claims about them.
+# Beyond the paper: figures A to G, and claims about them.
 rule beyond:
     input:
-        published([*PLAN.figures_of("beyond"), *(name for name in PLAN.claims if name == "claims_beyond")]),
+        published([*PLAN.figures_of("beyond"), *(PLAN.claims.keys() & {"claims_beyond"})]),
 
 
 onstart:
@@ -105,10 +108,9 @@ onstart:
         hold(Path(RESULTS))
     except (Busy, OSError) as error:
         raise WorkflowError(str(error)) from None
-    dag = workflow.persistence.dag
-    is_planned = any(job.rule.name == "save_configuration" for job in dag.needrun_jobs())
-    if not is_planned and not Path(f"{RESULTS}/figures/.current/{PLAN.configuration_id}").exists():
-        # Of a single figure, too, configuration.yaml and runs.csv say how it was made.
+    is_planned = snakemake_private.is_planned(workflow, "save_configuration")
+    if not is_planned and not Path(f"{RESULTS}/{STAMPS}/{PLAN.configuration_id}").exists():
+        # A single figure, too, gets its configuration.yaml and runs.csv.
         command = [sys.executable, f"{ROOT}/scripts/save_configuration.py", *SAVED_CONFIGURATION]
         if subprocess.run(
             command, input=PLAN.configuration_json(), text=True, encoding="utf-8"
@@ -117,9 +119,9 @@ onstart:
 
 
 onsuccess:
-    if missing := absent(workflow.persistence.dag, workflow.dag_settings):
+    if missing := snakemake_private.absent(workflow):
         raise WorkflowError(
-            f"Snakemake says that all is done, and {len(missing)} targets are not there, such as "
+            f"Snakemake reports success, but {len(missing)} targets do not exist, such as "
             f"{missing[0]}: run again"
         )
 
@@ -130,7 +132,6 @@ onerror:
         logger.error("results: No space left on device; free some space and run again")
 
 
-include: "rules/common.smk"
 include: "rules/bandit.smk"
 include: "rules/policy.smk"
 include: f"rules/{CONFIGURATION.engine}.smk"

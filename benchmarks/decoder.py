@@ -1,4 +1,4 @@
-"""A training step and sampling of engine tiny, beside TRL and transformers where `make setup-peers` was run.
+"""A training step and sampling of engine local, beside TRL and transformers where `make setup-peers` was run.
 
 OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.decoder     (or .venv/bin/python, without the peers)
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 
 from asymre.architecture import Architecture
-from asymre.cycle.normalisation import normalise
+from asymre.engines.local.decoder import initial_weights
+from asymre.engines.local.engine import LocalEngine, token_log_probs
+from asymre.engines.local.policy import save_policy
+from asymre.engines.local.sampling import generated_mask, sample
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode
 from asymre.objectives.asymre import advantages, token_loss
-from asymre.streams import torch_stream
-from asymre.tiny.decoder import initial_weights
-from asymre.tiny.engine import TinyEngine, token_log_probs
-from asymre.tiny.policy import save_policy
-from asymre.tiny.sampling import generated_mask, sample
-from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode
+from asymre.seeding import torch_stream
+from asymre.training.normalisation import normalise
 from benchmarks.timing import Row, medians
 
 ARCHITECTURE = Architecture("llama", 64, 176, 2, 4, 4, VOCABULARY_SIZE, False)
@@ -28,9 +28,9 @@ TRL_STEPS = 5
 SETTINGS = {"delta_v": -0.1}
 
 
-def engine_of(architecture: Architecture) -> TinyEngine:
+def engine_of(architecture: Architecture) -> LocalEngine:
     """An engine with initial weights."""
-    return TinyEngine(architecture, initial_weights(architecture, torch_stream("benchmark")), 1e-4, GROUP)
+    return LocalEngine(architecture, initial_weights(architecture, torch_stream("benchmark")), 1e-4, GROUP)
 
 
 def batch(prompt_length: int, new_tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -42,7 +42,7 @@ def batch(prompt_length: int, new_tokens: int) -> tuple[torch.Tensor, torch.Tens
     return prompts, tokens, torch.randint(2, (PROMPTS, GROUP), **draw) * 2.0 - 1
 
 
-def step(engine: TinyEngine, prompts, tokens, rewards) -> None:
+def step(engine: LocalEngine, prompts, tokens, rewards) -> None:
     """One gradient step of AsymRE."""
     log_probs, _ = token_log_probs(engine.weights, engine.architecture, prompts, tokens)
     losses = token_loss(log_probs, log_probs.detach(), advantages(rewards, SETTINGS).flatten(), SETTINGS)
@@ -51,7 +51,7 @@ def step(engine: TinyEngine, prompts, tokens, rewards) -> None:
     engine.update(1.0)
 
 
-def draw(engine: TinyEngine, prompts, new_tokens: int, seed: int = 0):
+def draw(engine: LocalEngine, prompts, new_tokens: int, seed: int = 0):
     """The completions of one step."""
     return sample(
         engine.policy(),
@@ -66,7 +66,7 @@ def draw(engine: TinyEngine, prompts, new_tokens: int, seed: int = 0):
 
 
 def rows() -> list[Row]:
-    """The lines of the table that are about engine tiny."""
+    """The lines of the table that are about engine local."""
     torch.set_num_threads(1)
     engine = engine_of(ARCHITECTURE)
     prompts, tokens, rewards = batch(PROMPT_LENGTH, NEW_TOKENS)

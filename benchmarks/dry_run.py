@@ -10,9 +10,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from asymre.config.reading import load
-from asymre.plan.plan import build
 from benchmarks.timing import Row, medians
+from paper.configuration.reading import load
+from workflow.plan import build
 
 ROOT = Path(__file__).parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-n", "--cores", "2"]
@@ -46,7 +46,7 @@ def rows() -> list[Row]:
         print("snakemake -n: skipped, there is something to do: run `make figures` first")
         return []
     plan = build(ROOT, load(ROOT))
-    jobs = len(plan.artefacts) + len(plan.figures)
+    jobs = len(plan.graph.artefacts) + len(plan.figures)
     with tempfile.TemporaryDirectory() as folder:
         stock = Path(folder)
         (stock / "Snakefile").write_text(STOCK.format(chains=jobs // 3), encoding="utf-8")

@@ -16,15 +16,15 @@ import torch
 from matplotlib.figure import Figure
 
 from asymre.architecture import Architecture
-from asymre.config.reading import load
-from asymre.data.problems import generate_problems
-from asymre.figures.style import styled
-from asymre.plan.plan import build
+from asymre.datasets.problems import generate_problems
+from asymre.engines.local.engine import LocalEngine, train
+from asymre.engines.local.tokenizer import VOCABULARY_SIZE
 from asymre.tasks.arithmetic import Arithmetic
-from asymre.tiny.engine import TinyEngine, train
-from asymre.tiny.tokenizer import VOCABULARY_SIZE
 from benchmarks import decoder
 from benchmarks.timing import medians
+from paper.configuration.reading import load
+from paper.figures.style import styled
+from workflow.plan import build
 
 ROOT = Path(__file__).parent.parent
 FIGURE = ROOT / "docs/benchmarks.png"
@@ -61,10 +61,10 @@ def steps_by_size() -> pd.DataFrame:
 
 
 def run(steps: int, N: int, width: int = 64) -> float:
-    """Seconds of a run of engine tiny, its imports and its evaluation apart."""
+    """Seconds of a run of engine local, its imports and its evaluation apart."""
     task = Arithmetic(terms=3, operators="+")
     problems = generate_problems(task, count=512, split="train", seed=0)
-    engine: TinyEngine = decoder.engine_of(architecture(width, 2))
+    engine: LocalEngine = decoder.engine_of(architecture(width, 2))
     rollouts = {"prompts_per_step": decoder.PROMPTS, "group_size": decoder.GROUP, "max_new_tokens": 8}
     rollouts |= {"temperature": 1.0, "top_p": 1.0, "verifier": "arithmetic"}
     params = {
@@ -105,7 +105,7 @@ def plans_by_jobs() -> pd.DataFrame:
     for scale in ("smoke", "cpu", "gpu"):
         start = time.perf_counter()
         plan = build(ROOT, load(ROOT, {"scale": scale}))
-        rows.append({"jobs": len(plan.artefacts), "seconds": time.perf_counter() - start})
+        rows.append({"jobs": len(plan.graph.artefacts), "seconds": time.perf_counter() - start})
     return pd.DataFrame(rows)
 
 

@@ -12,12 +12,12 @@ import torch
 import torch.distributed as dist
 
 from asymre.architecture import Architecture
-from asymre.cycle.rollouts import Rollouts
-from asymre.hub.engine import HubEngine
-from asymre.hub.model import load_model
-from asymre.streams import torch_stream
-from asymre.tiny.decoder import initial_weights
-from asymre.tiny.policy import save_policy
+from asymre.engines.fsdp_vllm.engine import FsdpEngine
+from asymre.engines.fsdp_vllm.model import load_model
+from asymre.engines.local.decoder import initial_weights
+from asymre.engines.local.policy import save_policy
+from asymre.seeding import torch_stream
+from asymre.training.rollouts import Rollouts
 
 ARCHITECTURE = Architecture("llama", 128, 352, 4, 4, 2, 2000, True)
 ROWS, PROMPT, LONGEST, BUDGET = 64, 32, 480, 4096
@@ -44,7 +44,7 @@ def filled_up(rollouts: Rollouts) -> Rollouts:
     return replace(rollouts, prompts=prompts, prompt_lengths=prompt_lengths)
 
 
-def seconds(engine: HubEngine, rollouts: Rollouts) -> float:
+def seconds(engine: FsdpEngine, rollouts: Rollouts) -> float:
     """One gradient step on all rows."""
     start = time.perf_counter()
     for part in engine.micro_batches(rollouts, torch.arange(ROWS)):
@@ -61,7 +61,7 @@ def main() -> None:
         save_policy(Path(folder), ARCHITECTURE, initial_weights(ARCHITECTURE, stream))
         model = load_model(Path(folder))
     settings = {"learning_rate": 1e-5, "tokens_per_micro_batch": BUDGET, "chunk": 512, "dtype": "float32"}
-    engine = HubEngine(model, **settings, checkpoint_activations=True)
+    engine = FsdpEngine(model, **settings, checkpoint_activations=True)
     ragged = ragged_rollouts(stream)
     filled = filled_up(ragged)
     seconds(engine, ragged)

@@ -7,6 +7,6 @@ rule simulate_bandit:
     resources:
         mem_mb=1500,
     params:
-        spec=spec_of("bandit"),
+        spec=RULES.spec_of("bandit"),
     shell:
         "{SCRIPT}/simulate_bandit.py - {output} <<< {params.spec:q} > {log} 2>&1"

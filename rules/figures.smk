@@ -1,6 +1,6 @@
 rule choose_learning_rates:
     input:
-        inputs_of("calibration"),
+        RULES.inputs_of("calibration"),
     output:
         directory(f"{RESULTS}/calibration/{{id}}"),
     log:
@@ -8,14 +8,14 @@ rule choose_learning_rates:
     resources:
         mem_mb=600,
     params:
-        spec=spec_of("calibration"),
+        spec=RULES.spec_of("calibration"),
     shell:
         "{SCRIPT}/choose_learning_rates.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule plot_figure:
     input:
-        inputs_of("figure"),
+        RULES.inputs_of("figure"),
     output:
         directory(f"{RESULTS}/figure/{{id}}"),
     log:
@@ -25,14 +25,14 @@ rule plot_figure:
     resources:
         mem_mb=700,
     params:
-        spec=spec_of("figure"),
+        spec=RULES.spec_of("figure"),
     shell:
         "{SCRIPT}/plot_figure.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule check_claims:
     input:
-        inputs_of("claims"),
+        RULES.inputs_of("claims"),
     output:
         directory(f"{RESULTS}/claims/{{id}}"),
     log:
@@ -42,13 +42,13 @@ rule check_claims:
     resources:
         mem_mb=600,
     params:
-        spec=spec_of("claims"),
+        spec=RULES.spec_of("claims"),
     shell:
         "{SCRIPT}/check_claims.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
-# A stable name such as figures/figure_03.pdf does not say what made it. The marker, named by the id,
-# does: publishing a figure removes the marker of the one that it replaces, so going back publishes again.
+# A stable name such as figures/figure_03.pdf does not tell what made it. Its stamp, named by the id, does:
+# publishing a figure removes the stamp of the one that it replaces, so going back publishes again.
 for name, figure in PLAN.figures.items():
 
     rule:
@@ -57,7 +57,7 @@ for name, figure in PLAN.figures.items():
         input:
             ancient(f"{RESULTS}/{figure.path}"),
         output:
-            marker=f"{RESULTS}/figures/.current/{figure.id}",
+            stamp=f"{RESULTS}/{STAMPS}/{figure.id}",
             png=report(
                 f"{RESULTS}/figures/{stem(name)}.png",
                 caption="../docs/report/figure.rst",
@@ -69,9 +69,9 @@ for name, figure in PLAN.figures.items():
             pdf=f"{RESULTS}/figures/{stem(name)}.pdf",
             csv=f"{RESULTS}/figures/{stem(name)}.csv",
             txt=f"{RESULTS}/figures/{stem(name)}.txt",
-            chain=report(
-                f"{RESULTS}/figures/{stem(name)}.chain.html",
-                caption="../docs/report/chain.rst",
+            lineage=report(
+                f"{RESULTS}/figures/{stem(name)}.lineage.html",
+                caption="../docs/report/lineage.rst",
                 category="Provenance",
                 labels={"figure": name},
             ),
@@ -85,7 +85,7 @@ for name, figure in PLAN.figures.items():
             caption=figure.params["caption"],
             stem=stem(name),
         shell:
-            "{SCRIPT}/publish.py {input} {params.stem} {output.marker} > {log} 2>&1"
+            "{SCRIPT}/publish.py {input} {params.stem} {output.stamp} > {log} 2>&1"
 
 
 for name, table in PLAN.claims.items():
@@ -96,7 +96,7 @@ for name, table in PLAN.claims.items():
         input:
             ancient(f"{RESULTS}/{table.path}"),
         output:
-            marker=f"{RESULTS}/figures/.current/{table.id}",
+            stamp=f"{RESULTS}/{STAMPS}/{table.id}",
             csv=f"{RESULTS}/{name}.csv",
             md=f"{RESULTS}/{name}.md",
             html=report(
@@ -115,12 +115,12 @@ for name, table in PLAN.claims.items():
         params:
             stem=name,
         shell:
-            "{SCRIPT}/publish.py {input} {params.stem} {output.marker} > {log} 2>&1"
+            "{SCRIPT}/publish.py {input} {params.stem} {output.stamp} > {log} 2>&1"
 
 
 rule save_configuration:
     output:
-        marker=f"{RESULTS}/figures/.current/{PLAN.configuration_id}",
+        stamp=f"{RESULTS}/{STAMPS}/{PLAN.configuration_id}",
         yaml=report(
             f"{RESULTS}/configuration.yaml",
             caption="../docs/report/configuration.rst",

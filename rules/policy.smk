@@ -10,10 +10,10 @@ rule make_problems:
         mem_mb=lambda wildcards, attempt: (8000 if CONFIGURATION.data else 500) * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        spec=spec_of("problems"),
-        script=lambda wildcards: PLAN.script(f"problems/{wildcards.id}"),
+        spec=RULES.spec_of("problems"),
+        script=RULES.script_of("problems"),
     shell:
-        "{SCRIPT}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{RUN}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule make_base_policy:
@@ -25,7 +25,7 @@ rule make_base_policy:
     resources:
         mem_mb=4000 if CONFIGURATION.pretrained else 700,
     params:
-        spec=spec_of("base_policy"),
-        script=lambda wildcards: PLAN.script(f"base_policy/{wildcards.id}"),
+        spec=RULES.spec_of("base_policy"),
+        script=RULES.script_of("base_policy"),
     shell:
-        "{SCRIPT}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"
+        "{RUN}/{params.script} - {output} <<< {params.spec:q} > {log} 2>&1"

@@ -2,20 +2,21 @@
 
 import pandas as pd
 
-from asymre.claims import table
-from asymre.claims.bandit import bandit_rows
-from asymre.claims.beyond import (
+from paper.claims import table
+from paper.claims.bandit import bandit_rows
+from paper.claims.beyond import (
     beyond_rows,
     cycle_summaries,
     diversity_summaries,
     read_diversity,
     read_pass_rates,
 )
-from asymre.claims.runs import read_curves, summaries
-from asymre.claims.training import seed_rows, training_rows
-from asymre.claims.verdict import corrected
-from asymre.files import write_text
-from asymre.record import job
+from paper.claims.runs import read_curves, summaries
+from paper.claims.training import seed_rows, training_rows
+from paper.claims.verdict import corrected
+from store import job
+from store.files import write_text
+from workflow.project import PROJECT
 
 BANDIT_INPUTS = ("bandit_theorems", "bandit_threshold", "bandit_limit")
 
@@ -47,4 +48,4 @@ def make(params, inputs, folder):
 
 
 if __name__ == "__main__":
-    job.run(make)
+    job.run(make, PROJECT)

@@ -4,9 +4,10 @@ from functools import partial
 
 import pandas as pd
 
-from asymre.measures.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.measures.curves import curve, read_evaluation
-from asymre.record import job
+from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
+from asymre.metrics.curves import curve, read_evaluation
+from store import job
+from workflow.project import PROJECT
 
 
 def make(params, inputs, folder):
@@ -47,4 +48,4 @@ def make(params, inputs, folder):
 
 
 if __name__ == "__main__":
-    job.run(make)
+    job.run(make, PROJECT)

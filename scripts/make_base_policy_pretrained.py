@@ -4,24 +4,26 @@ import os
 import shutil
 from pathlib import Path
 
-from asymre.hub.source import check_policy, download
-from asymre.record import job
-from asymre.record.artefact import SPEC
-from asymre.record.content import folder_hash
+from asymre.content import folder_hash
+from asymre.engines.fsdp_vllm.source import check_policy, download
+from asymre.specs import PretrainedSpec
+from store import job
+from store.artefact import SPEC
+from workflow.project import PROJECT
 
 KEPT = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 
 
-def make(params, inputs, folder):
+def make(spec: PretrainedSpec, inputs, folder):
     try:
-        if params["folder"] is None:
-            source, put = download(params["hub"], params["revision"], KEPT), link_or_copy
+        if spec.folder is None:
+            source, put = download(spec.hub, spec.revision, KEPT), link_or_copy
         else:
             # Somebody's own files may change: no links to them.
-            source, put = Path(params["folder"]), shutil.copyfile
-            if folder_hash(source) != params["content"]:
+            source, put = Path(spec.folder), shutil.copyfile
+            if folder_hash(source) != spec.content:
                 raise ValueError(f"{source}: its files changed since this job was planned; run again")
-        check_policy(source, params["architecture"])
+        check_policy(source, spec.architecture)
     except ValueError as error:
         raise job.InputError(str(error)) from error
     for pattern in KEPT:
@@ -39,4 +41,4 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    job.run(make)
+    job.run(make, PROJECT, PretrainedSpec)

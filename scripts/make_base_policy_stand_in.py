@@ -6,25 +6,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymre.architecture import Architecture
-from asymre.record import job
+from asymre.engines.local.policy import save_policy
+from asymre.engines.local.pretraining import pass_rates, pretrain
+from asymre.engines.local.tokenizer import VOCABULARY_SIZE
+from asymre.specs import StandInSpec
 from asymre.tasks import load
-from asymre.tiny.policy import save_policy
-from asymre.tiny.pretraining import pass_rates, pretrain
-from asymre.tiny.tokenizer import VOCABULARY_SIZE
+from store import job
+from workflow.project import PROJECT
+
+Bounds = tuple[float, float]
 
 
-def make(params, inputs, folder):
-    settings = params["pretraining"]
-    tasks = {task["name"]: load(task["task"])(**task["settings"]) for task in params["tasks"]}
-    architecture = Architecture(**params["stand_in"], vocabulary_size=VOCABULARY_SIZE)
-    progress = job.Progress(settings["steps"], "step")
+def make(spec: StandInSpec, inputs, folder):
+    settings = spec.pretraining
+    tasks = {task.name: load(task.task)(**task.settings) for task in spec.tasks}
+    architecture = Architecture(**spec.stand_in, vocabulary_size=VOCABULARY_SIZE)
+    progress = job.Progress(settings.steps, "step")
     weights = pretrain(
         architecture,
         list(tasks.values()),
-        steps=settings["steps"],
-        batch_size=settings["batch_size"],
-        learning_rate=settings["learning_rate"],
-        seed=settings["seed"],
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
         log=lambda step, loss: progress(step, f"loss {loss:.3f}"),
     )
     tables, accuracy = [], {}
@@ -39,14 +43,14 @@ def make(params, inputs, folder):
             "always_solved": float((sampled == 1).mean()),
         }
     print(json.dumps(accuracy, indent=1))
-    for task in params["tasks"]:
-        check(task["name"], accuracy[task["name"]], settings["accuracy"], task["never_solved"])
+    for task in spec.tasks:
+        check(task.name, accuracy[task.name], settings.accuracy, task.never_solved)
     save_policy(folder, architecture, weights)
     pq.write_table(pa.concat_tables(tables), folder / "pass_rates.parquet")
     (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")
 
 
-def check(task: str, measured: dict[str, float], accuracy: list[float], never_solved: list[float]) -> None:
+def check(task: str, measured: dict[str, float], accuracy: Bounds, never_solved: Bounds) -> None:
     """InputError unless the base policy is as good, and its problems as hard, as the configuration says."""
     for value, (low, high), key, what in (
         (
@@ -70,4 +74,4 @@ def check(task: str, measured: dict[str, float], accuracy: list[float], never_so
 
 
 if __name__ == "__main__":
-    job.run(make)
+    job.run(make, PROJECT, StandInSpec)

@@ -1,16 +1,18 @@
 """Draw the training and test problems of a task: train.parquet and test.parquet."""
 
-from asymre.data.problems import generate_problems, write_problems
-from asymre.record import job
+from asymre.datasets.problems import generate_problems, write_problems
+from asymre.specs import TaskProblemsSpec
 from asymre.tasks import load
+from store import job
+from workflow.project import PROJECT
 
 
-def make(params, inputs, folder):
-    task = load(params["task"])(**params["settings"])
-    for split in ("train", "test"):
-        table = generate_problems(task, count=params[split], split=split, seed=params["seed"])
+def make(spec: TaskProblemsSpec, inputs, folder):
+    task = load(spec.task)(**spec.settings)
+    for split, count in (("train", spec.train), ("test", spec.test)):
+        table = generate_problems(task, count=count, split=split, seed=spec.seed)
         write_problems(folder / f"{split}.parquet", table)
 
 
 if __name__ == "__main__":
-    job.run(make)
+    job.run(make, PROJECT, TaskProblemsSpec)

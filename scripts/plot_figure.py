@@ -3,8 +3,9 @@
 from functools import cache
 from importlib import import_module
 
-from asymre.figures.style import write
-from asymre.record import job
+from paper.figures.style import write
+from store import job
+from workflow.project import PROJECT
 
 
 def make(params, inputs, folder):
@@ -12,10 +13,10 @@ def make(params, inputs, folder):
     def read(name, file, how):
         return job.reading(inputs[name] / file, how)
 
-    chart = import_module(f"asymre.figures.{params['chart']}")
+    chart = import_module(f"paper.figures.{params['chart']}")
     data = chart.table(params, read)
     write(folder, chart.draw(data, params), data, params["caption"])
 
 
 if __name__ == "__main__":
-    job.run(make)
+    job.run(make, PROJECT)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from asymre.architecture import Architecture
-from asymre.data.problems import generate_problems
+from asymre.datasets.problems import generate_problems
+from asymre.engines.local.decoder import initial_weights
+from asymre.engines.local.rollouts import problem_arrays
+from asymre.engines.local.tokenizer import VOCABULARY_SIZE
 from asymre.tasks.arithmetic import Arithmetic
-from asymre.tiny.decoder import initial_weights
-from asymre.tiny.rollouts import problem_arrays
-from asymre.tiny.tokenizer import VOCABULARY_SIZE
 from tests.test_workflow import copy_sources, snakemake
 
 # One thread: bits of sums depend on the number of threads, and so does the speed of the tests.

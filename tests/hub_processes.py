@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from asymre.cycle.rollouts import Rollouts
-from asymre.cycle.training import train_cycle
-from asymre.hub import model
-from asymre.hub.state import save_state, write_policy
-from scripts import train_cycle_hub
+from asymre.engines.fsdp_vllm import model
+from asymre.engines.fsdp_vllm.state import save_state, write_policy
+from asymre.training.loop import train_cycle
+from asymre.training.rollouts import Rollouts
+from scripts import train_cycle_fsdp
 
 GROUP, PROMPTS_PER_STEP, WIDTH = 4, 2, 6
 BATCH = GROUP * PROMPTS_PER_STEP
@@ -58,7 +58,7 @@ SETTINGS = {
 
 
 def make_engine(policy: Path, state: Path | None = None, **settings):
-    return train_cycle_hub.make_engine(policy, state, **SETTINGS | settings)
+    return train_cycle_fsdp.make_engine(policy, state, **SETTINGS | settings)
 
 
 def loaded_weights(policies):

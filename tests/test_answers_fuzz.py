@@ -9,7 +9,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.data.verifier import Verifier
+from asymre.rewards.verifier import Verifier
 
 SETTINGS = settings(deadline=None, derandomize=True, database=None, max_examples=16)
 WIDE = {ord(digit): ord(digit) + 0xFEE0 for digit in "0123456789"}

@@ -51,7 +51,7 @@ def test_arrows_run_one_way():
 
 def test_a_plan_imports_nothing_that_computes_or_draws():
     heavy = ("torch", "transformers", "pandas", "pyarrow", "matplotlib", "seaborn", "scipy", "vllm")
-    program = f"import sys, asymre.plan.plan; print(*(m for m in {heavy} if m in sys.modules))"
+    program = f"import sys, workflow.plan; print(*(m for m in {heavy} if m in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -61,7 +61,7 @@ def test_a_plan_imports_nothing_that_computes_or_draws():
 def test_every_script_is_named_by_a_rule():
     """As the job of a rule: in a rules file, or by the plan, which the rules ask for a script."""
     rules = " ".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
-    plan = " ".join(file.read_text() for file in (ROOT / "asymre/plan").glob("*.py"))
+    plan = " ".join(file.read_text() for file in (ROOT / "workflow").glob("*.py"))
     for script in (ROOT / "scripts").iterdir():
         if script.name != "__pycache__":
             assert f"/{script.name}" in rules or f'"{script.name}"' in plan, script.name

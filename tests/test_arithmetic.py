@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.data.problems import generate_problems, read_problems, write_problems
+from asymre.datasets.problems import generate_problems, read_problems, write_problems
+from asymre.engines.local import tokenizer
 from asymre.tasks import END, SYMBOLS
 from asymre.tasks._sums import (
     FURTHER,
@@ -23,7 +24,6 @@ from asymre.tasks._sums import (
 )
 from asymre.tasks.arithmetic import Arithmetic
 from asymre.tasks.uneven import Uneven
-from asymre.tiny import tokenizer
 
 is_correct = Arithmetic.is_correct
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre.bandit import experiments, simulation, theory
-from asymre.figures import (
+from paper.figures import (
     bandit_entropy,
     bandit_improvement,
     bandit_limit,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymre.data.boxed import last_boxed, number, surely_different, surely_equal
-from asymre.data.writing import normalise, tidy
+from asymre.rewards.boxed import last_boxed, number, surely_different, surely_equal
+from asymre.rewards.writing import normalise, tidy
 
 
 @pytest.mark.parametrize(

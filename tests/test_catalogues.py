@@ -14,15 +14,15 @@ import yaml
 
 from asymre.bandit import experiments
 from asymre.bandit.catalogue import EXPERIMENTS
-from asymre.config import reading
-from asymre.config.schema import OBJECTIVES, TASKS
-from asymre.figures.catalogue import CHARTS, VARYING
-from asymre.measures.catalogue import MEASURES
+from asymre.metrics.catalogue import MEASURES
 from asymre.objectives._entry import Objective
-from asymre.plan import plan
-from asymre.plan.engines import ENGINES, Engine
 from asymre.tasks import Task
+from paper.configuration import reading
+from paper.configuration.schema import OBJECTIVES, TASKS
+from paper.figures.catalogue import CHARTS, VARYING
 from tests.test_workflow import copy_sources, snakemake
+from workflow import plan
+from workflow.engines import ENGINES, Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -93,14 +93,14 @@ def test_recipe_of_an_objective(finished, tmp_path):
     before = plan.build(ROOT, reading.load(ROOT, {"scale": "smoke"}))
     (folder / "mine.yaml").write_text(yaml.safe_dump(overlay | {"scale": "smoke"}))
     program = (
-        "from pathlib import Path; from asymre.config import reading; from asymre.plan import plan\n"
+        "from pathlib import Path; from paper.configuration import reading; from workflow import plan\n"
         "c = reading.load(Path('.'), reading.read(Path('mine.yaml')), 'mine.yaml')\n"
-        "print(*plan.build(Path('.'), c).artefacts)"
+        "print(*plan.build(Path('.'), c).graph.artefacts)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
     )
-    new = set(done.stdout.split()) - set(before.artefacts)
+    new = set(done.stdout.split()) - set(before.graph.artefacts)
     assert {path.split("/")[0] for path in new} == {"training", "evaluation", "figure", "claims"}
     assert all("leave_one_out" in path for path in new if path.startswith(("training", "evaluation")))
     shutil.move(folder / "results/smoke", folder / f"results/{overlay['results']}")
@@ -140,7 +140,7 @@ def test_every_experiment_has_a_function_that_takes_its_settings(name):
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart_has_a_module_that_draws_it(name):
-    module, chart = import_module(f"asymre.figures.{name}"), CHARTS[name]
+    module, chart = import_module(f"paper.figures.{name}"), CHARTS[name]
     assert list(inspect.signature(module.table).parameters) == ["params", "read"]
     assert list(inspect.signature(module.draw).parameters) == ["data", "params"]
     assert set(chart.over) <= set(VARYING) and (chart.of == "runs" or not chart.over)
@@ -148,7 +148,7 @@ def test_every_chart_has_a_module_that_draws_it(name):
 
 
 def test_every_module_of_figures_is_a_chart():
-    files = {file.stem for file in (ROOT / "asymre/figures").glob("*.py") if not file.stem.startswith("_")}
+    files = {file.stem for file in (ROOT / "paper/figures").glob("*.py") if not file.stem.startswith("_")}
     assert files - {"catalogue", "style"} == set(CHARTS)
 
 

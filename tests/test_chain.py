@@ -2,7 +2,7 @@
 
 import re
 
-from asymre.record import chain
+from store import lineage as chain
 
 # Path: what it was made from, as content by path.
 READ = {

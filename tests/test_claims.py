@@ -11,14 +11,14 @@ import pytest
 from docutils.core import publish_doctree
 
 from asymre.bandit import experiments, theorem_checks
-from asymre.claims import beyond, table, training
-from asymre.claims.bandit import bandit_rows
-from asymre.claims.runs import measures, summaries
-from asymre.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
-from asymre.config.schema import OBJECTIVES
-from asymre.measures.statistics import Estimate
-from asymre.record import job
+from asymre.metrics.statistics import Estimate
+from paper.claims import beyond, table, training
+from paper.claims.bandit import bandit_rows
+from paper.claims.runs import measures, summaries
+from paper.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
+from paper.configuration.schema import OBJECTIVES
 from scripts import check_claims
+from store import job
 
 PAPER_DELTA_V = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 STEPS = [0, 5, 10, 15, 20, *range(25, 401, 25)]

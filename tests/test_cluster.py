@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymre.plan import cluster
-from asymre.plan.cluster import Nodes, problems
 from tools import local_slurm
+from workflow import cluster
+from workflow.cluster import Nodes, problems
 
 ROOT = Path(__file__).resolve().parents[1]
 WITH_GPUS = [sys.executable, str(ROOT / "scripts/with_gpus.py")]
@@ -117,7 +117,7 @@ def test_sinfo_that_is_missing_or_fails(tmp_path, monkeypatch):
 SNAKEFILE = """
 import sys
 sys.path.insert(0, {root!r})
-from asymre.plan import cluster
+from workflow import cluster
 from snakemake.exceptions import WorkflowError
 if found := cluster.check(workflow, {{"a": {{"gpu": 3, "threads": 1}}}}):
     raise WorkflowError("\\n".join(found))

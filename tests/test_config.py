@@ -12,10 +12,10 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from asymre.config import reading
-from asymre.config.checks import cross_checks
-from asymre.config.reading import ConfigurationError
-from asymre.config.schema import WITH_DELTA_V, Configuration, Section
+from paper.configuration import reading
+from paper.configuration.checks import cross_checks
+from paper.configuration.reading import ConfigurationError
+from paper.configuration.schema import WITH_DELTA_V, Configuration, Section
 from tests.test_workflow import copy_sources
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,11 +17,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.config import reading
-from asymre.config.reading import ConfigurationError
-from asymre.plan import plan
-from asymre.record.published import stem
+from paper.configuration import reading
+from paper.configuration.reading import ConfigurationError
+from paper.published import stem
 from tests.test_workflow import ROOT, copy_sources
+from workflow import plan
 
 PAPER, OWN = "config/paper.yaml", "own.yaml"
 SCALES = ("smoke", "cpu", "rehearsal", "one_gpu", "gpu")
@@ -247,14 +247,14 @@ def check_message(message, layers, paths):
 
 
 def check_plan(made):
-    ids = [artefact.id for artefact in made.artefacts.values()]
+    ids = [artefact.id for artefact in made.graph.artefacts.values()]
     for id in ids:
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", id) and len(id) < 200, id
     stems = [stem(name) for name in made.figures]
     assert len(set(stems)) == len(stems)
     for run in made.runs():
-        assert run["training"] in made.artefacts and run["evaluation"] in made.artefacts
-    longest = max([made.configuration_json(), *map(made.spec_json, made.artefacts)], key=len)
+        assert run["training"] in made.graph.artefacts and run["evaluation"] in made.graph.artefacts
+    longest = max([made.configuration_json(), *map(made.graph.spec_json, made.graph.artefacts)], key=len)
     assert len(longest) < ARGUMENT - 4000, "no command can hold this"
     made.configuration_json().encode()
 

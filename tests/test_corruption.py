@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from asymre.config import reading
-from asymre.plan.plan import Plan, build
-from asymre.record import provenance
-from asymre.record.published import PUBLISHED
+from paper.configuration import reading
+from paper.published import PUBLISHED
 from scripts import publish as publisher
+from store import record as record
 from tests.test_workflow import ROOT, copy_sources, snakemake
 from tools import options, verify
+from workflow.plan import Plan, build
 
 RUN = {"dataset": "math", "objective": "asymre", "delta_v": [-0.1], "N": 250}
 RUNS = [RUN | {"model": "llama-8b", "seeds": [0, 1]}, RUN | {"model": "qwen-3b", "seeds": [0]}]
@@ -47,17 +47,17 @@ def needed(plan: Plan) -> list[str]:
     while todo:
         path = todo.pop()
         found.add(path)
-        todo += plan.inputs(path)
-    return [path for path in plan.artefacts if path in found]
+        todo += plan.graph.inputs(path)
+    return [path for path in plan.graph.artefacts if path in found]
 
 
 def run_job(plan: Plan, results: Path, path: str) -> None:
     """Make an artefact with its script, in this process."""
     wanted = results.parent / "wanted.json"
-    wanted.write_text(plan.spec_json(path))
+    wanted.write_text(plan.graph.spec_json(path))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "argv", [plan.script(path), str(wanted), str(results / path)])
-        runpy.run_path(str(ROOT / plan.scripts[path]), run_name="__main__")
+        runpy.run_path(str(ROOT / plan.graph.scripts[path]), run_name="__main__")
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +83,19 @@ def results(made, tmp_path) -> Path:
 
 
 def publish(plan: Plan, results: Path, name: str) -> None:
-    marker = results / "figures/.current" / plan.figures[name].id
+    marker = results / ".stamps" / plan.figures[name].id
     marker.parent.mkdir(parents=True, exist_ok=True)
     publisher.publish(results / plan.figures[name].path, name, marker)
 
 
 def of_kind(plan: Plan, kind: str, **params) -> list[str]:
-    return [path for path in needed(plan) if plan.artefacts[path].kind == kind]
+    return [path for path in needed(plan) if plan.graph.artefacts[path].kind == kind]
 
 
 def reader_of(plan: Plan, path: str) -> str:
     """The first artefact of the reading kind whose job reads a folder."""
     readers = of_kind(plan, READERS[path.partition("/")[0]])
-    return next(reader for reader in readers if path in plan.inputs(reader))
+    return next(reader for reader in readers if path in plan.graph.inputs(reader))
 
 
 def findings(results: Path) -> list[str]:
@@ -179,7 +179,7 @@ def test_a_damaged_file_is_named(plan, results, kind, file, damage, words):
 @pytest.mark.parametrize("other", ["seed", "policy"])
 @pytest.mark.parametrize("with_spec", [True, False])
 def test_rollouts_of_another_policy_or_seed(plan, results, other, with_spec):
-    by_run = {p: plan.artefacts[p] for p in of_kind(plan, "rollouts")}
+    by_run = {p: plan.graph.artefacts[p] for p in of_kind(plan, "rollouts")}
     right = next(p for p, a in by_run.items() if a.slug == "llama-8b_math_seed0_step0")
     slug = {"seed": "llama-8b_math_seed1_step0", "policy": "qwen-3b_math_seed0_step0"}[other]
     wrong = next(p for p, a in by_run.items() if a.slug == slug)
@@ -199,7 +199,7 @@ def test_an_input_of_another_content_is_named(plan, results):
     spec = json.loads((results / path / "spec.json").read_text())
     made = spec.pop("made")
     rest = {key: made[key] for key in ("kind", "inputs", "packages", "machine")}
-    (results / path / "spec.json").write_text(json.dumps(provenance.record(spec, results / path, **rest)))
+    (results / path / "spec.json").write_text(json.dumps(record.describe(spec, results / path, **rest)))
     reader = reader_of(plan, path)
     assert findings(results) == [f"{reader}: made from another {path} than the one that is there now"]
 
@@ -217,9 +217,9 @@ def test_a_published_figure_is_compared(plan, results, suffix):
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"made": {"files": []}}'])
 def test_a_damaged_marker_is_named(plan, results, text):
-    marker = results / "figures/.current" / plan.figures["figure_2"].id
+    marker = results / ".stamps" / plan.figures["figure_2"].id
     marker.write_text(text)
-    assert findings(results) == [f"figures/.current/{marker.name}: damaged"]
+    assert findings(results) == [f".stamps/{marker.name}: damaged"]
 
 
 def test_a_figure_of_another_content_than_the_published_is_named(plan, results):
@@ -228,23 +228,23 @@ def test_a_figure_of_another_content_than_the_published_is_named(plan, results):
     made = spec.pop("made")
     (results / figure.path / "data.csv").write_text("other")
     rest = {key: made[key] for key in ("kind", "inputs", "packages", "machine")}
-    recorded = provenance.record(spec, results / figure.path, **rest)
+    recorded = record.describe(spec, results / figure.path, **rest)
     (results / figure.path / "spec.json").write_text(json.dumps(recorded))
-    marker = f"figures/.current/{figure.id}"
+    marker = f".stamps/{figure.id}"
     assert findings(results) == [f"{marker}: made from another {figure.path} than the one that is there now"]
 
 
 def test_a_damaged_figure_is_not_published(plan, results):
     shutil.rmtree(results / "figures")
     flip_a_bit(results / plan.figures["figure_2"].path / "data.csv")
-    with pytest.raises(provenance.Damaged, match="data.csv: altered"):
+    with pytest.raises(record.Damaged, match="data.csv: altered"):
         publish(plan, results, "figure_2")
     assert not [path for path in (results / "figures").rglob("*") if path.is_file()]
 
 
 def test_why_compares_specifications_without_records(plan, results):
     specs = options.read_specs(results, options.existing_paths(results))
-    assert specs == {path: json.loads(plan.spec_json(path)) for path in needed(plan)}
+    assert specs == {path: json.loads(plan.graph.spec_json(path)) for path in needed(plan)}
 
 
 def test_verify_lists_and_counts(plan, results, monkeypatch, capsys):
@@ -290,16 +290,16 @@ def test_snakemake_draws_no_figure_from_a_damaged_file(plan, made, tmp_path):
 
 
 def test_the_chain_of_a_figure_reaches_its_base_policies(plan, results):
-    page = (results / "figures/figure_5.chain.html").read_text()
+    page = (results / "figures/figure_5.lineage.html").read_text()
     behind = [path for path in needed(plan) if "bandit" not in path and "figure_2" not in path]
     assert len(behind) == 13
     for path in behind:
-        content = provenance.content(provenance.read_spec(results / path))[:12]
+        content = record.content(record.read_spec(results / path))[:12]
         assert f"<td>{path.partition('/')[2]}</td><td>{content}</td>" in page
     assert "not kept" not in page and "damaged" not in page
     # What is gone, or cannot be read, says so.
     shutil.rmtree(results / of_kind(plan, "rollouts")[0])
     truncate(results / of_kind(plan, "problems")[0] / "spec.json")
     publish(plan, results, "figure_5")
-    page = (results / "figures/figure_5.chain.html").read_text()
+    page = (results / "figures/figure_5.lineage.html").read_text()
     assert page.count("(not kept)") == page.count("(damaged)") == 1

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from asymre.architecture import Architecture
-from asymre.config import reading
-from asymre.hub.launch import run_processes
-from asymre.plan import costs
-from asymre.plan.plan import build
-from asymre.tiny.decoder import initial_weights
-from asymre.tiny.policy import save_policy
+from asymre.engines.fsdp_vllm.launch import run_processes
+from asymre.engines.local.decoder import initial_weights
+from asymre.engines.local.policy import save_policy
+from paper.configuration import reading
 from tests.conftest import tiny
+from workflow import costs
+from workflow.plan import build
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,7 +77,7 @@ def test_memory_of_a_process_on_a_cpu(architecture, dtype, tokens, chunk, tmp_pa
 def test_main_memory_by_hand():
     c = gpu(processes=4)
     # Rollouts of a cycle in every process, and a file of the policy.
-    rollouts = 4 * 56 * 250 * 16 * 8 * (2048 + c.hub.costs.tokens_per_prompt)
+    rollouts = 4 * 56 * 250 * 16 * 8 * (2048 + c.fsdp_vllm.costs.tokens_per_prompt)
     process, model = costs.PROCESS_BYTES["cuda"], costs.architecture_of(c, "llama-8b")
     assert costs.host_memory(c, model) == 4 * process + rollouts + 5e9
     on_cpu = gpu(processes=4, device="cpu", dtype="float32")
@@ -95,7 +95,7 @@ def test_log_probs_are_computed_again_for_ratios_alone():
         training = {"steps": 500, "never_refreshed": 250}
         asked = {"scale": "gpu", "results": "mine", "figures": figures, "training": training, "hub": hub}
         plan = build(ROOT, reading.load(ROOT, asked))
-        own = [a for a in plan.artefacts.values() if a.kind == "cycles"]
+        own = [a for a in plan.graph.artefacts.values() if a.kind == "cycles"]
         return plan, {a.id: a.params.get("recompute_log_probs") for a in own}
 
     plan, found = cycles(True, 250)
@@ -138,7 +138,7 @@ def test_hours_of_one_run_by_hand():
     )
     hours, jobs = costs.gpu_hours(build(ROOT, c))
     assert dict(jobs) == {"sample_rollouts": 8, "train_cycle": 2, "evaluate_snapshot": 11}
-    assumed, parameters = c.hub.costs, 8_030_261_248
+    assumed, parameters = c.fsdp_vllm.costs, 8_030_261_248
     seconds = 2 * 250 * 128 * assumed.tokens_per_completion / (assumed.generation_speed * 1e9 / parameters)
     assert hours["sample_rollouts"] == pytest.approx(seconds / 3600 + 8 * assumed.start_minutes / 60)
     tokens = 2 * 250 * 128 * (assumed.tokens_per_completion + assumed.tokens_per_prompt)
@@ -155,7 +155,7 @@ def test_hours_of_one_run_by_hand():
 def test_warnings_where_a_model_does_not_fit():
     assert costs.problems(build(ROOT, gpu())) == []
     (warning,) = costs.problems(build(ROOT, gpu(processes=1)))
-    assert "llama-8b does not fit a GPU of 80 GB in training" in warning and "hub.processes" in warning
+    assert "llama-8b does not fit a GPU of 80 GB in training" in warning and "fsdp_vllm.processes" in warning
     small = costs.problems(build(ROOT, gpu(costs={"gpu_memory_gb": 16})))
     assert any("llama-8b" in text and "sampling" in text for text in small)
 

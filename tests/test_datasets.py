@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import errors
 
-from asymre.data.datasets import SCHEMA, choose, column, read_file, read_gsm8k, read_math, source_files
-from asymre.data.numina import COLUMNS, split, verifiable_problems
-from asymre.data.overlaps import overlaps
-from asymre.record.content import files_hash
-from asymre.record.job import InputError
+from asymre.content import files_hash
+from asymre.datasets.numina import COLUMNS, split, verifiable_problems
+from asymre.datasets.overlaps import overlaps
+from asymre.datasets.readers import SCHEMA, choose, column, read_file, read_gsm8k, read_math, source_files
 from scripts import make_problems_dataset
+from store.job import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

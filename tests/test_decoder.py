@@ -8,9 +8,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from asymre.tiny import tokenizer
-from asymre.tiny.decoder import forward, initial_weights, layout
-from asymre.tiny.policy import load_policy, load_weights, save_policy, save_weights
+from asymre.engines.local import tokenizer
+from asymre.engines.local.decoder import forward, initial_weights, layout
+from asymre.engines.local.policy import load_policy, load_weights, save_policy, save_weights
 
 
 def assert_close(actual, expected, tolerance=1e-5):

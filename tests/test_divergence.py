@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from asymre.cycle.snapshots import divergence_in, mark
-from asymre.cycle.training import METRICS
-from asymre.measures.curves import read_evaluation, read_metrics
-from scripts import train_cycle_hub, train_policy_tiny
+from asymre.metrics.curves import read_evaluation, read_metrics
+from asymre.training.loop import METRICS
+from asymre.training.snapshots import divergence_in, mark
+from scripts import train_cycle_fsdp, train_policy_local
 from tests.test_workflow import copy_sources, planned, snakemake
 
 # Rewards whose gradients overflow: the first step of each run diverges.
@@ -93,9 +93,9 @@ def metrics_row(step, loss):
 
 def test_a_cycle_of_engine_hub_that_diverges(tmp_path, monkeypatch):
     rows = [metrics_row(3, math.nan)]
-    monkeypatch.setattr(train_cycle_hub, "run_processes", lambda *_: rows)
-    monkeypatch.setattr(train_cycle_hub, "check_disk", lambda *_: None)
-    train_cycle_hub.make(PARAMS, {"base_policy": tmp_path}, tmp_path, checkpointing=0, **SIZES)
+    monkeypatch.setattr(train_cycle_fsdp, "run_processes", lambda *_: rows)
+    monkeypatch.setattr(train_cycle_fsdp, "check_disk", lambda *_: None)
+    train_cycle_fsdp.make(PARAMS, {"base_policy": tmp_path}, tmp_path, checkpointing=0, **SIZES)
     assert pq.read_metadata(tmp_path / "metrics.parquet").num_rows == 1
     assert (
         divergence_in(tmp_path / "policies")
@@ -106,12 +106,12 @@ def test_a_cycle_of_engine_hub_that_diverges(tmp_path, monkeypatch):
 
 
 def test_the_cycles_after_it_train_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_cycle_hub, "run_processes", None)
-    monkeypatch.setattr(train_cycle_hub.job, "beside", lambda artefact, folder: tmp_path / folder)
+    monkeypatch.setattr(train_cycle_fsdp, "run_processes", None)
+    monkeypatch.setattr(train_cycle_fsdp.job, "beside", lambda artefact, folder: tmp_path / folder)
     mark(tmp_path / "state", "step 1: loss inf, gradient norm nan")
     own = tmp_path / "own"
     own.mkdir()
-    train_cycle_hub.make(PARAMS, {"previous": tmp_path}, own, checkpointing=0, **SIZES)
+    train_cycle_fsdp.make(PARAMS, {"previous": tmp_path}, own, checkpointing=0, **SIZES)
     assert pq.read_table(own / "metrics.parquet").schema.equals(METRICS)
     assert pq.read_metadata(own / "metrics.parquet").num_rows == 0
     assert (
@@ -125,12 +125,12 @@ def test_the_cycles_after_it_train_nothing(tmp_path, monkeypatch):
 def test_parts_of_a_run_without_a_snapshot_are_joined(tmp_path, monkeypatch):
     """As with cycles shorter than the steps between snapshots."""
     for name in ("first", "second"):
-        monkeypatch.setattr(train_policy_tiny, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
+        monkeypatch.setattr(train_policy_local, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
         (tmp_path / name / "policy").mkdir(parents=True)
         (tmp_path / name / "optimiser.safetensors").write_bytes(b"")
-        train_policy_tiny.make(PARAMS, {"policy": tmp_path / "base"}, tmp_path / name)
+        train_policy_local.make(PARAMS, {"policy": tmp_path / "base"}, tmp_path / name)
     joined = tmp_path / "joined"
     joined.mkdir()
-    train_policy_tiny.make({}, {"parts": [tmp_path / "first", tmp_path / "second"]}, joined)
+    train_policy_local.make({}, {"parts": [tmp_path / "first", tmp_path / "second"]}, joined)
     assert pq.read_metadata(joined / "metrics.parquet").num_rows == 2
     assert list((joined / "snapshots").iterdir()) == []

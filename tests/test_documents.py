@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymre.config import reading
-from asymre.plan import plan
+from paper.configuration import reading
 from tests.test_workflow import ROOT
+from workflow import plan
 
 README = (ROOT / "README.md").read_text()
 
@@ -19,7 +19,7 @@ def paper():
 
 
 def added(before, after, kind):
-    old, new = ({a.path for a in p.artefacts.values() if a.kind == kind} for p in (before, after))
+    old, new = ({a.path for a in p.graph.artefacts.values() if a.kind == kind} for p in (before, after))
     return len(new - old)
 
 

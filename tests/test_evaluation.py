@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from asymre.measures.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.measures.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
-from asymre.measures.evaluation import as_table, pass_at_k
+from asymre.engines.local import evaluation
+from asymre.engines.local.evaluation import evaluate, evaluate_snapshot
+from asymre.engines.local.sampling import Completions
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, encode
+from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
+from asymre.metrics.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
+from asymre.metrics.evaluation import as_table, pass_at_k
 from asymre.tasks.arithmetic import Arithmetic
-from asymre.tiny import evaluation
-from asymre.tiny.evaluation import evaluate, evaluate_snapshot
-from asymre.tiny.sampling import Completions
-from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, encode
 
 SETTINGS = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 6}
 SNAPSHOT = {

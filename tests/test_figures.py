@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asymre.config import reading
-from asymre.config.schema import OBJECTIVES
-from asymre.figures import curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
-from asymre.figures.catalogue import CHARTS
-from asymre.figures.style import add_caption, save
-from asymre.plan import captions
-from asymre.tiny.pretraining import HELD_OUT, SAMPLES
+from asymre.engines.local.pretraining import HELD_OUT, SAMPLES
+from paper import captions
+from paper.configuration import reading
+from paper.configuration.schema import OBJECTIVES
+from paper.figures import curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
+from paper.figures.catalogue import CHARTS
+from paper.figures.style import add_caption, save
 from tests.test_workflow import ROOT
 
 DRAWN = {name: {"label": entry.label, "colour": entry.colour} for name, entry in OBJECTIVES.items()}

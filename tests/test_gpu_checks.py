@@ -9,10 +9,10 @@ from torch.distributed.tensor import DTensor
 from torch.utils._pytree import tree_leaves
 
 from asymre.architecture import Architecture
-from asymre.hub.launch import run_processes
-from asymre.hub.model import load_model
-from asymre.tiny.decoder import forward
-from asymre.tiny.policy import load_policy
+from asymre.engines.fsdp_vllm.launch import run_processes
+from asymre.engines.fsdp_vllm.model import load_model
+from asymre.engines.local.decoder import forward
+from asymre.engines.local.policy import load_policy
 from tests.gpu import checks
 from tests.gpu.checks import ROOT, TINY, Sizes
 from tests.test_hub_training import Allocations

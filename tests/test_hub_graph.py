@@ -1,5 +1,4 @@
-"""The graph of engine hub, with stubs for the programs that need vLLM or minutes: what is kept, what goes,
-what is made again."""
+"""The graph of engine fsdp_vllm, with stubs for programs that need vLLM or minutes."""
 
 import os
 import shutil
@@ -10,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from asymre.config import reading
-from asymre.plan import hub_graph
-from asymre.plan.plan import build
+from paper.configuration import reading
 from tests.test_workflow import SNAKEMAKE, copy_sources, counts, planned, snakemake
+from workflow import fsdp_vllm_graph as fsdp_vllm_graph
+from workflow.plan import build
 
 ROOT = Path(__file__).resolve().parents[1]
 STUB = """
 import hashlib, os
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
-from asymre.record import job
+from store import job
 
 def digest(folder):
     return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(folder).rglob("content")))).hexdigest()
@@ -34,14 +33,14 @@ def make(params, inputs, folder):
     (folder / "content").write_text("base")
 job.run(make)
 """,
-    "sample_rollouts_hub.py": """
+    "sample_rollouts_vllm.py": """
 def make(params, inputs, folder, **options):
     content = f"{digest(policy_of(inputs['policy']))} {params['seed']} {params['shard']}"
     (folder / "content").write_text(content)
 names = ("device", "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "enforce_eager")
 job.run(make, options=dict.fromkeys(names, ""))
 """,
-    "train_cycle_hub.py": """
+    "train_cycle_fsdp.py": """
 def make(params, inputs, folder, **options):
     if os.environ.get("FAIL_AT") == str(params["until"]):
         raise job.InputError("asked to fail")
@@ -56,7 +55,7 @@ def make(params, inputs, folder, **options):
 names = ("device", "processes", "tokens_per_micro_batch", "tokens_per_chunk", "checkpointing")
 job.run(make, options=dict.fromkeys(names, ""), beside=("policies", "snapshots", "state"))
 """,
-    "evaluate_snapshot_hub.py": """
+    "evaluate_snapshot_vllm.py": """
 def make(params, inputs, folder, **options):
     policy = inputs["policy"]
     within = policy.parent.name == "cycles" and params["step"] < params["until"]
@@ -125,7 +124,7 @@ def test_what_is_large_goes_when_nothing_reads_it(project):
     assert left(project, "policies") == left(project, "state") == ["18", "18"]
     assert left(project, "snapshots") == []
     # The chain goes on behind what is gone: the cycles say what was read.
-    page = (project / "results/stub/figures/figure_05.chain.html").read_text()
+    page = (project / "results/stub/figures/figure_05.lineage.html").read_text()
     assert page.index("<h2>evaluation") < page.index("<h2>cycles") < page.index("<h2>base_policy")
     assert page.count("(not kept)") == 4 + 4 + 6, "policies, state between cycles; all snapshots"
 
@@ -210,16 +209,16 @@ def test_shards_cover_a_cycle_and_cycle_0_is_shared():
         path
         for run in runs
         if run.seed == 0 and run.objective == "asymre"
-        for path in plan.inputs(plan.trainings[run].inputs["0"].path)
+        for path in plan.graph.inputs(plan.trainings[run].inputs["0"].path)
         if path.startswith("rollouts/")
     }
     assert len(first) == 4, "all values of delta_v share one set of rollouts at the start"
-    assert {plan.artefacts[path].params["shard"] for path in first} == {0, 1, 2, 3}
+    assert {plan.graph.artefacts[path].params["shard"] for path in first} == {0, 1, 2, 3}
     last = {plan.trainings[run].inputs["7"].id for run in plan.trainings}
-    assert plan.kept == last
+    assert plan.last_cycles == last
     cycle = plan.trainings[runs[0]].inputs["3"]
-    assert f"state/{cycle.inputs['previous'].id}" in plan.inputs(cycle.path)
-    assert set(hub_graph.BESIDE) == {"policies", "snapshots", "state"}
+    assert f"state/{cycle.inputs['previous'].id}" in plan.graph.inputs(cycle.path)
+    assert set(fsdp_vllm_graph.BESIDE) == {"policies", "snapshots", "state"}
 
 
 def test_the_whole_gpu_scale_is_planned_in_time(tmp_path):

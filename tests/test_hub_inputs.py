@@ -1,4 +1,4 @@
-"""What engine hub is given: weights, tokenizers, prompts, options; each fault named with its remedy."""
+"""What engine fsdp_vllm is given: weights, tokenizers, prompts, options; each fault named with its remedy."""
 
 import json
 import shutil
@@ -9,17 +9,17 @@ from huggingface_hub import errors
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from asymre.config import reading
-from asymre.config.runs import runs_of
-from asymre.hub import source
-from asymre.hub.answers import counts_line, judge
-from asymre.hub.prompts import decode_completions, encode_prompts, load_tokenizer
-from asymre.plan import hub_graph
-from asymre.plan.builder import Builder
-from asymre.record import content as content_module
-from asymre.record import job
-from asymre.tiny.policy import save_policy
+from asymre import content as content_module
+from asymre.engines.fsdp_vllm import source
+from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, load_tokenizer
+from asymre.engines.local.policy import save_policy
+from asymre.rewards.judge import counts_line, judge
+from paper.configuration import reading
+from paper.configuration.runs import runs_of
 from scripts import make_base_policy_pretrained
+from store import job
+from workflow import fsdp_vllm_graph as fsdp_vllm_graph
+from workflow.builder import Builder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = {
@@ -148,7 +148,7 @@ def test_the_day_of_the_prompts_is_in_the_ids_of_what_reads_them():
     def ids(**data):
         c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "data": {"math": data}})
         builder = Builder(ROOT, c)
-        hub_graph.evaluation(builder, runs_of(c, "figure_3", c.figures["figure_3"].runs[0])[0])
+        fsdp_vllm_graph.evaluation(builder, runs_of(c, "figure_3", c.figures["figure_3"].runs[0])[0])
         made = builder.artefacts.values()
         return {kind: {a.id for a in made if a.kind == kind} for kind in KINDS}
 
@@ -201,9 +201,13 @@ def message(scale: str, **overlay) -> str:
 @pytest.mark.parametrize(
     ("scale", "overlay", "words"),
     [
-        ("cpu", {"engine": "hub"}, "hub: engine hub needs this section"),
-        ("rehearsal", {"engine": "tiny"}, "hub: belongs to engine hub; this scale has engine: tiny"),
-        ("rehearsal", {"training": {"cycles_per_job": 2}}, "training.cycles_per_job: belongs to engine tiny"),
+        ("cpu", {"engine": "hub"}, "hub: engine fsdp_vllm needs this section"),
+        ("rehearsal", {"engine": "tiny"}, "hub: belongs to engine fsdp_vllm; this scale has engine: local"),
+        (
+            "rehearsal",
+            {"training": {"cycles_per_job": 2}},
+            "training.cycles_per_job: belongs to engine local",
+        ),
         ("rehearsal", {"problems": None}, "problems: this section is missing"),
         ("rehearsal", {"stand_ins": {"qwen-3b": {"heads": 4}}}, "hidden_size / heads is 16; vLLM on a CPU"),
         ("gpu", {"hub": {"proceses": 8}}, "hub.proceses: unknown key; did you mean 'processes'?"),
@@ -233,14 +237,14 @@ def test_a_stand_in_cannot_run_on_real_data():
 
 
 def test_a_local_folder_is_known_by_its_content(folder, tmp_path, monkeypatch):
-    from asymre.plan.plan import build
+    from workflow.plan import build
 
     monkeypatch.chdir(tmp_path)
     own = {"llama-8b": {"hub": None, "revision": None, "folder": "model"}}
     c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "pretrained": own})
-    ids = {a.id for a in build(ROOT, c).artefacts.values() if a.slug == "llama-8b"}
+    ids = {a.id for a in build(ROOT, c).graph.artefacts.values() if a.slug == "llama-8b"}
     (folder / "config.json").write_text(json.dumps({"changed": 1}))
-    assert ids.isdisjoint(a.id for a in build(ROOT, c).artefacts.values() if a.slug == "llama-8b")
+    assert ids.isdisjoint(a.id for a in build(ROOT, c).graph.artefacts.values() if a.slug == "llama-8b")
     shutil.rmtree(folder)
     with pytest.raises(
         ValueError, match="pretrained.llama-8b.folder: there is no folder with files at 'model'"
@@ -295,13 +299,13 @@ def test_settings_that_would_give_other_problems_in_silence_are_refused(overlay,
 
 
 def test_one_gpu_is_planned_with_the_figures_that_it_has():
-    from asymre.plan.plan import build
+    from workflow.plan import build
 
     c = reading.load(ROOT, {"scale": "one_gpu"})
     assert "figure_9" not in c.figures, "null takes a figure of the paper away"
     plan = build(ROOT, c)
     default = [
-        name for name in plan.default if name not in ("claims", *(f"figure_{n}" for n in (1, 2, 6, 7)))
+        name for name in plan.graph.default if name not in ("claims", *(f"figure_{n}" for n in (1, 2, 6, 7)))
     ]
     assert default == ["figure_3", "figure_5", "figure_8"]
     models = {run.model for name in default for run in plan.figure_runs[name]}
@@ -311,13 +315,13 @@ def test_one_gpu_is_planned_with_the_figures_that_it_has():
 
 
 def test_options_of_vllm_are_in_no_id():
-    from asymre.plan.plan import build
+    from workflow.plan import build
 
     def ids(**vllm):
         c = reading.load(ROOT, {"scale": "one_gpu", "results": "mine", "hub": {"vllm": vllm}})
-        return set(build(ROOT, c).artefacts)
+        return set(build(ROOT, c).graph.artefacts)
 
     assert ids() == ids(gpu_memory_utilization=0.5, max_num_seqs=8, enforce_eager=True)
-    assert "hub.vllm.gpu_memory_utilization: must be" in message(
+    assert "fsdp_vllm.vllm.gpu_memory_utilization: must be" in message(
         "gpu", hub={"vllm": {"gpu_memory_utilization": 2}}
     )

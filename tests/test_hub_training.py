@@ -23,17 +23,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM
 
-from asymre.cycle.rollouts import Rollouts, write_rollouts
-from asymre.cycle.training import train_cycle
-from asymre.hub import launch, micro_batches, state
-from asymre.hub.launch import run_processes
-from asymre.hub.log_probs import Scorer
-from asymre.hub.model import load_model, require_float32
-from asymre.hub.state import save_state, write_policy
-from asymre.tiny.decoder import forward, initial_weights
-from asymre.tiny.engine import TinyEngine
-from asymre.tiny.policy import load_policy, save_policy
-from scripts import train_cycle_hub
+from asymre.engines.fsdp_vllm import launch, micro_batches, state
+from asymre.engines.fsdp_vllm.launch import run_processes
+from asymre.engines.fsdp_vllm.log_probs import Scorer
+from asymre.engines.fsdp_vllm.model import load_model, require_float32
+from asymre.engines.fsdp_vllm.state import save_state, write_policy
+from asymre.engines.local.decoder import forward, initial_weights
+from asymre.engines.local.engine import LocalEngine
+from asymre.engines.local.policy import load_policy, save_policy
+from asymre.training.loop import train_cycle
+from asymre.training.rollouts import Rollouts, write_rollouts
+from scripts import train_cycle_fsdp
 from tests.conftest import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -185,7 +185,7 @@ def test_float32_softmax_in_bfloat16(policy):
 def test_agrees_with_the_tiny_engine(policy):
     """Loss, gradient norm and log-probabilities of whole steps on the same rollouts."""
     rollouts = hub.ragged_rollouts(5 * hub.BATCH)
-    # The tiny engine's prompts have one length, and one prompt a group.
+    # The local engine's prompts have one length, and one prompt a group.
     rollouts = Rollouts(
         **vars(rollouts)
         | {
@@ -193,7 +193,7 @@ def test_agrees_with_the_tiny_engine(policy):
             "prompt_lengths": torch.full_like(rollouts.prompt_lengths, 9),
         }
     )
-    tiny_engine = TinyEngine(*load_policy(policy), 1e-3, hub.GROUP)
+    tiny_engine = LocalEngine(*load_policy(policy), 1e-3, hub.GROUP)
     expected = list(train_cycle(tiny_engine, rollouts, hub.PARAMS, first_step=0))
     metrics = list(train_cycle(hub.make_engine(policy), rollouts, hub.PARAMS, first_step=0))
     assert_metrics_close(metrics, expected)
@@ -269,7 +269,7 @@ def test_the_optimiser_is_adamw_fused(one_policy, steps):
 )
 def test_settings_of_the_allocator(given, expected):
     """As torch itself has read them."""
-    code = "import scripts.train_cycle_hub, torch; print(torch._C._accelerator_getAllocatorSettings())"
+    code = "import scripts.train_cycle_fsdp, torch; print(torch._C._accelerator_getAllocatorSettings())"
     plain = {name: value for name, value in os.environ.items() if "ALLOC_CONF" not in name}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=plain | given, capture_output=True)
     assert done.stdout.decode().strip() == expected
@@ -302,7 +302,7 @@ AT_ZERO = hub.PARAMS | {"settings": {"delta_v": 0.0}}
     ],
 )
 def test_which_objectives_skip_groups(params, group):
-    assert train_cycle_hub.group_to_skip(params) == group
+    assert train_cycle_fsdp.group_to_skip(params) == group
 
 
 def rollouts_with(groups):
@@ -392,8 +392,8 @@ def a_cycle(one_policy, tmp_path):
         out = tmp_path / f"out_{len(list(tmp_path.glob('out_*')))}"
         arguments = (params | changes, inputs, None, out, settings)
         if processes == 1:
-            return train_cycle_hub.train_process(*arguments)
-        return run_processes(processes, train_cycle_hub.train_process, *arguments)
+            return train_cycle_fsdp.train_process(*arguments)
+        return run_processes(processes, train_cycle_fsdp.train_process, *arguments)
 
     return train
 
@@ -748,7 +748,7 @@ def test_sigterm_ends_all_and_jobs_do_not_meet(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport hub_processes as hub\n"
-        "from asymre.hub.launch import run_processes\n"
+        "from asymre.engines.fsdp_vllm.launch import run_processes\n"
         "if __name__ == '__main__':\n    run_processes(2, hub.wait_for_ever, Path(sys.argv[1]))\n"
     )
     with subprocess.Popen([sys.executable, script, tmp_path], stderr=subprocess.DEVNULL) as parent:

@@ -96,7 +96,7 @@ def killed_before_change(n: int, folder: Path, script: str, *arguments) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("kind", "script"), [("problems", "make_problems_task.py"), ("rollouts", "sample_rollouts_tiny.py")]
+    ("kind", "script"), [("problems", "make_problems_task.py"), ("rollouts", "sample_rollouts_local.py")]
 )
 def test_a_job_killed_before_any_of_its_writes_leaves_its_result_whole_or_missing(
     finished, tmp_path, kind, script

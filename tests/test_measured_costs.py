@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from asymre.config.reading import ConfigurationError
+from paper.configuration.reading import ConfigurationError
 from tools import measured_costs, plan_costs
 from tools.measured_costs import Measured
 

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.cycle.normalisation import normalise
 from asymre.objectives import asymre, asymre_kl, asymre_tis, grpo, load, positives_only, topr
 from asymre.objectives._entry import objectives
+from asymre.training.normalisation import normalise
 
 HOWS = ["token_sum", "token_mean", "sequence_mean"]
 SETTINGS = {"delta_v": -0.1, "clip": 0.2}

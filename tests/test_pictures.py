@@ -2,7 +2,7 @@
 
 import pytest
 
-from asymre.data.pictures import lacks_picture
+from asymre.datasets.pictures import lacks_picture
 
 LACKING = [
     "In the figure, $ABCD$ is a square. Find $x$.",

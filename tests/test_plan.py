@@ -15,10 +15,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.config import reading
-from asymre.plan import plan
-from asymre.record import fingerprint
-from asymre.record.artefact import canonical, identify
+from paper.configuration import reading
+from store import fingerprint
+from store.artefact import canonical, identify
+from workflow import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=200)
@@ -48,8 +48,10 @@ def names(artefacts):
 
 def difference(before, after):
     """Kind and slug of what only the one plan has, and of what only the other has."""
-    only = [set(x.artefacts) - set(y.artefacts) for x, y in ((before, after), (after, before))]
-    return names(before.artefacts[path] for path in only[0]), names(after.artefacts[path] for path in only[1])
+    only = [set(x.graph.artefacts) - set(y.graph.artefacts) for x, y in ((before, after), (after, before))]
+    return names(before.graph.artefacts[path] for path in only[0]), names(
+        after.graph.artefacts[path] for path in only[1]
+    )
 
 
 def downstream(p, is_root):
@@ -61,7 +63,7 @@ def downstream(p, is_root):
             hit[artefact.path] = is_root(artefact) or any(map(follows, artefact.inputs.values()))
         return hit[artefact.path]
 
-    return names(a for a in p.artefacts.values() if follows(a))
+    return names(a for a in p.graph.artefacts.values() if follows(a))
 
 
 def kind(*kinds):
@@ -101,7 +103,7 @@ def test_comments_docstrings_and_formatting_change_no_id(cpu, tree):
         text = ast.unparse(ast.fix_missing_locations(rewritten))
         assert text != file.read_text()
         file.write_text(f"# A comment.\n\n\n{text}  # another\n")
-    assert set(plan_of(tree).artefacts) == set(cpu.artefacts)
+    assert set(plan_of(tree).graph.artefacts) == set(cpu.graph.artefacts)
 
 
 def test_order_of_keys_and_comments_in_yaml_change_no_id(cpu, tree):
@@ -115,19 +117,19 @@ def test_order_of_keys_and_comments_in_yaml_change_no_id(cpu, tree):
         file.write_text("# Turned round.\n" + yaml.safe_dump(turned(content), sort_keys=False))
     again = plan_of(tree)
     assert next(iter(again.figures)) != next(iter(cpu.figures))
-    assert set(again.artefacts) == set(cpu.artefacts)
+    assert set(again.artefacts) == set(cpu.graph.artefacts)
 
 
 def test_ids_are_the_same_in_another_process_and_folder(cpu, tree):
     program = (
-        "from pathlib import Path; from asymre.config import reading; from asymre.plan import plan\n"
-        "print(*plan.build(Path('.'), reading.load(Path('.'))).artefacts, sep='\\n')"
+        "from pathlib import Path; from paper.configuration import reading; from workflow import plan\n"
+        "print(*plan.build(Path('.'), reading.load(Path('.'))).graph.artefacts, sep='\\n')"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(tree)}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tree, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == list(cpu.artefacts)
+    assert done.stdout.split() == list(cpu.graph.artefacts)
 
 
 # --- what changes ids, and of what --------------------------------------------------------------
@@ -200,11 +202,11 @@ def test_a_changed_value_changes_what_uses_it(name, cpu):
 OF_TASKS = ("problems", "base_policy", "rollouts", "training", "evaluation")
 # File, and the artefacts in whose making its code is used.
 FILES = {
-    "asymre/record/job.py": is_nothing,
-    "asymre/plan/plan.py": is_nothing,
-    "asymre/config/reading.py": is_nothing,
-    "asymre/config/schema.py": is_nothing,
-    "asymre/plan/captions.py": is_nothing,
+    "store/job.py": is_nothing,
+    "workflow/plan.py": is_nothing,
+    "paper/configuration/reading.py": is_nothing,
+    "paper/configuration/schema.py": is_nothing,
+    "paper/captions.py": is_nothing,
     "scripts/publish.py": is_nothing,
     "asymre/objectives/asymre.py": lambda a: (
         a.kind == "training"
@@ -214,31 +216,31 @@ FILES = {
         a.kind == "training" and a.params["objective"] in ("asymre_tis", "topr")
     ),
     "asymre/bandit/theorem_checks.py": kind("bandit"),
-    "asymre/figures/phase_diagram.py": figure("A"),
-    "asymre/figures/diversity.py": figure("C"),
+    "paper/figures/phase_diagram.py": figure("A"),
+    "paper/figures/diversity.py": figure("C"),
     "asymre/objectives/grpo.py": lambda a: a.kind == "training" and a.params["objective"] == "grpo",
-    "asymre/tiny/pretraining.py": kind("base_policy"),
-    "asymre/tiny/sampling.py": kind("base_policy", "rollouts", "training", "evaluation"),
-    "asymre/measures/evaluation.py": kind("evaluation"),
+    "asymre/engines/local/pretraining.py": kind("base_policy"),
+    "asymre/engines/local/sampling.py": kind("base_policy", "rollouts", "training", "evaluation"),
+    "asymre/metrics/evaluation.py": kind("evaluation"),
     "asymre/bandit/experiments.py": kind("bandit"),
-    "asymre/measures/calibration.py": kind("calibration"),
-    "asymre/figures/curves.py": training_figure,
-    "asymre/figures/_bandit.py": figure(1, 2, 6, 7, "D"),
-    "asymre/figures/bandit_improvement.py": figure(2),
-    "asymre/figures/catalogue.py": is_nothing,
-    "asymre/measures/catalogue.py": lambda a: (
+    "asymre/metrics/calibration.py": kind("calibration"),
+    "paper/figures/curves.py": training_figure,
+    "paper/figures/_bandit.py": figure(1, 2, 6, 7, "D"),
+    "paper/figures/bandit_improvement.py": figure(2),
+    "paper/figures/catalogue.py": is_nothing,
+    "asymre/metrics/catalogue.py": lambda a: (
         a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "E", "G")(a)
     ),
     "asymre/objectives/_entry.py": is_nothing,
-    "asymre/settings.py": is_nothing,
+    "asymre/fields.py": is_nothing,
     "asymre/bandit/catalogue.py": is_nothing,
     "asymre/tasks/_sums.py": kind(*OF_TASKS),
     "asymre/tasks/arithmetic.py": lambda a: a.kind in OF_TASKS and "even" in a.slug,
     "asymre/tasks/uneven.py": lambda a: a.kind in OF_TASKS and "even" not in a.slug,
-    "asymre/plan/engines.py": is_nothing,
-    "asymre/figures/style.py": kind("figure"),
+    "workflow/engines.py": is_nothing,
+    "paper/figures/style.py": kind("figure"),
     "scripts/plot_figure.py": kind("figure"),
-    "scripts/sample_rollouts_tiny.py": kind("rollouts"),
+    "scripts/sample_rollouts_local.py": kind("rollouts"),
 }
 
 
@@ -381,7 +383,9 @@ def test_runs_that_figures_share_appear_once(cpu):
     assert paths[0] == paths[1]
     assert len(paths[0]) == len(shared)
     described = [
-        canonical([a.params, a.inputs["policy"].path]) for a in cpu.artefacts.values() if a.kind == "training"
+        canonical([a.params, a.inputs["policy"].path])
+        for a in cpu.graph.artefacts.values()
+        if a.kind == "training"
     ]
     assert len(described) == len(set(described))
 
@@ -397,13 +401,13 @@ def test_first_rollouts_are_shared(cpu):
 
 
 def test_every_artefact_is_named_by_its_specification(cpu):
-    for path, artefact in cpu.artefacts.items():
-        spec = json.loads(cpu.spec_json(path))
+    for path, artefact in cpu.graph.artefacts.items():
+        spec = json.loads(cpu.graph.spec_json(path))
         assert path == f"{artefact.kind}/{artefact.id}" == f"{spec['kind']}/{identify(spec)}"
         # As job.py writes it.
         assert identify(json.loads(json.dumps(spec, indent=1, sort_keys=True))) == artefact.id
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*-[0-9a-f]{10}", artefact.id)
-        assert set(cpu.inputs(path)) <= set(cpu.artefacts)
+        assert set(cpu.graph.inputs(path)) <= set(cpu.graph.artefacts)
         assert (ROOT / "scripts" / cpu.script(path)).is_file()
 
 
@@ -413,7 +417,7 @@ def test_order_of_figures_models_and_tasks_changes_no_id():
     turned = {name: dict(reversed(getattr(c, name).items())) for name in sections}
     first, second = (plan.build(ROOT, x) for x in (c, c.model_copy(update=turned)))
     assert list(first.figures) != list(second.figures)
-    assert set(first.artefacts) == set(second.artefacts)
+    assert set(first.graph.artefacts) == set(second.graph.artefacts)
     assert first.configuration_id == second.configuration_id
 
 
@@ -421,9 +425,9 @@ def test_different_specifications_have_different_ids(cpu):
     overlays = [{"scale": "smoke"}, *(overlay for overlay, _ in OVERLAYS.values())]
     specs = {}
     for p in [cpu, *(plan_of(**overlay) for overlay in overlays)]:
-        for path, artefact in p.artefacts.items():
+        for path, artefact in p.graph.artefacts.items():
             assert specs.setdefault(path, canonical(artefact.spec())) == canonical(artefact.spec())
-    assert len(set(specs.values())) == len(specs) > 2 * len(cpu.artefacts)
+    assert len(set(specs.values())) == len(specs) > 2 * len(cpu.graph.artefacts)
 
 
 def test_runs_table_names_figures_runs_and_places(cpu):
@@ -432,7 +436,7 @@ def test_runs_table_names_figures_runs_and_places(cpu):
         f"figure_{n}" for n in (1, 2, 6, 7, "D")
     }
     for row in rows:
-        assert {row["training"], row["evaluation"]} <= set(cpu.artefacts)
+        assert {row["training"], row["evaluation"]} <= set(cpu.graph.artefacts)
         inputs = [a.path for a in cpu.figures[row["figure"]].inputs.values()]
         if cpu.configuration.figures[row["figure"]].chart == "curves":
             assert row["training"] in inputs and row["evaluation"] in inputs
@@ -451,11 +455,11 @@ def test_runs_in_several_jobs_keep_their_ids(cycles_per_job, cpu):
     assert {kind for kind, _ in new} == {"cycles", "rollouts"}
     steps = split.configuration.training.steps
     for run, training in split.trainings.items():
-        parts = split.parts[training.path]
+        parts = split.graph.joined[training.path]
         length = run.N * cycles_per_job
         spans = [(part.params["first_step"], part.params["until"]) for part in parts]
         assert spans == [(first, min(first + length, steps)) for first in range(0, steps, length)]
-        assert split.inputs(training.path) == [part.path for part in parts]
+        assert split.graph.inputs(training.path) == [part.path for part in parts]
         assert parts[0].inputs["policy"].kind == "base_policy"
         for before, part in zip(parts, parts[1:], strict=False):
             assert part.inputs["policy"] is before
@@ -554,7 +558,7 @@ def test_code_follows_every_form_of_import(tmp_path):
             "asymre/__init__.py": "",
             "asymre/a.py": "def f():\n    from asymre.p.d import x\n",
             "asymre/b.py": "import numpy as np\nfrom torch.nn import functional\n",
-            "asymre/record/job.py": "import asymre.unused\n",
+            "store/job.py": "import asymre.unused\n",
             "asymre/p/__init__.py": "from asymre import e\n",
             "asymre/p/c.py": "",
             "asymre/p/d.py": "import asymre.a\n",

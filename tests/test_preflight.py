@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymre.config import reading
-from asymre.hub import installed
-from asymre.plan import costs
-from asymre.plan import preflight as check
-from asymre.plan.plan import build
-from asymre.plan.preflight import GB, Gpu, Installed, Line, Source
-from asymre.tiny.policy import save_policy
+from asymre.engines.fsdp_vllm import installed
+from asymre.engines.local.policy import save_policy
+from paper.configuration import reading
 from tests.conftest import tiny
 from tests.test_cluster import program
 from tests.test_workflow import SNAKEMAKE, copy_sources, planned
 from tools import preflight
+from workflow import costs
+from workflow import preflight as check
+from workflow.plan import build
+from workflow.preflight import GB, Gpu, Installed, Line, Source
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = {"model": "llama-8b", "dataset": "math", "objective": "grpo", "N": 250, "seeds": 0}
@@ -119,7 +119,7 @@ def test_fewer_gpus_than_processes():
     assert texts(check.check_gpus(GPUS, [], 3), "ok")
     (text,) = texts(check.check_gpus(GPUS[:1], [], 4))
     assert text.startswith("1 GPUs to be seen (NVIDIA H100 80GB HBM3), a training job takes 4")
-    assert "hub.processes" in text
+    assert "fsdp_vllm.processes" in text
     (text,) = texts(check.check_gpus(GPUS, ["7"], 1))
     assert "CUDA_VISIBLE_DEVICES names 7" in text
 
@@ -261,7 +261,7 @@ def test_main_memory_against_jobs_and_models(plan):
     c = plan.configuration
     assert texts(check.check_main_memory(c, ["llama-8b"], 260 * GB, "the machine", True), "ok")
     (text,) = texts(check.check_main_memory(c, ["llama-8b"], 200 * GB, "its cgroup", True))
-    assert "200 GB (its cgroup)" in text and "250 GB (hub.jobs.train)" in text
+    assert "200 GB (its cgroup)" in text and "250 GB (fsdp_vllm.jobs.train)" in text
     both = texts(check.check_main_memory(c, ["llama-8b"], 30 * GB, "the machine", True))
     assert len(both) == 2 and "llama-8b needs 33 GB of main memory in training" in both[1]
 
@@ -482,7 +482,7 @@ def test_a_hub_that_does_not_answer(hub, plan, tmp_path, monkeypatch):
 
 
 def test_what_is_made_is_not_asked_for(plan, tmp_path, monkeypatch):
-    made = [path for path in plan.artefacts if path.startswith(("problems/", "base_policy/"))]
+    made = [path for path in plan.graph.artefacts if path.startswith(("problems/", "base_policy/"))]
     for path in made:
         (tmp_path / path).mkdir(parents=True)
         (tmp_path / path / "spec.json").write_text("{}")
@@ -543,7 +543,7 @@ def test_everything_that_is_missing_is_said_at_once(hub, tmp_path):
 
 def test_a_rehearsal_looks_at_no_gpu(tmp_path):
     done = command(tmp_path, "--scale", "rehearsal")
-    assert "hub.device is cpu: driver, GPUs" in done.stdout and "NVIDIA" not in done.stdout
+    assert "fsdp_vllm.device is cpu: driver, GPUs" in done.stdout and "NVIDIA" not in done.stdout
     for word in ("torch", "vLLM", "main memory", "disk"):
         assert word in done.stdout
     missing = [line for line in done.stdout.splitlines() if line.startswith("MISSING")]
@@ -552,7 +552,7 @@ def test_a_rehearsal_looks_at_no_gpu(tmp_path):
 
 def test_a_scale_without_gpus_and_a_wrong_one(tmp_path):
     done = command(tmp_path, "--scale", "cpu")
-    assert done.returncode == 1 and "belongs to engine tiny" in done.stderr
+    assert done.returncode == 1 and "belongs to engine local" in done.stderr
     done = command(tmp_path, "--scale", "gpuu")
     assert done.returncode == 1 and "did you mean 'gpu'?" in done.stderr and "Traceback" not in done.stderr
 

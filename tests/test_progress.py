@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from asymre.record import progress
+from store import progress
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asymre.record import job, provenance
-from asymre.record.artefact import Artefact, identify
+from store import job, record
+from store.artefact import Artefact, identify
 
 RECORDED = ("pyarrow.parquet", "deep/down.json", ".hidden")
 
@@ -47,13 +47,13 @@ def folder(tmp_path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"content of {name}")
     kind = {"kind": "cycles", "inputs": {}, "packages": {}, "machine": {}}
-    (folder / "spec.json").write_text(json.dumps(provenance.record(spec, folder, **kind)))
+    (folder / "spec.json").write_text(json.dumps(record.describe(spec, folder, **kind)))
     return folder
 
 
 def findings(folder: Path) -> list[str]:
-    with pytest.raises(provenance.Damaged) as error:
-        provenance.check(folder)
+    with pytest.raises(record.Damaged) as error:
+        record.check(folder)
     return error.value.findings
 
 
@@ -69,16 +69,16 @@ def test_a_job_records_what_it_read_made_and_ran_on(tmp_path, monkeypatch):
         assert job.beside(inputs["previous"], "state") == results / "state" / first.id
         make_two(params, inputs, folder)
 
-    after = provenance.check(run_job(monkeypatch, results, second, go_on))
+    after = record.check(run_job(monkeypatch, results, second, go_on))
     assert after["params"] == {"value": 2} and identify(after) == second.id, "the record is not in the id"
     made = after["made"]
     assert made["files"].keys() == {"private.bin"} and made["files"]["private.bin"]["bytes"] == 1000
-    contents = {path: provenance.content(provenance.check(results / path)) for path in made["inputs"]}
+    contents = {path: record.content(record.check(results / path)) for path in made["inputs"]}
     assert made["inputs"] == contents and set(contents) == {f"cycles/{first.id}", f"state/{first.id}"}
     assert made["packages"] == {"numpy": job._installed("numpy")}
     assert made["python"] == platform.python_version()
     assert made["machine"]["architecture"] == platform.machine() and made["machine"]["processor"]
-    beside = provenance.check(results / "state" / second.id)
+    beside = record.check(results / "state" / second.id)
     assert beside["made"]["files"].keys() == {"content"} and beside["made"]["inputs"] == contents
     # An artefact's own file is a specification, too: the old record says nothing about the new making.
     monkeypatch.setattr(sys, "argv", ["script.py", str(before / "spec.json"), str(before)])
@@ -99,7 +99,7 @@ def test_parts_are_recorded_as_what_was_read(tmp_path, monkeypatch):
     results = tmp_path / "results"
     part = run_job(monkeypatch, results, cycle(1))
     joined = run_job(monkeypatch, results, cycle(3, previous=cycle(9)), arguments=[part])
-    assert provenance.check(joined)["made"]["inputs"].keys() == {f"cycles/{part.name}"}
+    assert record.check(joined)["made"]["inputs"].keys() == {f"cycles/{part.name}"}
 
 
 def test_files_are_readable_as_the_umask_says(tmp_path, monkeypatch):
@@ -115,10 +115,10 @@ def test_files_are_readable_as_the_umask_says(tmp_path, monkeypatch):
 
 
 def test_an_intact_folder_passes(folder):
-    assert provenance.check(folder)["made"]["files"].keys() == set(RECORDED)
+    assert record.check(folder)["made"]["files"].keys() == set(RECORDED)
     (folder / ".snakemake_timestamp").touch()
     (folder / "empty").mkdir()
-    provenance.check(folder)
+    record.check(folder)
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -162,9 +162,9 @@ def test_every_flipped_bit_of_the_specification_is_found(folder):
             flipped[position] ^= 1 << bit
             path.write_bytes(flipped)
             try:
-                assert provenance.read_spec(folder) == wanted
+                assert record.read_spec(folder) == wanted
                 harmless.append((position, bit))
-            except provenance.Damaged as error:
+            except record.Damaged as error:
                 assert all(finding.startswith("spec.json: ") for finding in error.findings)
     assert not harmless
 

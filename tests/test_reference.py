@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from asymre.config import reading, reference
-from asymre.config.schema import Configuration
+from paper.configuration import reading, reference
+from paper.configuration.schema import Configuration
 from tools import generate
 
 ROOT = Path(__file__).resolve().parents[1]

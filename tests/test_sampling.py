@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from asymre.cycle.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
-from asymre.streams import numpy_stream, torch_stream
-from asymre.tiny import rollouts as rollouts_module
-from asymre.tiny.decoder import forward
-from asymre.tiny.rollouts import problem_arrays, sample_rollouts
-from asymre.tiny.sampling import Completions, entropy, generated_mask, sample
-from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
+from asymre.engines.local import rollouts as rollouts_module
+from asymre.engines.local.decoder import forward
+from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
+from asymre.engines.local.sampling import Completions, entropy, generated_mask, sample
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
+from asymre.seeding import numpy_stream, torch_stream
+from asymre.training.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
 
 DEFAULTS = {
     "group_size": 6,

@@ -12,13 +12,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.config import reading
-from asymre.plan import plan, stale
-from asymre.plan.hub_graph import BESIDE
-from asymre.plan.plan import build
-from asymre.record.published import published_files
+from paper.configuration import reading
+from paper.published import published_files
 from tests.test_workflow import copy_sources
 from tools import options, prune, why
+from workflow import plan, stale
+from workflow.fsdp_vllm_graph import BESIDE
+from workflow.plan import build
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,18 +43,18 @@ def results(tmp_path, monkeypatch, smoke):
 
 def make(folder, p, paths=None):
     """Fabricate artefacts of a plan, all if no paths are given, and their logs."""
-    for path in p.artefacts if paths is None else paths:
+    for path in p.graph.artefacts if paths is None else paths:
         (folder / path).mkdir(parents=True)
-        (folder / path / "spec.json").write_text(json.dumps(json.loads(p.spec_json(path)), indent=1))
+        (folder / path / "spec.json").write_text(json.dumps(json.loads(p.graph.spec_json(path)), indent=1))
         (folder / path / "data.bin").write_bytes(bytes(1000))
         write(folder / f"logs/{path}.log")
-    for name, target in p.published.items() if paths is None else ():
-        write(folder / f"figures/.current/{target.id}")
+    for name, target in p.graph.targets.items() if paths is None else ():
+        write(folder / f".stamps/{target.id}")
         for file in published_files(name):
             write(folder / file)
         write(folder / f"logs/publish/{target.id}.log")
     if paths is None:
-        write(folder / f"figures/.current/{p.configuration_id}")
+        write(folder / f".stamps/{p.configuration_id}")
         write(folder / "configuration.yaml")
         write(folder / "runs.csv")
 
@@ -70,7 +70,7 @@ def test_a_deleted_published_file_is_published_again(smoke, results):
 
 
 def unpublish(folder, name):
-    for marker in (folder / "figures/.current").glob(f"{name}-*"):
+    for marker in (folder / ".stamps").glob(f"{name}-*"):
         marker.unlink()
 
 
@@ -84,7 +84,7 @@ def everything(folder):
 
 def report_of(p, folder):
     existing = options.existing_paths(folder)
-    return stale.report(p, options.read_specs(folder, existing), existing, why.read_markers(folder))
+    return stale.report(p, options.read_specs(folder, existing), existing, why.read_stamps(folder))
 
 
 def groups_of(p, folder):
@@ -94,12 +94,12 @@ def groups_of(p, folder):
 
 def test_nothing_exists(smoke, tmp_path):
     made = stale.missing(smoke, set(), set())
-    needed, todo = set(), [smoke.published[name] for name in smoke.default]
+    needed, todo = set(), [smoke.graph.targets[name] for name in smoke.graph.default]
     while todo:
         artefact = todo.pop()
         needed.add(artefact.path)
         todo.extend(artefact.inputs.values())
-    assert {a.path for a in made} == needed < set(smoke.artefacts)
+    assert {a.path for a in made} == needed < set(smoke.graph.artefacts)
     kinds = [a.kind for a in made]
     assert kinds == sorted(kinds, key=stale.KINDS.index)
     heads = groups_of(smoke, tmp_path / "nowhere")
@@ -107,7 +107,7 @@ def test_nothing_exists(smoke, tmp_path):
         f"{kinds.count(kind)} {kind}: nothing comparable exists" for kind in stale.KINDS if kind in kinds
     ]
     report = report_of(smoke, tmp_path)
-    assert report.startswith(f"{len(made)} of {len(smoke.artefacts)} artefacts have to be made.\n")
+    assert report.startswith(f"{len(made)} of {len(smoke.graph.artefacts)} artefacts have to be made.\n")
     assert f"    and {kinds.count('training') - 3} more\n" in report
     assert report.endswith("configuration.yaml and runs.csv have to be saved.")
 
@@ -119,7 +119,7 @@ def test_everything_exists(smoke, results):
 def test_the_kinds_are_those_of_the_plan(smoke):
     split = plan_of(training={"cycles_per_job": 1})
     hub = build(ROOT, reading.load(ROOT, {"scale": "rehearsal"}))
-    kinds = {a.kind for p in (split, hub) for a in p.artefacts.values()}
+    kinds = {a.kind for p in (split, hub) for a in p.graph.artefacts.values()}
     assert kinds | set(BESIDE) == set(stale.KINDS)
 
 
@@ -130,7 +130,7 @@ def test_the_walk_stops_at_what_exists(smoke, results):
     unpublish(results, "figure_1")
     assert report_of(smoke, results) == "Made already, but not published: figure_1"
     shutil.rmtree(results / figure.path)
-    made = stale.missing(smoke, options.existing_paths(results), why.read_markers(results))
+    made = stale.missing(smoke, options.existing_paths(results), why.read_stamps(results))
     assert [a.path for a in made] == [figure.inputs["data"].path, figure.path]
 
 
@@ -203,7 +203,7 @@ def test_reasons_of_a_changed_configuration(name, smoke, results):
     assert [head for head in expected if head not in heads] == [], "\n".join(heads)
     assert sum(int(head.split()[0]) for head in heads) == len(
         stale.missing(
-            changed, options.existing_paths(results), set(smoke.artefacts) | why.read_markers(results)
+            changed, options.existing_paths(results), set(smoke.graph.artefacts) | why.read_stamps(results)
         )
     )
 
@@ -218,16 +218,16 @@ def tree(tmp_path):
 
 
 def test_reasons_of_changed_code_and_packages(tree, results, smoke):
-    with (tree / "asymre/measures/evaluation.py").open("a") as stream:
+    with (tree / "asymre/metrics/evaluation.py").open("a") as stream:
         stream.write("\nADDED = 1\n")
-    with (tree / "asymre/figures/_bandit.py").open("a") as stream:
+    with (tree / "paper/figures/_bandit.py").open("a") as stream:
         stream.write("\nfrom asymre.bandit import theory\n")
     pins = (tree / "requirements.txt").read_text()
     (tree / "requirements.txt").write_text(re.sub(r"(?m)^scipy==.*$", "scipy==0.1", pins))
     scipy = re.search(r"(?m)^scipy==(.*)$", pins)[1]
     heads = groups_of(plan_of(tree), results)
     assert f"4 bandit: packages.scipy: {scipy} -> 0.1" in heads
-    assert f"{counts(smoke)['evaluation']} evaluation: code asymre/measures/evaluation.py changed" in heads
+    assert f"{counts(smoke)['evaluation']} evaluation: code asymre/metrics/evaluation.py changed" in heads
     drawn = [re.match(r"(\d+) figure: .*code asymre/bandit/theory.py is new", head) for head in heads]
     assert sum(int(match[1]) for match in drawn if match) == 4, heads
     assert not any(re.match(r"\d+ (training|rollouts|base_policy|problems): ", head) for head in heads)
@@ -235,7 +235,7 @@ def test_reasons_of_changed_code_and_packages(tree, results, smoke):
 
 def test_unreadable_specifications_are_left_out(smoke, results):
     changed = plan_of(bandit={"improvement": {"iterations": 5}})
-    old = next(a for a in smoke.artefacts.values() if (a.kind, a.slug) == ("bandit", "improvement"))
+    old = next(a for a in smoke.graph.artefacts.values() if (a.kind, a.slug) == ("bandit", "improvement"))
     spec = results / old.path / "spec.json"
     good = spec.read_text()
     for damaged in ("{", "[]", "3", good.replace('"iterations": 4', '"iterations": 6')):
@@ -271,13 +271,15 @@ def test_differences_by_hand():
 @settings(deadline=None, derandomize=True, max_examples=50)
 def test_missing_is_closed(data):
     p = CLOSED
-    existing = data.draw(st.sets(st.sampled_from(sorted(p.artefacts))))
-    markers = data.draw(st.sets(st.sampled_from([target.id for target in p.published.values()])))
+    existing = data.draw(st.sets(st.sampled_from(sorted(p.graph.artefacts))))
+    markers = data.draw(st.sets(st.sampled_from([target.id for target in p.graph.targets.values()])))
     made = {a.path for a in stale.missing(p, existing, markers)}
     assert not made & existing
-    asked = {p.published[name].path for name in p.default if p.published[name].id not in markers}
+    asked = {
+        p.graph.targets[name].path for name in p.graph.default if p.graph.targets[name].id not in markers
+    }
     assert asked <= made | existing
-    read = {path for a in made for path in p.inputs(a)}
+    read = {path for a in made for path in p.graph.inputs(a)}
     assert read <= made | existing
     assert made <= read | asked
 
@@ -304,7 +306,7 @@ OWN = [
     "own/thing-0123456789/x",
     "logs/own/thing-0123456789.log",
     "logs/training/notes.log",
-    "figures/.current/figure_3-0123456789",
+    ".stamps/figure_3-0123456789",
     "figures/.figure_03.pdf.77.partial",
     "figures/old-0123456789",
     "notes-0123456789/x",
@@ -327,7 +329,7 @@ def cluttered(results):
         write(results / path if path.endswith(".log") else results / path / "policy/x", "1234")
     old = plan_of(evaluation={"samples": 4})
     current = set(stale_paths(results))
-    replaced = sorted(set(old.artefacts) - current)
+    replaced = sorted(set(old.graph.artefacts) - current)
     make(results, old, replaced)
     expected |= {*replaced, *(f"logs/{path}.log" for path in replaced)}
     return results, expected
@@ -434,7 +436,7 @@ def test_size_counts_files(tmp_path):
         "training/x-0123456789/policy",
         "training/../figures/x-0123456789",
         "figures/figure_03.pdf",
-        "figures/.current/figure_3-0123456789",
+        ".stamps/figure_3-0123456789",
         "configuration.yaml",
         "runs.csv",
         "logs/configuration.log",
@@ -480,12 +482,12 @@ RULES = {
 
 
 def some(p):
-    return set(sorted(p.artefacts)[::3])
+    return set(sorted(p.graph.artefacts)[::3])
 
 
 def some_and_all_that_follows(p):
     gone = some(p)
-    while more := {path for path in p.artefacts if gone & set(p.inputs(path))} - gone:
+    while more := {path for path in p.graph.artefacts if gone & set(p.graph.inputs(path))} - gone:
         gone |= more
     return gone
 
@@ -497,7 +499,7 @@ def test_why_names_what_snakemake_plans(gone, repository, smoke):
     make(results, smoke)
     for path in gone(smoke):
         shutil.rmtree(results / path)
-    lost = {name for name in smoke.default if smoke.published[name].path in gone(smoke)}
+    lost = {name for name in smoke.graph.default if smoke.graph.targets[name].path in gone(smoke)}
     unpublished = lost | {"figure_2", "figure_6"}
     for name in unpublished:
         unpublish(results, name)

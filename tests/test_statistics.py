@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from asymre.measures.statistics import discordant, holm, mean_interval, paired_difference, share, trend
+from asymre.metrics.statistics import discordant, holm, mean_interval, paired_difference, share, trend
 
 
 def test_share_by_hand():

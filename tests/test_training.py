@@ -6,17 +6,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asymre.cycle.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
-from asymre.cycle.snapshots import is_finite
-from asymre.cycle.training import train_cycle
-from asymre.tiny import engine as engine_module
-from asymre.tiny import rollouts as rollouts_module
-from asymre.tiny.decoder import forward
-from asymre.tiny.engine import TinyEngine, token_log_probs, train
-from asymre.tiny.policy import load_policy, save_policy
-from asymre.tiny.rollouts import problem_arrays, sample_rollouts
-from asymre.tiny.sampling import generated_mask
-from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE, decode
+from asymre.engines.local import engine as engine_module
+from asymre.engines.local import rollouts as rollouts_module
+from asymre.engines.local.decoder import forward
+from asymre.engines.local.engine import LocalEngine, token_log_probs, train
+from asymre.engines.local.policy import load_policy, save_policy
+from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
+from asymre.engines.local.sampling import generated_mask
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode
+from asymre.training.loop import train_cycle
+from asymre.training.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
+from asymre.training.snapshots import is_finite
 
 GROUP, PROMPTS_PER_STEP = 4, 2
 BATCH = GROUP * PROMPTS_PER_STEP
@@ -66,7 +66,7 @@ def recorded(monkeypatch):
 
 
 def run(weights, architecture, problems, params, until, learning_rate=0.01):
-    engine = TinyEngine(architecture, weights, learning_rate, GROUP)
+    engine = LocalEngine(architecture, weights, learning_rate, GROUP)
     metrics = list(train(engine, problems, params, first_step=0, until=until, first_rollouts=None))
     return engine, metrics
 
@@ -113,7 +113,7 @@ def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_pat
         write(tmp_path / "rollouts.parquet", sampled)
         stored = read(tmp_path / "rollouts.parquet", (until - first) * BATCH)
         assert_same(vars(stored), vars(sampled))
-        engine = TinyEngine(architecture, loaded, 0.01, GROUP)
+        engine = LocalEngine(architecture, loaded, 0.01, GROUP)
         if first:
             engine.load_optimiser(folder / "optimiser.safetensors")
         metrics += train(engine, problems, params, first_step=first, until=until, first_rollouts=stored)
@@ -135,7 +135,7 @@ def test_given_rollouts_serve_the_first_cycle_alone(weights, architecture, probl
     expected_engine, expected = run(weights, architecture, problems, parameters(N=2), until=4)
     (_, first), _ = recorded
     recorded.clear()
-    engine = TinyEngine(architecture, weights, 0.01, GROUP)
+    engine = LocalEngine(architecture, weights, 0.01, GROUP)
     metrics = train(engine, problems, parameters(N=2), first_step=0, until=4, first_rollouts=first)
     assert bits(metrics) == bits(expected)
     assert_same(engine.policy(), expected_engine.policy())
@@ -160,7 +160,7 @@ def test_behaviour_policy_is_that_of_cycle_start(weights, architecture, problems
 
 def test_metrics_by_hand(weights, architecture, problems, recorded):
     """The metrics of the second step of a cycle, from the rollouts and one plain forward pass."""
-    engine, params = TinyEngine(architecture, weights, 0.01, GROUP), parameters(N=2)
+    engine, params = LocalEngine(architecture, weights, 0.01, GROUP), parameters(N=2)
     steps = train(engine, problems, params, first_step=0, until=2, first_rollouts=None)
     next(steps)
     after_one = {name: weight.clone() for name, weight in engine.policy().items()}
@@ -260,14 +260,14 @@ def fixed_batch(problems):
 
 
 def one_step(weights, architecture, params, rollouts, engine=None):
-    engine = engine or TinyEngine(architecture, weights, 0.002, GROUP)
+    engine = engine or LocalEngine(architecture, weights, 0.002, GROUP)
     (metrics,) = train_cycle(engine, rollouts, params, first_step=0)
     return engine, metrics
 
 
 def test_right_answers_become_likelier_and_wrong_ones_unlikelier(weights, architecture, problems):
     params, batch = parameters(delta_v=0.0), fixed_batch(problems)
-    engine, positive, negative = TinyEngine(architecture, weights, 0.002, GROUP), [], []
+    engine, positive, negative = LocalEngine(architecture, weights, 0.002, GROUP), [], []
     for _ in range(6):
         _, metrics = one_step(weights, architecture, params, batch, engine)
         positive.append(metrics["log_prob_positive"])
@@ -288,7 +288,7 @@ def test_delta_v_moves_all_completions(weights, architecture, problems, delta_v,
 
 def step_with_gradients(weights, architecture, params, rollouts):
     """The clipped gradients that the optimiser's step used, and the metrics."""
-    engine = TinyEngine(architecture, weights, 0.002, GROUP)
+    engine = LocalEngine(architecture, weights, 0.002, GROUP)
     engine._forget_gradients = lambda: None
     _, metrics = one_step(weights, architecture, params, rollouts, engine)
     return {name: weight.grad.clone() for name, weight in engine.weights.items()}, metrics
@@ -334,7 +334,7 @@ def test_optimiser_of_other_weights_is_refused(weights, architecture, problems, 
     engine.save_optimiser(tmp_path / "optimiser.safetensors")
     fewer = {name: weight for name, weight in weights.items() if name != "model.norm.weight"}
     with pytest.raises(ValueError, match="belong"):
-        TinyEngine(architecture, fewer, 0.01, GROUP).load_optimiser(tmp_path / "optimiser.safetensors")
+        LocalEngine(architecture, fewer, 0.01, GROUP).load_optimiser(tmp_path / "optimiser.safetensors")
 
 
 @pytest.mark.parametrize("objective", ["asymre", "asymre_tis", "asymre_kl"])
@@ -354,7 +354,7 @@ def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, archite
     )
     used = []
 
-    class Recording(TinyEngine):
+    class Recording(LocalEngine):
         def log_probs(self, rollouts, rows):
             used.append(rollouts.tokens[rows])
             return super().log_probs(rollouts, rows)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymre.config import reading
-from asymre.plan import plan
-from asymre.record.lock import Busy, hold
+from paper.configuration import reading
+from store.lock import Busy, hold
 from tests.test_workflow import ROOT, SNAKEMAKE, copy_sources, edit, tool
+from workflow import plan
 
 SMOKE = ("--config", "scale=smoke")
 
@@ -115,7 +115,7 @@ def test_a_single_target_saves_its_configuration(clone):
     assert done.returncode == 0, done.stdout
     saved = yaml.safe_load((clone / "results/smoke/configuration.yaml").read_text(encoding="utf-8"))
     assert saved["figures"]["figure_7"]["title"].startswith("Entropy against")
-    markers = [path.name for path in (clone / "results/smoke/figures/.current").glob("configuration-*")]
+    markers = [path.name for path in (clone / "results/smoke/.stamps").glob("configuration-*")]
     mine = plan.build(clone, reading.load(clone, {"scale": "smoke"}))
     assert markers == [mine.configuration_id]
 
@@ -165,8 +165,8 @@ def test_a_path_with_spaces_and_quotes_works(finished, tmp_path):
 
 
 def test_without_docstrings_everything_works(tmp_path):
-    ids = "from pathlib import Path; from asymre.config import reading; from asymre.plan import plan\n"
-    ids += "print(*plan.build(Path('.'), reading.load(Path('.'))).artefacts)"
+    ids = "from pathlib import Path; from paper.configuration import reading; from workflow import plan\n"
+    ids += "print(*plan.build(Path('.'), reading.load(Path('.'))).graph.artefacts)"
     outputs = []
     for optimise in (None, "2"):
         done = run(ROOT, "-c", ids, command=[sys.executable], PYTHONOPTIMIZE=optimise, XDG_CACHE_HOME=None)
@@ -200,7 +200,7 @@ def test_a_locale_decides_no_byte(variables, clone):
             results / "configuration.yaml",
         ]
         written.append([file.read_bytes() for file in files])
-        for path in (only(results / "figure", "figure_7-*"), *results.glob("figures/.current/*")):
+        for path in (only(results / "figure", "figure_7-*"), *results.glob(".stamps/*")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert written[0] == written[1] and "δ und Größe".encode() in written[0][0]
 

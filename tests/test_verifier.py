@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from asymre.data import verifier as module
-from asymre.data.boxed import last_boxed
-from asymre.data.verifier import MAX_LENGTH, VERDICTS, Verifier
+from asymre.rewards import verifier as module
+from asymre.rewards.boxed import last_boxed
+from asymre.rewards.verifier import MAX_LENGTH, VERDICTS, Verifier
 
 MATH = Path(os.environ.get("ASYMRE_MATH_DATA") or Path(__file__).parents[2] / "shared" / "data" / "math")
 

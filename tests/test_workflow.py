@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from asymre.record.artefact import identify
-from asymre.record.published import PUBLISHED, PUBLISHED_CLAIMS
+from paper.published import PUBLISHED, PUBLISHED_CLAIMS
+from store.artefact import identify
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ["Snakefile", "rules", "scripts", "tools", "asymre", "config", "envs", "profiles", "docs"]
@@ -113,9 +113,9 @@ def test_touching_every_source_file_plans_nothing(finished):
 
 
 def test_comments_docstrings_and_key_order_plan_nothing(clone):
-    edit(clone / "asymre/tiny/decoder.py", "def forward(", "# a comment\ndef forward(")
-    edit(clone / "asymre/cycle/training.py", '"""', '"""Another docstring. ')
-    edit(clone / "asymre/figures/curves.py", '"""', '"""Another docstring. ')
+    edit(clone / "asymre/engines/local/decoder.py", "def forward(", "# a comment\ndef forward(")
+    edit(clone / "asymre/training/loop.py", '"""', '"""Another docstring. ')
+    edit(clone / "paper/figures/curves.py", '"""', '"""Another docstring. ')
     edit(clone / "config/paper.yaml", "{correct: 1, wrong: -1}", "{wrong: -1, correct: 1}")
     assert planned(clone) == {}
 
@@ -202,7 +202,7 @@ def test_a_changed_evaluation_retrains_nothing(clone):
 
 def test_results_of_other_code_are_never_used(clone):
     runs = trainings(clone)
-    edit(clone / "asymre/tiny/decoder.py", "return functional.linear(hidden_BTC, head), new_cache",
+    edit(clone / "asymre/engines/local/decoder.py", "return functional.linear(hidden_BTC, head), new_cache",
          "return 2 * functional.linear(hidden_BTC, head), new_cache")  # fmt: skip
     jobs = planned(clone)
     assert jobs["train_policy"] == jobs["evaluate_policy"] == len(runs)
@@ -251,9 +251,9 @@ SCRIPTS = {
     "bandit": "simulate_bandit.py",
     "problems": "make_problems_task.py",
     "base_policy": "make_base_policy_stand_in.py",
-    "rollouts": "sample_rollouts_tiny.py",
-    "training": "train_policy_tiny.py",
-    "evaluation": "evaluate_policy_tiny.py",
+    "rollouts": "sample_rollouts_local.py",
+    "training": "train_policy_local.py",
+    "evaluation": "evaluate_policy_local.py",
 }
 
 
@@ -336,14 +336,14 @@ def test_a_clone_plus_the_archive_plans_nothing(clone, tmp_path):
 def test_an_archive_of_damaged_or_missing_results_is_refused(clone):
     results = clone / "results/smoke"
     (results / "figures/figure_03.pdf").unlink()
-    marker = next((results / "figures/.current").glob("figure_5-*"))
+    marker = next((results / ".stamps").glob("figure_5-*"))
     marker.unlink()
     weights = next((results / "base_policy").glob("*/model.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
     code, output = archive(clone)
     assert code == 1 and "3 findings, nothing packed" in output, output
     assert "results/smoke/figures/figure_03.pdf: missing" in output
-    assert f"results/smoke/figures/.current/{marker.name}: missing" in output
+    assert f"results/smoke/.stamps/{marker.name}: missing" in output
     assert f"{weights.relative_to(clone)}: truncated" in output
     assert not list((clone / "results").glob("*tar*"))
 
@@ -363,20 +363,20 @@ def test_other_packages_than_the_pinned_are_refused(clone):
     spec = json.loads((old / "spec.json").read_text())
     spec["packages"]["torch"] = "1.0.0"
     (clone / "spec.json").write_text(json.dumps(spec))
-    done = by_hand(clone, "train_policy_tiny.py", clone / "spec.json", new.with_name(identify(spec)))
+    done = by_hand(clone, "train_policy_local.py", clone / "spec.json", new.with_name(identify(spec)))
     assert done.returncode != 0 and "Traceback" not in done.stdout
     assert "the pinned version is 1.0.0" in done.stdout and "make setup" in done.stdout
 
 
 def test_code_edited_since_the_plan_is_refused(clone):
     old, new = remade(clone, "training")
-    edit(clone / "asymre/tiny/sampling.py", "if top_p < 1:", "if top_p < 0.99:")
-    done = by_hand(clone, "train_policy_tiny.py", old / "spec.json", new)
+    edit(clone / "asymre/engines/local/sampling.py", "if top_p < 1:", "if top_p < 0.99:")
+    done = by_hand(clone, "train_policy_local.py", old / "spec.json", new)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert "asymre/tiny/sampling.py changed" in done.stdout and not new.exists()
+    assert "asymre/engines/local/sampling.py changed" in done.stdout and not new.exists()
 
 
 def test_a_specification_of_another_id_is_refused(clone):
     old, new = remade(clone, "training")
-    done = by_hand(clone, "train_policy_tiny.py", old / "spec.json", new.with_name("other-0123456789"))
+    done = by_hand(clone, "train_policy_local.py", old / "spec.json", new.with_name("other-0123456789"))
     assert done.returncode != 0 and old.name in done.stdout and "Traceback" not in done.stdout

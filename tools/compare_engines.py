@@ -1,4 +1,4 @@
-"""Hold the rehearsal's results, of vLLM and FSDP2, against those of engine tiny with the same configuration.
+"""Hold the rehearsal's results, of vLLM and FSDP2, against those of engine local with the same configuration.
 
 python -m tools.compare_engines [RESULTS TINY_RESULTS]
 
@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from asymre.cycle.rollouts import read_rollouts, rows_of, shards_in
-from asymre.cycle.training import train_cycle
-from asymre.tiny.engine import TinyEngine
-from asymre.tiny.policy import load_policy
-from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.engines.local.engine import LocalEngine
+from asymre.engines.local.policy import load_policy
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.training.loop import train_cycle
+from asymre.training.rollouts import read_rollouts, rows_of, shards_in
 
 RELATIVE = 1e-4
 LEAST_SEEDS = 5
@@ -42,10 +42,10 @@ def accuracies(results: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def compare_accuracies(ours: pd.DataFrame, tiny: pd.DataFrame) -> bool:
+def compare_accuracies(ours: pd.DataFrame, local: pd.DataFrame) -> bool:
     """Print both means and intervals at each point with enough seeds; whether all intervals overlap."""
     keys = ["model", "objective", "delta_v", "split", "temperature", "step"]
-    both = ours.groupby(keys, dropna=False), tiny.groupby(keys, dropna=False)
+    both = ours.groupby(keys, dropna=False), local.groupby(keys, dropna=False)
     good, points = True, 0
     for key, rows in both[0]:
         other = both[1].get_group(key)
@@ -56,8 +56,8 @@ def compare_accuracies(ours: pd.DataFrame, tiny: pd.DataFrame) -> bool:
         good &= overlap
         print(
             f"delta_v {key[2]:+.1f} {key[3]:5} T {key[4]:g} step {key[5]:3}: "
-            f"hub {rows['accuracy'].mean():.3f} [{low:.3f}, {high:.3f}], "
-            f"tiny {other['accuracy'].mean():.3f} [{other_low:.3f}, {other_high:.3f}]"
+            f"fsdp_vllm {rows['accuracy'].mean():.3f} [{low:.3f}, {high:.3f}], "
+            f"local {other['accuracy'].mean():.3f} [{other_low:.3f}, {other_high:.3f}]"
             f"{'' if overlap else '  DO NOT OVERLAP'}"
         )
     print(f"{points} points of {LEAST_SEEDS} seeds or more")
@@ -65,7 +65,7 @@ def compare_accuracies(ours: pd.DataFrame, tiny: pd.DataFrame) -> bool:
 
 
 def compare_losses(results: Path) -> bool:
-    """Train the first cycles again with engine tiny on the rollouts that vLLM sampled."""
+    """Train the first cycles again with engine local on the rollouts that vLLM sampled."""
     worst, count = {"loss": 0.0, "gradient_norm": 0.0}, 0
     for cycle in sorted((results / "cycles").glob("*-*")):
         spec = json.loads((cycle / "spec.json").read_text(encoding="utf-8"))
@@ -82,21 +82,21 @@ def compare_losses(results: Path) -> bool:
             fill=END_ID,
         )
         architecture, weights = load_policy(results / inputs["base_policy"])
-        engine = TinyEngine(architecture, weights, params["learning_rate"], sampling["group_size"])
+        engine = LocalEngine(architecture, weights, params["learning_rate"], sampling["group_size"])
         ours = pd.read_parquet(cycle / "metrics.parquet")
-        tiny = pd.DataFrame(train_cycle(engine, rollouts, params, first_step=0))
+        local = pd.DataFrame(train_cycle(engine, rollouts, params, first_step=0))
         for name in worst:
             # A loss near 0 is a difference of large shares: its size is that of the gradient norm.
-            scale = tiny[name].abs().clip(lower=0.1 * tiny["gradient_norm"])
-            worst[name] = max(worst[name], float(((ours[name] - tiny[name]).abs() / scale).max()))
-        count += len(tiny)
+            scale = local[name].abs().clip(lower=0.1 * local["gradient_norm"])
+            worst[name] = max(worst[name], float(((ours[name] - local[name]).abs() / scale).max()))
+        count += len(local)
     print(f"on the same rollouts, {count} steps: largest relative difference {worst}")
     return count > 0 and max(worst.values()) < RELATIVE
 
 
 def main() -> None:
-    ours, tiny = map(Path, sys.argv[1:] or ("results/rehearsal", "results/rehearsal_tiny"))
-    good = [compare_accuracies(accuracies(ours), accuracies(tiny)), compare_losses(ours)]
+    ours, local = map(Path, sys.argv[1:] or ("results/rehearsal", "results/rehearsal_local"))
+    good = [compare_accuracies(accuracies(ours), accuracies(local)), compare_losses(ours)]
     print("the engines agree" if all(good) else "the engines DISAGREE")
     sys.exit(not all(good))
 

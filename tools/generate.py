@@ -12,10 +12,10 @@ from pathlib import Path
 
 import yaml
 
-from asymre.config import reading
-from asymre.config.reference import reference_text, schema_text
-from asymre.config.schema import Configuration
-from asymre.files import write_text
+from paper.configuration import reading
+from paper.configuration.reference import reference_text, schema_text
+from paper.configuration.schema import Configuration
+from store.files import write_text
 from tools.options import ROOT, or_exit
 
 PYTHON = "3.11"

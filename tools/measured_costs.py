@@ -1,17 +1,17 @@
-"""What `make test-gpu` measured on a GPU, which `make plan` uses in the place of the guesses of hub.costs."""
+"""What `make test-gpu` measured on a GPU: `make plan` prefers it to the guesses of fsdp_vllm.costs."""
 
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from asymre.config.reading import ConfigurationError
-from asymre.config.schema import Costs, Positive, Section
+from paper.configuration.reading import ConfigurationError
+from paper.configuration.schema import Costs, Positive, Section
 
 FILE = Path("results/measured.json")
 
 
 class Measured(Section):
-    """Of one GPU and one model; the units are those of `asymre.config.schema.Costs`."""
+    """Of one GPU and one model; the units are those of `paper.configuration.schema.Costs`."""
 
     gpu: str = Field(min_length=1, description="name of the GPU")
     parameters: Positive = Field(description="of the model that sampled and was trained")
@@ -21,14 +21,14 @@ class Measured(Section):
     start_minutes: Positive
 
     def costs(self) -> dict[str, float]:
-        """What takes the place of values of hub.costs."""
+        """What takes the place of values of fsdp_vllm.costs."""
         return {name: value for name, value in self if name in Costs.model_fields}
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {value:.3g}" for name, value in self.costs().items())
         return (
             f"measured on {self.gpu} with {self.parameters / 1e9:.3g}e9 parameters ({FILE}), in the place of "
-            f"hub.costs: {values}; models of other sizes reach other speeds"
+            f"fsdp_vllm.costs: {values}; models of other sizes reach other speeds"
         )
 
 

@@ -7,25 +7,25 @@ Speeds and the GPU's memory are those of results/measured.json, if `make test-gp
 
 import sys
 
-from asymre.plan.costs import costs_text, problems
-from asymre.plan.plan import Plan
-from asymre.plan.preflight import with_costs
 from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
+from workflow.costs import costs_text, problems
+from workflow.plan import Plan
+from workflow.preflight import with_costs
 
 
 def main() -> None:
     chosen = parser(__doc__).parse_args()
     default = None if chosen.configfile else "gpu"
     plan, results = or_exit(chosen_plan, ROOT, chosen.scale or default, chosen.configfile)
-    if plan.configuration.hub is None:
-        sys.exit(f"error: {results} belongs to engine tiny, which needs no GPU: try --scale gpu")
-    measured = or_exit(measured_costs.read) if plan.configuration.hub.device == "cuda" else None
+    if plan.configuration.fsdp_vllm is None:
+        sys.exit(f"error: {results} belongs to engine local, which needs no GPU: try --scale gpu")
+    measured = or_exit(measured_costs.read) if plan.configuration.fsdp_vllm.device == "cuda" else None
     if measured:
         plan = with_costs(plan, **measured.costs())
         print(measured, end="\n\n")
     tell(plan)
-    for name, gpu in plan.configuration.hub.costs.other_gpus.items():
+    for name, gpu in plan.configuration.fsdp_vllm.costs.other_gpus.items():
         print(f"\nThe same on {name}\n")
         tell(with_costs(plan, **gpu.model_dump()))
 

@@ -18,14 +18,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from asymre.config.schema import Configuration
-from asymre.plan import plan as planning
-from asymre.plan import preflight as check
-from asymre.plan.captions import architecture_of
-from asymre.plan.plan import Plan
-from asymre.plan.preflight import Gpu, Installed, Line, Source
-from asymre.record.artefact import SPEC, Artefact
+from paper.captions import architecture_of
+from paper.configuration.schema import Configuration
+from store.artefact import SPEC, Artefact
 from tools.options import ROOT, chosen, parser
+from workflow import plan as planning
+from workflow import preflight as check
+from workflow.plan import Plan
+from workflow.preflight import Gpu, Installed, Line, Source
 
 VLLM = ROOT / ".venv-vllm"
 # Seconds. torch may lie on a slow disk, and a hub that cannot be reached is asked several times.
@@ -81,7 +81,12 @@ def find_gpus() -> list[Gpu] | str:
 
 def find_installed(python: str | Path, *, gpus: bool = False) -> Installed:
     """What an interpreter has; with `gpus` torch is asked how many it sees."""
-    command = [str(python), "-P", str(ROOT / "asymre/hub/installed.py"), *(["gpus"] if gpus else [])]
+    command = [
+        str(python),
+        "-P",
+        str(ROOT / "asymre/engines/fsdp_vllm/installed.py"),
+        *(["gpus"] if gpus else []),
+    ]
     try:
         return Installed(**json.loads(ask(command, ENVIRONMENT_S)))
     except (NoAnswer, ValueError) as error:
@@ -186,8 +191,8 @@ def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, list[str]]]:
     By path; of the targets that are made by default.
     """
     found: dict[str, tuple[Artefact, list[str]]] = {}
-    for name in plan.default:
-        for artefact in plan.behind([name]):
+    for name in plan.graph.default:
+        for artefact in plan.graph.upstream([name]):
             if artefact.kind in ("base_policy", "problems") and parts_of(artefact):
                 found.setdefault(artefact.path, (artefact, []))[1].append(name)
     return found
@@ -238,8 +243,8 @@ def source_state(part: dict) -> str:
     """
     import huggingface_hub
 
-    from asymre.data.datasets import source_files
-    from asymre.hub.source import check_policy, download
+    from asymre.datasets.readers import source_files
+    from asymre.engines.fsdp_vllm.source import check_policy, download
 
     try:
         if "files" in part:
@@ -301,7 +306,7 @@ def find_cache() -> Path:
 def look(plan: Plan, results: Path) -> list[Line]:
     """Everything that jobs on GPUs need of this machine."""
     c = plan.configuration
-    on_gpu, processes = c.hub.device == "cuda", c.hub.processes
+    on_gpu, processes = c.fsdp_vllm.device == "cuda", c.fsdp_vllm.processes
     conda = (Path(sys.prefix) / "conda-meta").is_dir()
     models = list(dict.fromkeys(run.model for run in plan.trainings))
     vllm_python = VLLM / "bin/python"
@@ -322,7 +327,7 @@ def look(plan: Plan, results: Path) -> list[Line]:
         if seen:
             lines += check.check_gpu_memory(plan, seen)
     else:
-        lines.append(Line("note", "hub.device is cpu: driver, GPUs, CUDA and C compiler were not looked at"))
+        lines.append(Line("note", "fsdp_vllm.device is cpu: no check of driver, GPUs, CUDA and C compiler"))
     lines += check.check_torch(torch, processes, on_gpu)
     lines += check.check_vllm(vllm, (VLLM / ".complete").is_file(), on_gpu, conda)
     if on_gpu:
@@ -360,8 +365,8 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     results = Path("results") / configuration.results
-    if configuration.hub is None:
-        sys.exit(f"error: {results} belongs to engine tiny, which needs no GPU: try --scale gpu")
+    if configuration.fsdp_vllm is None:
+        sys.exit(f"error: {results} belongs to engine local, which needs no GPU: try --scale gpu")
     lines = look(plan, results)
     print(*lines, sep="\n")
     missing = sum(line.what == "MISSING" for line in lines)

@@ -4,40 +4,23 @@ python -m tools.prune [--scale NAME] [--configfile FILE] [--yes]
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
-from asymre.plan import stale
-from asymre.record.lock import Busy, hold
-from tools.options import ROOT, chosen_plan, entries, or_exit, parser
+from store import stale
+from store.folder import existing, remove, size
+from store.lock import Busy, hold
+from tools.options import ROOT, chosen_plan, or_exit, parser
 
 LOCKS = Path(".snakemake/locks")
 
 
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; links count by themselves."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(size(entry) for entry in path.iterdir())
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link or a folder; a folder never stands half removed under its name."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink()
-        return
-    if not path.name.endswith(".partial"):
-        path = path.rename(path.with_name(f".{path.name}.{os.getpid()}.partial"))
-    shutil.rmtree(path)
-
-
 def superfluous(root: Path, scale: str | None, configfile: Path | None) -> tuple[Path, list[str]]:
-    """The folder of the results, and the paths below it that no target names. Raises ConfigurationError."""
+    """Return the folder of the results, and the paths below it that no target names. ConfigurationError."""
     plan, results = chosen_plan(root, scale, configfile)
-    folders = [*stale.KINDS, *(f"logs/{kind}" for kind in stale.KINDS), "logs/publish"]
-    paths = [f"{folder}/{entry.name}" for folder in folders for entry in entries(results / folder)]
-    return results, stale.superfluous(plan, paths)
+    kinds = plan.graph.kinds
+    folders = [*kinds, *(f"logs/{kind}" for kind in kinds), "logs/publish"]
+    return results, stale.superfluous(plan.graph, existing(results, folders))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The graph of the gpu scale on this machine's CPU: bash tools/rehearse.sh (make rehearsal).
-# Slurm on loopback where it can be had, vLLM, two training processes; figure 5; comparison with engine tiny.
+# Slurm on loopback where it can be had, vLLM, two training processes; figure 5; comparison with engine local.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=$PWD/.venv/bin
@@ -20,6 +20,6 @@ else
     RUN=(--cores all)
 fi
 "$BIN/snakemake" "${RUN[@]}" --config scale=rehearsal -- "${TARGETS[@]}"
-"$BIN/snakemake" --cores all --configfile config/rehearsal_tiny.yaml -- figure_5 results/rehearsal_tiny/runs.csv
+"$BIN/snakemake" --cores all --configfile config/rehearsal_local.yaml -- figure_5 results/rehearsal_local/runs.csv
 "$BIN/python" -m tools.compare_engines
 echo "figure: results/rehearsal/figures/figure_05.png"

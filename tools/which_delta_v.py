@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from asymre.bandit.theory import pass_rate_after_cycle
-from asymre.figures.style import styled, sweep_colours
+from paper.figures.style import styled, sweep_colours
 
 DELTA_V = (-0.5, -0.3, -0.2, -0.1)
 

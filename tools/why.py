@@ -1,32 +1,22 @@
-"""Say what `snakemake` would make, and what changed against the nearest result that exists.
+"""Report what `snakemake` would make, and what changed against the nearest existing result.
 
 python -m tools.why [--scale NAME] [--configfile FILE]
 """
 
 from pathlib import Path
 
-from asymre.plan import stale
-from asymre.record.published import published_files
-from tools.options import ROOT, chosen_plan, entries, existing_paths, or_exit, parser, read_specs
-
-
-def read_markers(results: Path) -> set[str]:
-    """Ids of what is published: a marker counts while the files that it stands for exist."""
-    ids = {entry.name for entry in entries(results / "figures/.current")}
-    return {id for id in ids if all(path.is_file() for path in _published(results, id.rpartition("-")[0]))}
-
-
-def _published(results: Path, name: str) -> list[Path]:
-    if name == "configuration":
-        return [results / "configuration.yaml", results / "runs.csv"]
-    return [results / file for file in published_files(name)]
+from store import folder, stale
+from tools.options import ROOT, chosen_plan, or_exit, parser
 
 
 def why(root: Path, scale: str | None, configfile: Path | None) -> str:
-    """The report for people. Raises ConfigurationError."""
+    """Return the report. Raises ConfigurationError."""
     plan, results = chosen_plan(root, scale, configfile)
-    existing = existing_paths(results)
-    text = stale.report(plan, read_specs(results, existing), existing, read_markers(results))
+    existing, stamps = folder.existing(results, plan.graph.kinds), folder.read_stamps(results)
+    parts = [stale.report(plan.graph, folder.read_specs(results, existing), existing, stamps)]
+    if plan.configuration_id not in stamps:
+        parts.append("configuration.yaml and runs.csv have to be saved.")
+    text = "\n\n".join(filter(None, parts)) or "Nothing has to be made: all figures are up to date."
     return f"{results}\n\n{text}"
 
 

@@ -18,7 +18,7 @@ CALIBRATION = """# Calibration of the learning rates
 `make calibration` runs each objective, at delta_v = -0.5 where it has one, with each candidate learning
 rate, and applies one rule: take the largest learning rate whose final accuracy on fixed training
 problems (mean over seeds and the last three evaluation points) is at most the tolerance below that of
-the best one. The code is `asymre/measures/calibration.py`. The rule sees neither another delta_v, nor a
+the best one. The code is `asymre/metrics/calibration.py`. The rule sees neither another delta_v, nor a
 seed of a figure, nor a test problem. One model and data set decides for all. Among rates that do as well, the
 largest goes farthest off-policy in a cycle. delta_v = -0.5 is the farthest from 0: what is claimed of values
 nearer to 0 cannot come from the choice. Whatever is compared with AsymRE gets the best of its own rates by

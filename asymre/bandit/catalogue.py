@@ -1,6 +1,6 @@
 """The bandit experiments: one entry each, beside the function of the same name in `experiments`.
 
-An entry is a dataclass of the experiment's settings (`asymre.settings`): they stand in the configuration
+An entry is a dataclass of the experiment's settings (`asymre.fields`): they stand in the configuration
 under `bandit.<name>`, and nothing else of that section but `arms` and `reward_seed` can make its results
 stale.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 from annotated_types import Gt, Lt, MinLen
 
-from asymre.settings import UNIQUE, Count, Positive, Seed
+from asymre.fields import UNIQUE, Count, Positive, Seed
 
 Instances = Annotated[Count, "random instances beside the demo instance"]
 LearningRate = Annotated[Positive, "of gradient ascent on the logits"]

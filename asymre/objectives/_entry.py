@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from asymre.modules import entries
+from asymre.registry import entries
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Objective:
     label: as people write it, in legends and claims. colour: of its curves, hexadecimal; None: the colour of
     its delta_v. takes_delta_v: whether its baseline is the group mean plus delta_v. takes_ratio: whether
     its loss reads the log-probabilities of mu, which are at temperature 1: rollouts have to be sampled so.
-    Who says nothing is held to read them. settings: a dataclass of what else it takes (`asymre.settings`),
+    Who says nothing is held to read them. settings: a dataclass of what else it takes (`asymre.fields`),
     given in the configuration under `objectives.<name>`.
     """
 

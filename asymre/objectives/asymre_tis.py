@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+from asymre.fields import Positive
 from asymre.objectives import asymre
 from asymre.objectives._entry import Objective
 from asymre.objectives._importance import truncated_weights
-from asymre.settings import Positive
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,7 +1,7 @@
 """The tasks that stand for data sets, one module each: problems that a small decoder learns in a minute.
 
 A module here, if its name has no leading underscore, is a task. It defines TASK, a frozen dataclass whose
-fields are its settings (`asymre.settings`), and which answers what `Task` asks. The workflow hashes only the
+fields are its settings (`asymre.fields`), and which answers what `Task` asks. The workflow hashes only the
 module that a result names.
 """
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
-from asymre.settings import Share
+from asymre.fields import Share
 from asymre.tasks import END
 
 FURTHER = range(1, 10)

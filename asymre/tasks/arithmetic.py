@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from asymre.settings import Share
+from asymre.fields import Share
 from asymre.tasks._sums import Sums
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from asymre.settings import Positive, Seed, Share
+from asymre.fields import Positive, Seed, Share
 from asymre.tasks._sums import FURTHER, Sums
 
 

@@ -19,19 +19,19 @@ import yaml
 from safetensors.torch import save_file
 
 from asymre.architecture import Architecture
-from asymre.config import reading
-from asymre.cycle.rollouts import Rollouts, from_lists
-from asymre.cycle.snapshots import snapshot_folder
-from asymre.cycle.training import train_cycle
-from asymre.hub.launch import run_processes
-from asymre.plan import plan as planning
-from asymre.plan.costs import training_memory
-from asymre.tiny.decoder import initial_weights
-from asymre.tiny.policy import save_policy
-from asymre.tiny.tokenizer import VOCABULARY_SIZE
+from asymre.engines.fsdp_vllm.launch import run_processes
+from asymre.engines.local.decoder import initial_weights
+from asymre.engines.local.policy import save_policy
+from asymre.engines.local.tokenizer import VOCABULARY_SIZE
+from asymre.training.loop import train_cycle
+from asymre.training.rollouts import Rollouts, from_lists
+from asymre.training.snapshots import snapshot_folder
+from paper.configuration import reading
 from tests.hub_processes import make_engine
 from tests.test_workflow import SNAKEMAKE
 from tools.measured_costs import Measured
+from workflow import plan as planning
+from workflow.costs import training_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 VLLM = ROOT / ".venv-vllm/bin/python"

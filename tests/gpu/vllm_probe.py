@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from asymre.hub.generation import Request, generate, vllm
+from asymre.engines.fsdp_vllm.generation import Request, generate, vllm
 
 
 def time_sampling(file: Path) -> None:

@@ -8,12 +8,12 @@ import torch
 pytest.importorskip("trl", reason="minutes, with TRL: make test-scale")
 
 from asymre import objectives
-from asymre.cycle.normalisation import normalise
-from asymre.tiny.engine import token_log_probs
-from asymre.tiny.policy import save_policy
-from asymre.tiny.rollouts import problem_arrays
-from asymre.tiny.sampling import generated_mask, sample
-from asymre.tiny.tokenizer import END_ID
+from asymre.engines.local.engine import token_log_probs
+from asymre.engines.local.policy import save_policy
+from asymre.engines.local.rollouts import problem_arrays
+from asymre.engines.local.sampling import generated_mask, sample
+from asymre.engines.local.tokenizer import END_ID
+from asymre.training.normalisation import normalise
 from benchmarks import peers
 from examples import trl_asymre
 

@@ -5,8 +5,8 @@ import os
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from asymre.plan import cluster
-from asymre.record.progress import ProgressLine
+from workflow import cluster
+from store.progress import ProgressLine
 
 os.environ["EXPORTED"] = "kept"
 logger.addHandler(ProgressLine())

@@ -1,4 +1,4 @@
-"""The graph of engine hub with real vLLM and training processes: a tiny run."""
+"""The graph of engine fsdp_vllm with real vLLM and training processes: a tiny run."""
 
 import shutil
 
@@ -43,7 +43,7 @@ def test_a_run_of_two_cycles(project):
         np.allclose(first["ratio_max"], 1, atol=1e-4)
         and (metrics["ratio_max"].drop(first.index) > 1.01).all()
     )
-    assert compare_losses(results), "engine tiny on the same rollouts"
+    assert compare_losses(results), "engine local on the same rollouts"
 
     # A shard that is lost is one job, and the same bytes.
     (shard,) = (results / "rollouts").glob("*_step0_shard1-*")

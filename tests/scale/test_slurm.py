@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from asymre.config import reading
-from asymre.plan import plan
+from paper.configuration import reading
 from tests.test_workflow import ROOT, assert_same_files, copy_sources
 from tools import local_slurm
+from workflow import plan
 
 pytestmark = pytest.mark.scale
 DEFAULTS = ["slurm_partition=rehearsal", "slurm_account=tests", "mem_mb=1000", "runtime=10"]
@@ -147,7 +147,7 @@ def test_a_wrong_partition_is_said_before_any_job(small, slurm, defaults, messag
 def undisturbed(tmp_path_factory) -> tuple[Path, str]:
     """A copy of the repository in which one run of the smoke scale was trained by the local executor."""
     folder = copy_sources(tmp_path_factory.mktemp("undisturbed") / "asymre")
-    artefacts = plan.build(folder, reading.load(folder, {"scale": "smoke"})).artefacts
+    artefacts = plan.build(folder, reading.load(folder, {"scale": "smoke"})).graph.artefacts
     run = min(path for path in artefacts if path.startswith("training/"))
     snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=smoke", "--"]
     subprocess.run([*snakemake, f"results/smoke/{run}"], cwd=folder, check=True, capture_output=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from asymre.architecture import Architecture
-from asymre.tiny.decoder import forward, initial_weights
-from asymre.tiny.policy import save_policy
-from asymre.tiny.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.engines.local.decoder import forward, initial_weights
+from asymre.engines.local.policy import save_policy
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE
 from tests.scale.conftest import ROOT
 
 pytestmark = pytest.mark.scale

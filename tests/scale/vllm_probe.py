@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from asymre.hub.evaluation import _score
-from asymre.hub.generation import Request, generate, in_child
+from asymre.engines.fsdp_vllm.evaluation import _score
+from asymre.engines.fsdp_vllm.generation import Request, generate, in_child
 
 
 def main() -> None:

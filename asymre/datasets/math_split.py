@@ -1,0 +1,48 @@
+"""The problems of MATH that are used, and what is dropped of them.
+
+Of the test problems only those whose answer is an enormous number (`magnitude`): its checks would not end. Of
+the training problems, in this order, exact duplicates (spacing aside), enormous numbers, those that need a
+picture that they do not hold (`pictures`; `[asy]` code is part of a text), and, if so asked, those that
+overlap a test problem (`overlaps`).
+"""
+
+import pyarrow as pa
+
+from asymre.datasets.overlaps import overlaps
+from asymre.datasets.pictures import lacks_picture
+from asymre.rewards.magnitude import is_enormous
+
+
+def test_problems(table: pa.Table) -> tuple[pa.Table, dict]:
+    """The test problems that are used, and counts. table: as `datasets.read_math`."""
+    enormous = [is_enormous(answer) for answer in table["answer"].to_pylist()]
+    lacking = sum(map(lacks_picture, table["prompt"].to_pylist()))
+    counts = {"dropped": {"enormous number": sum(enormous)}, "picture missing, kept": lacking}
+    return _without(table, enormous), counts
+
+
+def training_problems(table: pa.Table, test: pa.Table, *, keep_overlaps: bool) -> tuple[pa.Table, dict]:
+    """The training problems that are used, and counts. table, test: as `datasets.read_math`."""
+    in_test = overlaps(test["prompt"].to_pylist())
+    dropped = dict.fromkeys(["duplicate", "enormous number", "picture missing", "overlaps the test"], 0)
+    seen, drop, kept_overlaps = set(), [], 0
+    for problem, answer in zip(table["prompt"].to_pylist(), table["answer"].to_pylist(), strict=True):
+        text, reason = " ".join(problem.split()), None
+        if text in seen:
+            reason = "duplicate"
+        elif is_enormous(answer):
+            reason = "enormous number"
+        elif lacks_picture(problem):
+            reason = "picture missing"
+        elif in_test(problem):
+            reason = None if keep_overlaps else "overlaps the test"
+            kept_overlaps += keep_overlaps
+        seen.add(text)
+        drop.append(reason is not None)
+        if reason:
+            dropped[reason] += 1
+    return _without(table, drop), {"dropped": dropped, "overlaps the test, kept": kept_overlaps}
+
+
+def _without(table: pa.Table, drop: list[bool]) -> pa.Table:
+    return table.filter(pa.array([not row for row in drop], pa.bool_()))

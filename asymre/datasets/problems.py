@@ -1,0 +1,41 @@
+"""Problems drawn from a task, as a table with problem_id, prompt and answer for each split."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asymre.io import read_parquet
+from asymre.seeding import numpy_stream
+from asymre.tasks import Task
+
+_SCHEMA = pa.schema([("problem_id", pa.int64()), ("prompt", pa.string()), ("answer", pa.int64())])
+
+
+def generate_problems(task: Task, *, count: int, split: str, seed: int) -> pa.Table:
+    """`count` different problems of a split ("train" or "test").
+
+    The configuration refuses a count that comes near to all problems there are: this would not end.
+    """
+    rng = numpy_stream("problems", seed, split)
+    problems: dict[str, int] = {}
+    while len(problems) < count:
+        problems.update(task.draw(count, split, rng))
+    prompts = list(problems)[:count]
+    columns = [np.arange(count), prompts, [problems[p] for p in prompts]]
+    return pa.table(dict(zip(_SCHEMA.names, columns, strict=True)), schema=_SCHEMA)
+
+
+def write_problems(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path)
+
+
+def read_problems(path: Path) -> pa.Table:
+    """Problems with the columns of `generate_problems`; ValueError if it is something else."""
+    table = read_parquet(path)
+    if table.schema.names != _SCHEMA.names or table.num_rows == 0:
+        raise ValueError(f"must have rows and the columns {', '.join(_SCHEMA.names)}")
+    if len({len(prompt) for prompt in table["prompt"].to_pylist()}) != 1:
+        raise ValueError("the prompts of a data set must have one length")
+    return table

@@ -1,0 +1,1 @@
+"""Engine fsdp_vllm: transformers and FSDP2 train, vLLM samples and evaluates."""

@@ -1,0 +1,157 @@
+"""A policy folder as a transformers model: float32 master weights to train, any type to score."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from asymre.engines.fsdp_vllm.source import check_files
+
+# The log-probabilities are computed from the decoder and a plain linear head. Other families put more behind
+# the decoder (soft caps, scales), which would be left out without a word.
+FAMILIES = ("llama", "qwen2")
+
+
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The causal language model of a policy folder, on the CPU, without dropout.
+
+    dtype: of the weights. ValueError, with the remedy, for a folder without configuration, weights or
+    tokenizer, and as `empty_model` and `load_weights`.
+    """
+    check_files(folder)
+    model = empty_model(folder, dtype)
+    allocate(model, torch.device("cpu"))
+    # Parameters that are not sharded are new objects now, tied ones as many as their names.
+    model.tie_weights()
+    load_weights(model, folder)
+    return model
+
+
+def empty_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The model of a policy folder's config.json, without dropout, its weights on the meta device.
+
+    dtype: of the weights. Buffers, the frequencies of rotary embeddings, are on the CPU and float32 in any
+    case: rounded, they would round every position. ValueError, with the remedy, for a bad configuration.
+    """
+    with _reading(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.model_type not in FAMILIES:
+        raise ValueError(
+            f"{folder}: models of type {config.model_type} are not supported; take one of type "
+            f"{' or '.join(FAMILIES)}"
+        )
+    with _reading(folder), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    # The one module with buffers, which are computed where it is made.
+    decoder = model.get_decoder()
+    decoder.rotary_emb = type(decoder.rotary_emb)(config)
+    # Else the token that the configuration names for filling, often the end token too, gets no gradient.
+    model.get_input_embeddings().padding_idx = None
+    return model.eval()
+
+
+def allocate(module: nn.Module, device: torch.device) -> None:
+    """Give what lies on the meta device memory on `device`, with undefined content."""
+    # Not to_empty, which empties the buffers too.
+    module._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Read the weights of a policy folder into a model; each process reads its own rows of sharded ones.
+
+    ValueError, with the remedy, for weights that are damaged, not finite or not those of config.json.
+    """
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    with _reading(folder):
+        stored = {name: (path, shape) for path in _files(folder) for name, shape in _shapes(path).items()}
+    _check_names(folder, names, {name: shape for name, (_, shape) in stored.items()})
+    damaged = []
+    for parameter, own in names.items():
+        rows, values = _own_rows(parameter)
+        if not len(values):
+            continue
+        with _reading(folder):
+            # Of tied weights there may be one or several in the files.
+            first, *others = (_read(stored[name][0], name, rows) for name in own if name in stored)
+        if not all(torch.equal(first, other) for other in others):
+            raise _not_of_configuration(folder, ["has two embeddings, config.json says otherwise"])
+        values.copy_(first)
+        damaged += [] if values.isfinite().all() else own[:1]
+    if damaged:
+        raise ValueError(
+            f"{folder}: {len(damaged)} weights are not finite (first: {damaged[0]}); "
+            "download or make the folder anew"
+        )
+
+
+def require_float32(model: nn.Module) -> None:
+    """ValueError unless every weight is float32: a step of 6e-8 vanishes in bfloat16."""
+    others = {str(p.dtype) for p in model.parameters() if p.dtype != torch.float32}
+    if others:
+        raise ValueError(f"the master weights must be float32, not {', '.join(sorted(others))}")
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{folder}: cannot be loaded ({error}); download or make the folder anew") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """Those that transformers would read: a folder may hold the weights a second time under other names."""
+    if (whole := folder / "model.safetensors").is_file():
+        return [whole]
+    index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    return [folder / name for name in sorted(set(index["weight_map"].values()))]
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}
+
+
+def _read(path: Path, name: str, rows: slice) -> Tensor:
+    # Opened for each weight: what was read of an open file counts as memory of this process.
+    with safe_open(path, "pt") as file:
+        return file.get_slice(name)[rows]
+
+
+def _check_names(folder: Path, names: dict[nn.Parameter, list[str]], stored: dict[str, list[int]]) -> None:
+    shapes = {name: list(parameter.shape) for parameter, own in names.items() for name in own}
+    findings = {
+        "lacks": [own[0] for own in names.values() if not any(name in stored for name in own)],
+        # Old files hold the frequencies of rotary embeddings too.
+        "has the foreign": [n for n in stored if n not in shapes and not n.endswith("rotary_emb.inv_freq")],
+        "has other shapes for": [n for n, shape in shapes.items() if stored.get(n, shape) != shape],
+    }
+    wrong = [f"{kind} {', '.join(sorted(found)[:3])}" for kind, found in findings.items() if found]
+    if wrong:
+        raise _not_of_configuration(folder, wrong)
+
+
+def _not_of_configuration(folder: Path, wrong: list[str]) -> ValueError:
+    return ValueError(
+        f"{folder}: the weights are not those of config.json: {'; '.join(wrong)}; "
+        "put the configuration and the weights of one model into the folder"
+    )
+
+
+def _own_rows(parameter: Tensor) -> tuple[slice, Tensor]:
+    """Which rows of a parameter this process holds, and their memory. FSDP cuts as torch.chunk does."""
+    if not isinstance(parameter, DTensor):
+        return slice(None), parameter
+    values, mesh = parameter.to_local(), parameter.device_mesh
+    first = mesh.get_local_rank() * math.ceil(len(parameter) / mesh.size())
+    return slice(first, first + len(values)), values

@@ -1,0 +1,119 @@
+"""The local engine: a run's policy and optimiser in one process, as the training loop drives them."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.optim.adamw import adamw
+
+from asymre.architecture import Architecture
+from asymre.engines.local.decoder import Weights, forward, layout
+from asymre.engines.local.sampling import entropy
+from asymre.training.rollouts import Rollouts
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_ADAMW = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_ADAMW |= {"amsgrad": False, "maximize": False, "fused": True}
+
+
+class LocalEngine:
+    """AdamW with constant learning rate and no weight decay on the weights of a decoder."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, architecture: Architecture, weights: Weights, learning_rate: float, group_size: int):
+        self.architecture, self._group_size = architecture, group_size
+        self.weights = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+        self._learning_rate = learning_rate
+        self._moments = {
+            f"{name}.{key}": torch.zeros_like(weight) if key != "step" else torch.tensor(0.0)
+            for name, weight in weights.items()
+            for key in _MOMENTS
+        }
+
+    def micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[Tensor]:
+        """All rows at once."""
+        return [torch.arange(len(rows))]
+
+    def log_probs(self, rollouts: Rollouts, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """As `token_log_probs`; the rows are whole groups. No token behind their longest is computed."""
+        longest = int(rollouts.lengths[rows].max())
+        prompts_PL = rollouts.prompts[rows][:: self._group_size]
+        tokens_BT = rollouts.tokens[rows]
+        found = token_log_probs(self.weights, self.architecture, prompts_PL, tokens_BT[:, :longest])
+        return tuple(pad(values, (0, tokens_BT.shape[1] - longest)) for values in found)
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """One process holds everything."""
+        return tensor
+
+    def update(self, clip: float) -> float:
+        """One step along the gradient, clipped to the norm `clip`; returns the norm before.
+
+        No step where the norm is not finite, so the weights always are: a step of AdamW is bounded by its
+        learning rate, which the configuration holds to at most 1.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), clip)
+        if norm.isfinite():
+            self._step()
+        self._forget_gradients()
+        return norm.item()
+
+    def _forget_gradients(self) -> None:
+        for weight in self.weights.values():
+            weight.grad = None
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        # Not the class AdamW, which imports torch's compiler for more than a second.
+        first, second, steps = (
+            [self._moments[f"{name}.{key}"] for name in self.weights]
+            for key in ("exp_avg", "exp_avg_sq", "step")
+        )
+        weights = list(self.weights.values())
+        gradients = [weight.grad for weight in weights]
+        adamw(weights, gradients, first, second, [], steps, lr=self._learning_rate, **_ADAMW)
+
+    def policy(self) -> Weights:
+        """The weights without gradients, to sample from and to save."""
+        return {name: weight.detach() for name, weight in self.weights.items()}
+
+    def save_optimiser(self, path: Path) -> None:
+        """Write AdamW's moments and step counts, named after the weights."""
+        save_file(self._moments, path)
+
+    def load_optimiser(self, path: Path) -> None:
+        """Take over the moments of `save_optimiser`; ValueError if they are of other weights."""
+        tensors = load_file(path)
+        if set(tensors) != set(self._moments):
+            raise ValueError("the optimiser state does not belong to these weights")
+        self._moments = tensors
+
+
+def token_log_probs(
+    weights: Weights, architecture: Architecture, prompts_PL: Tensor, tokens_BT: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each completion token [B, T], and the entropy where it was chosen [B, T].
+
+    A prompt and its G completions are one sequence (`decoder.layout`).
+    """
+    (prompts, prompt), (rows, steps) = prompts_PL.shape, tokens_BT.shape
+    group = rows // prompts
+    by_step_BT = tokens_BT.view(prompts, group, steps).transpose(1, 2)
+    tokens_PS = torch.cat([prompts_PL, by_step_BT[:, :-1].flatten(1)], dim=1)
+    logits_PSV, _ = forward(
+        weights, architecture, tokens_PS, layout_S=layout(prompt, branches=group, steps=steps - 1)
+    )
+    first, rest = logits_PSV[:, prompt - 1 : prompt].expand(-1, group, -1), logits_PSV[:, prompt:]
+    log_probs = torch.cat([first, rest], dim=1).log_softmax(-1)  # [P, T * G, V], step by step
+    chosen = log_probs.gather(2, by_step_BT.flatten(1)[:, :, None])[:, :, 0]
+
+    def by_row(values: Tensor) -> Tensor:
+        return values.view(prompts, steps, group).transpose(1, 2).reshape(rows, steps)
+
+    return by_row(chosen), by_row(entropy(log_probs.detach()))

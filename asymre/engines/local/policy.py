@@ -1,0 +1,69 @@
+"""A policy folder in Hugging Face layout: config.json, model.safetensors and the tokenizer's files."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from asymre.architecture import CONFIG_KEYS, Architecture
+from asymre.engines.local import tokenizer
+from asymre.engines.local.decoder import Weights
+
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+
+
+def save_policy(folder: Path, architecture: Architecture, weights: Weights) -> None:
+    """Write a policy that `load_policy` and `transformers.AutoModelForCausalLM` read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = {
+        "model_type": architecture.family,
+        "architectures": [_CLASSES[architecture.family]],
+        **{theirs: getattr(architecture, ours) for ours, theirs in CONFIG_KEYS.items()},
+        "hidden_act": "silu",
+        "max_position_embeddings": 1024,
+        "attention_bias": False,
+        "eos_token_id": tokenizer.END_ID,
+        "pad_token_id": tokenizer.END_ID,
+        "bos_token_id": None,
+        "dtype": "float32",
+    }
+    (folder / "config.json").write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
+    for name, text in tokenizer.files().items():
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+    save_weights(folder, weights)
+
+
+def save_weights(folder: Path, weights: Weights) -> None:
+    """Write model.safetensors alone: a snapshot shares its run's config.json and tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(dict(weights), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def load_policy(folder: Path) -> tuple[Architecture, Weights]:
+    """Architecture and float32 weights. ValueError if the weights are not those of the architecture."""
+    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architecture = Architecture(
+        family=configuration["model_type"],
+        **{ours: configuration[theirs] for ours, theirs in CONFIG_KEYS.items()},
+    )
+    return architecture, load_weights(folder, architecture)
+
+
+def load_weights(folder: Path, architecture: Architecture) -> Weights:
+    """The weights of a policy folder or of a snapshot, checked against the architecture."""
+    weights = load_file(folder / "model.safetensors")
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if found != architecture.shapes():
+        raise ValueError("the weights do not have the names and shapes of the architecture")
+    if any(weight.dtype != torch.float32 for weight in weights.values()):
+        raise ValueError("the weights are not float32")
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise ValueError("the weights are not finite")
+    # The file's order is another one; the optimiser and the last bits of sums over weights follow the order.
+    return {name: weights[name] for name in architecture.shapes()}
+
+
+def policy_folder(source: Path) -> Path:
+    """Where the policy of a base policy, of cycles or of a whole run lies."""
+    return source / "policy" if (source / "policy").is_dir() else source

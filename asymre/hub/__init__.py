@@ -1,1 +1,0 @@
-"""Engine hub: transformers and FSDP2 train, vLLM samples and evaluates."""

@@ -1,0 +1,74 @@
+"""From evaluations to the curves of a figure: smoothing, band over seeds, step of collapse."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from asymre.metrics.catalogue import MEASURES
+
+
+def read_evaluation(path: Path) -> pd.DataFrame:
+    """The evaluations of a run: a row a snapshot and sampling. ValueError for anything else."""
+    table = pd.read_parquet(path)
+    key = ["split", "temperature", "top_p"]
+    if missing := {"step", *key, "accuracy", "entropy"} - set(table.columns):
+        raise ValueError(f"has no column {', '.join(sorted(missing))}")
+    steps = {tuple(sorted(rows["step"])) for _, rows in table.groupby(key)}
+    if len(steps) != 1 or len(set(*steps)) != len(*steps):
+        raise ValueError("must have one row a step for each sampling")
+    if not table["accuracy"].between(0, 1).all() or np.isinf(table["entropy"]).any():
+        raise ValueError("accuracies must lie between 0 and 1, and the entropy be finite")
+    if (table["entropy"].isna() & (table["accuracy"] > 0)).any():
+        raise ValueError("only a run that has diverged has no entropy")
+    return table
+
+
+def read_metrics(path: Path) -> pd.DataFrame:
+    """The metrics of a run: a row a gradient step, in order. ValueError for anything else."""
+    table = pd.read_parquet(path)
+    if missing := {"step", "cycle", "loss", "rollout_reward"} - set(table.columns):
+        raise ValueError(f"has no column {', '.join(sorted(missing))}")
+    if len(table) == 0 or (table["step"] != np.arange(1, len(table) + 1)).any():
+        raise ValueError("must have one row for each step from 1")
+    if not np.isfinite(table["loss"].iloc[:-1]).all() or not np.isfinite(table["rollout_reward"]).all():
+        raise ValueError("losses, but for the last of a run that diverged, and rewards must be finite")
+    return table
+
+
+def curve(evaluation: pd.DataFrame, measure: str) -> pd.Series:
+    """The measure by gradient step. ValueError if the evaluation does not have it."""
+    read = MEASURES[measure]
+    rows = evaluation[evaluation["split"] == read.split]
+    rows = rows[(rows["temperature"] == 1.0) == (read.temperature == 1.0)]
+    if rows.empty or read.column not in rows:
+        raise ValueError(f"holds no {measure}")
+    return rows.set_index("step")[read.column].sort_index()
+
+
+def smooth(values: pd.Series, window: int) -> pd.Series:
+    """Moving average over `window` evaluation points, centred, shorter at the ends."""
+    return values.rolling(window, center=True, min_periods=1).mean()
+
+
+def final(values: pd.Series) -> float:
+    """Mean over the last three evaluation points."""
+    return float(values.iloc[-3:].mean())
+
+
+def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
+    """First of two evaluation points in a row below half of the running maximum and below the base policy.
+
+    Or the first point after the run diverged, if that is earlier. Both by gradient step, step 0 being the
+    base policy; the entropy of a run that has diverged is NaN. NaN if there is no such point.
+    """
+    values = accuracy.to_numpy()
+    low = (values < np.maximum.accumulate(values) / 2) & (values < values[0])
+    twice = low[:-1] & low[1:]
+    steps = [*accuracy.index[:-1][twice], *entropy.index[entropy.isna()]]
+    return float(min(steps)) if steps else float("nan")
+
+
+def band(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, minimum and maximum over seeds by step, from rows with step, seed and smoothed."""
+    return table.groupby("step")["smoothed"].agg(["mean", "min", "max"])

@@ -1,0 +1,70 @@
+"""What a snapshot can do: accuracy, pass@k, entropy, distinct answers and length on fixed problems.
+
+Shapes: P problems, S samples a problem, R = P * S rows.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from asymre.specs import EvaluationSpec
+
+
+def measure(
+    *,
+    correct_PS: np.ndarray,
+    answers_PS: np.ndarray,
+    texts_PS: np.ndarray,
+    entropy: float,
+    length: float,
+    truncated: float,
+) -> dict[str, float]:
+    """The measures of one sampling.
+
+    accuracy: share of right answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats a token, mean
+    over the generated tokens, of the whole next-token distribution at temperature 1. distinct_answers:
+    different final answers a problem. distinct_correct: different right completions a problem. length:
+    tokens, the end included. truncated: share without an end. pass_rates: share of right answers [P].
+    """
+    samples = correct_PS.shape[1]
+    return {
+        "accuracy": float(correct_PS.mean()),
+        **{f"pass_at_{k}": pass_at_k(correct_PS, k) for k in _powers_of_two(samples)},
+        "entropy": entropy,
+        "distinct_answers": float(np.mean([len(set(row)) for row in answers_PS])),
+        "distinct_correct": float(
+            np.mean([len(set(row[right])) for row, right in zip(texts_PS, correct_PS, strict=True)])
+        ),
+        "length": length,
+        "truncated": truncated,
+        "pass_rates": correct_PS.mean(1).tolist(),
+    }
+
+
+def diverged_rows(spec: EvaluationSpec, step: int) -> list[dict[str, Any]]:
+    """The rows of a step after the divergence of a run: nothing is right, and nothing else can be said."""
+    return [
+        {"step": step, "split": split, "temperature": temperature, "top_p": top_p, "accuracy": 0.0}
+        | {f"pass_at_{k}": 0.0 for k in _powers_of_two(samples)}
+        for split, samples, temperature, top_p in spec.drawings()
+    ]
+
+
+def pass_at_k(correct_PS: np.ndarray, k: int) -> float:
+    """Unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, Eq. 1)."""
+    samples = correct_PS.shape[1]
+    wrong_P = samples - correct_PS.sum(1)
+    # C(wrong, k) / C(samples, k) as a product: no large factorials.
+    miss_P = np.prod([(wrong_P - i).clip(0) / (samples - i) for i in range(k)], axis=0)
+    return float(np.mean(1 - miss_P))
+
+
+def _powers_of_two(largest: int) -> list[int]:
+    return [2**e for e in range(largest.bit_length()) if 2**e <= largest]
+
+
+def as_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """A table of rows; null where a row has no such measure: pass_at_k of fewer samples, a diverged run."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})

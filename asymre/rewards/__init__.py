@@ -1,0 +1,1 @@
+"""Whether a model's answer is right: the reward of real data."""

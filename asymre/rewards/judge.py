@@ -1,0 +1,20 @@
+"""What a completion's text is worth: verdicts (`verifier.VERDICTS`) and final answers."""
+
+from asymre.rewards.boxed import last_boxed
+from asymre.rewards.verifier import Verifier
+from asymre.tasks import load
+
+
+def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list[str]]:
+    """Verdict and final answer of each text. verifier: "boxed" (real data) or the name of a task."""
+    if verifier == "boxed":
+        with Verifier() as checks:
+            return checks.verify(texts, golds), [last_boxed(text) or "" for text in texts]
+    task = load(verifier)
+    verdicts = ["right" if task.is_correct(t, g) else "wrong" for t, g in zip(texts, golds, strict=True)]
+    return verdicts, [task.final_answer(text) for text in texts]
+
+
+def counts_line(verdicts: list[str]) -> str:
+    """`right 12, wrong 3, timeout 1` for the log: what could not be judged is never silent."""
+    return ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))

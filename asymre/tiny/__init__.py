@@ -1,1 +1,0 @@
-"""Engine tiny: a decoder of our own, pretrained, sampled from, trained and evaluated in one process."""

@@ -1,0 +1,1 @@
+"""What the paper shows: configuration, sweeps, figures, captions and claims."""

@@ -1,0 +1,189 @@
+"""Captions: what was run, on which stand-in, with which settings, and what is not the paper's."""
+
+from typing import Any
+
+from asymre.architecture import Architecture
+from asymre.metrics.catalogue import MEASURES
+from asymre.tasks import SYMBOLS, load
+from paper.configuration.runs import shown_sweeps, steps_a_cycle
+from paper.configuration.schema import Configuration, Figure, LeaveOut, Sweep, Task
+from paper.figures.catalogue import CHARTS
+
+COLLAPSE = (
+    "test accuracy below half of its running maximum and below the base policy's, at two evaluation points "
+    "in a row; a run whose loss or gradient is no longer finite counts as 0 from there"
+)
+
+
+def training_caption(c: Configuration, name: str, figure: Figure) -> str:
+    """Caption of a figure of training curves."""
+    sweeps = shown_sweeps(figure)
+    left_out = c.leave_out.get(name, LeaveOut())
+    models = _unique(m for s in sweeps for m in s.model)
+    datasets = _unique(d for s in sweeps for d in s.dataset)
+    draws = {panel.draw for panel in figure.panels}
+    rewards = c.algorithm.rewards
+    trained = CHARTS[figure.chart].reads != "base_policy"
+    band = "Lines: mean over seeds, bands: minimum to maximum. " if "mean" in draws else ""
+    if "runs" in draws:
+        band += "Where so titled, each line is one run. "
+    parts = [
+        f"{figure.title}. ",
+        "; ".join(dict.fromkeys(f"{c.models[m]}: {_model_text(c, m)}" for m in models)),
+        ", trained here from scratch on worked solutions with slips. " if models[0] in c.stand_ins else ". ",
+        "; ".join(f"{c.datasets[d]}: {_dataset_text(c, d)}" for d in datasets) + ". ",
+        f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (delta_v is in these units), "
+        f"G = {c.algorithm.group_size}, {c.algorithm.prompts_per_step} prompts a step, "
+        f"N = {_N_text(c, sweeps)}, {c.training.steps} gradient steps, "
+        f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. "
+        if trained
+        else "",
+        f"{_seeds_text(figure, left_out)}{band}" if trained else "",
+        f"Moving average over {c.smoothing_window} evaluation points, centred, shorter at the ends. "
+        if figure.panels
+        else "",
+        _measures_text(c, figure),
+        _left_out_text(left_out, sweeps),
+        _controls_text(figure.controls),
+        f"Cross: step of collapse ({COLLAPSE}). "
+        if any(p.measure == "test_accuracy" for p in figure.panels)
+        else "",
+        figure.known,
+    ]
+    return "".join(parts).strip()
+
+
+def bandit_caption(c: Configuration, figure: Figure) -> str:
+    """Caption of a figure of a bandit experiment."""
+    chart = CHARTS[figure.chart]
+    settings = getattr(c.bandit, chart.experiment).model_dump()
+    rate = f", learning rate {settings['learning_rate']:g}" if "learning_rate" in settings else ""
+    own = chart.caption.format(**_facts(settings))
+    preface = chart.preface.format(
+        **_facts(settings), rate=rate, arms=c.bandit.arms, reward_seed=c.bandit.reward_seed
+    )
+    return f"{figure.title}. {preface} {own} {figure.known}"
+
+
+def _facts(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings for a sentence; of a list its length, its least and its largest value."""
+    facts = dict(settings)
+    for name, values in settings.items():
+        if isinstance(values, list):
+            facts |= {name: len(values), f"{name}_least": min(values), f"{name}_most": max(values)}
+    return facts
+
+
+def calibration_caption(c: Configuration) -> str:
+    """Caption of the calibration figure."""
+    k = c.calibration
+    return (
+        f"Calibration of the learning rates on {c.models[k.model]} ({_model_text(c, k.model)}), "
+        f"{c.datasets[k.dataset]} ({_dataset_text(c, k.dataset)}), N = {c.training.N.get(k.N, k.N)}, seeds "
+        f"{', '.join(map(str, k.seeds))}, which no figure uses. delta_v = {k.delta_v:g} "
+        f"where there is one. Accuracy on {c.evaluation.train_problems} fixed training problems at "
+        "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
+        f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. It sees "
+        "one delta_v alone. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, "
+        "beside the paper's -0.1. The choices serve all models and data sets."
+    )
+
+
+def architecture_of(c: Configuration, model: str) -> Architecture:
+    """Of a stand-in or of pretrained weights."""
+    if model in c.pretrained:
+        return Architecture(**c.pretrained[model].architecture.model_dump())
+    return Architecture(**c.stand_ins[model].decoder(), vocabulary_size=len(SYMBOLS))
+
+
+def stand_in_text(c: Configuration, model: str) -> str:
+    """`Llama decoder of 88,256 parameters` and the like."""
+    family = {"llama": "Llama", "qwen2": "Qwen2"}[c.stand_ins[model].family]
+    return f"{family} decoder of {architecture_of(c, model).parameter_count():,} parameters"
+
+
+def _model_text(c: Configuration, model: str) -> str:
+    if model in c.stand_ins:
+        return f"stand-in {stand_in_text(c, model)}"
+    source = c.pretrained[model]
+    return f"local weights {source.folder}" if source.folder else f"{source.hub} at {source.revision[:8]}"
+
+
+def _dataset_text(c: Configuration, dataset: str) -> str:
+    if dataset in c.tasks:
+        return f"stand-in {_task_text(c.tasks[dataset])}"
+    data = c.data[dataset]
+    sources = [source for source in (data.train, data.source) if source]
+    names = ", ".join(source.hub or source.folder for source in sources)
+    overlap = {
+        "keep": "overlap with the test problems kept, as published",
+        "drop": "no overlap with the test problems",
+    }
+    return f"{data.train_problems:,} training problems of {names} ({overlap[data.overlap or 'drop']})"
+
+
+def _task_text(task: Task) -> str:
+    return load(task.kind)(**task.settings).description()
+
+
+def _N_text(c: Configuration, sweeps: list[Sweep]) -> str:
+    texts = []
+    for N in _unique(N for s in sweeps for N in s.N):
+        own = steps_a_cycle(c, N)
+        if N == "never":
+            texts.append(f"never refreshed (the rollouts of {own} steps, reused in epochs)")
+        else:
+            texts.append(f"{own}" if own == N else f"{own} (the paper: {N})")
+    return ", ".join(texts)
+
+
+def _rates_text(c: Configuration, sweeps: list[Sweep]) -> str:
+    if any(s.learning_rate for s in sweeps):
+        return "the learning rates shown"
+    names = _unique(o for s in sweeps for o in s.objective)
+    rates = ", ".join(f"{c.training.learning_rate[name]:g} ({name})" for name in names)
+    if c.calibration is None:
+        return rates
+    return f"{rates}, {'each by' if c.calibration.applied else 'not chosen by'} the calibration's rule"
+
+
+def _seeds_text(figure: Figure, left_out: LeaveOut) -> str:
+    panels = [panel.runs or figure.runs for panel in figure.panels] or [figure.runs]
+    by_panel = [_listed(i for s in runs for i in s.seeds if i not in left_out.seeds) for runs in panels]
+    if len(set(by_panel)) == 1:
+        return f"Seeds: {by_panel[0]}. "
+    return f"Seeds, panel by panel: {'; '.join(by_panel)}. "
+
+
+def _controls_text(controls: list[Sweep]) -> str:
+    if not controls:
+        return ""
+    Ns, seeds = _listed(N for s in controls for N in s.N), _listed(i for s in controls for i in s.seeds)
+    return f"Thin dashed lines, not in the paper: controls at N = {Ns}, mean over seeds {seeds}. "
+
+
+def _measures_text(c: Configuration, figure: Figure) -> str:
+    """What the measures of a figure's panels, and its chart, are: the sentences of their catalogues."""
+    sampling = c.algorithm.test_sampling.model_dump()
+    facts = c.evaluation.model_dump() | sampling | {"collapse": COLLAPSE}
+    texts = [MEASURES[m].caption for m in _unique(panel.measure for panel in figure.panels)]
+    texts += [CHARTS[figure.chart].caption] if CHARTS[figure.chart].caption else []
+    return "".join(f"{text.format(**facts)} " for text in texts)
+
+
+def _left_out_text(left_out: LeaveOut, sweeps: list[Sweep]) -> str:
+    """What the scale leaves out of these sweeps; a sweep that an overlay changed may not hold all of it."""
+    delta_vs = {v for s in sweeps for v in s.delta_v}
+    values = ", ".join(f"{v:g}" for v in left_out.delta_v if v in delta_vs)
+    seeds = ", ".join(str(i) for i in left_out.seeds if any(i in s.seeds for s in sweeps))
+    texts = [f"delta_v {values}"] if values else []
+    texts += [f"seeds {seeds}"] if seeds else []
+    return f"Not run at this scale: {' and '.join(texts)}. " if texts else ""
+
+
+def _listed(values) -> str:
+    return ", ".join(map(str, _unique(values)))
+
+
+def _unique(values) -> list:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,213 @@
+"""The table of claims as CSV, Markdown and HTML, and a summary of it in reStructuredText."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from docutils.core import publish_string
+
+from paper.claims.verdict import FAILS, HOLDS, LEVEL, OPEN, Row
+
+COLUMNS = ["claim", "statement", "where", "tested on", "effect [95 %]", "p", "verdict"]
+WIDTHS = [5, 22, 9, 36, 14, 5, 9]
+TITLES = {
+    "claims": "The paper's claims",
+    "claims_seeds": "The paper's claims that need more seeds",
+    "claims_beyond": "Beyond the paper: N, other objectives, diversity, difficulty",
+}
+TOPICS = {
+    "1": "the limit policy",
+    "2": "policy improvement",
+    "3": "finite steps with V near the mean reward",
+    "4": "stable below delta_v = 0, collapse from 0 on",
+    "5": "delta_v = 0 against -0.1",
+    "6": "AsymRE against GRPO",
+    "7": "entropy",
+    "8": "the second data set and the third model",
+    "A": "delta_v and N",
+    "B": "objectives side by side",
+    "C": "diversity",
+    "D": "rarely solved problems",
+    "E": "delta_v, learning rate and difficulty",
+}
+WORDS = {
+    HOLDS: f"the test decides for the statement (corrected p below {LEVEL:g}), or a theorem's check finds "
+    "no exception.",
+    FAILS: f"the test decides against it (the effect has the other sign, corrected p below {LEVEL:g}), or a "
+    "theorem's check finds one.",
+    OPEN: "everything else: too few runs, too much noise, no effect to see, or no such runs.",
+}
+NOTES = [
+    "Every measure, margin and test stands in the code (paper/claims). They were fixed before these runs, "
+    "with the figures of earlier ones known.",
+    "Collapse: accuracy below half of its own running maximum and below the base policy's, at two evaluation "
+    "points in a row; the step of collapse is the first of them. Test accuracy unless the row says training "
+    "accuracy. A run that diverged (NaN) has collapsed.",
+    "Collapse is a word for runs that lose nearly all; claim 5b measures how far a run ends below its best, "
+    "without a threshold. It was added when the first figures with a spread of difficulty were known, before "
+    "the runs of claims_seeds.",
+    "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
+    "areas under the line through the evaluation points.",
+    "Intervals are 95 %, each for itself: Clopper and Pearson for shares, Student's over blocks for means. "
+    "Tests are two-sided; p is corrected by Holm over the tests of a family: claims 1 to 7, claim 8, or the "
+    "claims about one figure. Checks of theorems are counts and no tests.",
+    "A row whose test could not reach 5 % whatever its runs did (three pairs, for example) is not decided "
+    "and does not count as a test; its p, uncorrected, stands in brackets. The correction for all tests of a "
+    "family can put a decision out of reach of others too: seven pairs cannot decide nine rows.",
+    "A block is a seed of one model on one data set; runs are paired and ordered within blocks alone. A row "
+    "that names several models or data sets pools their blocks, and says in brackets what each gives: it is "
+    "about their average.",
+    "Order tests permute the order of the settings within each block; the effect is the least-squares slope "
+    "from one setting to the next. Blocks that lack a setting are left out.",
+]
+SHARED = (
+    "All runs of a model share one base policy, and runs of one seed the rollouts of cycle 0: tests that "
+    "count runs take them as independent."
+)
+OWN = "Each seed has a base policy of its own where the row says so; runs of one seed share it, and cycle 0."
+STAND_INS = (
+    "Models and data sets are small stand-ins under the paper's names: nothing here is a statement about the "
+    "paper's scale."
+)
+CALIBRATED = (
+    "Learning rates were calibrated, on seeds that no claim uses: rows marked (c). Where "
+    "delta_v was chosen on those seeds too, the row is marked (d), and its number carries a stroke."
+)
+
+
+FIELDS = {
+    "claim": lambda row: row.number,
+    "statement": lambda row: row.claim.statement,
+    "source": lambda row: row.claim.source,
+    "subject": lambda row: row.subject,
+    "measure": lambda row: row.claim.measure,
+    "runs": lambda row: row.runs,
+    "seeds": lambda row: row.seeds,
+    "test": lambda row: row.claim.test,
+    "stated": lambda row: {1: "above", -1: "below"}[row.claim.direction],
+    "null": lambda row: row.estimate.null if row.claim.bound is None else row.claim.bound,
+    "effect": lambda row: row.estimate.effect,
+    "low": lambda row: row.estimate.low,
+    "high": lambda row: row.estimate.high,
+    "unit": lambda row: row.claim.unit,
+    "p": lambda row: row.estimate.p if row.claim.bound is None else np.nan,
+    "smallest_p": lambda row: row.estimate.smallest_p if row.claim.bound is None else np.nan,
+    "p_corrected": lambda row: row.p_corrected,
+    "calibrated": lambda row: row.calibrated,
+    "detail": lambda row: row.detail,
+    "parts": lambda row: row.parts,
+    "verdict": lambda row: row.verdict,
+}
+
+
+def frame(rows: list[Row]) -> pd.DataFrame:
+    """One row a claim and subject, with every field."""
+    return pd.DataFrame({name: [field(row) for row in rows] for name, field in FIELDS.items()})
+
+
+def cells(row: Row) -> list[str]:
+    """The cells of COLUMNS, as plain text."""
+    marks = [mark for word, mark in (("learning rates", "(c)"), ("delta_v", "(d)")) if word in row.calibrated]
+    tested = "; ".join(part for part in (row.claim.measure, row.runs, row.seeds, row.claim.test) if part)
+    return [
+        " ".join([row.number, *marks]),
+        row.claim.statement,
+        row.claim.source,
+        f"{row.subject}: {tested}",
+        _effect(row),
+        _p(row),
+        row.verdict,
+    ]
+
+
+def _effect(row):
+    e = row.estimate
+    if np.isnan(e.effect):
+        return "none"
+    interval = "" if np.isnan(e.low) else f" [{_number(e.low)}, {_number(e.high)}]"
+    parts = f" ({row.parts})" if row.parts else ""
+    return f"{_number(e.effect)}{interval} {row.claim.unit}{parts}"
+
+
+def _number(value):
+    if 0 < abs(value) < 1e-12:
+        return "below 1e-12"  # rounding
+    return f"{value:.3f}" if 1e-3 <= abs(value) < 10 or value == 0 else f"{value:.3g}"
+
+
+def _p(row):
+    if row.claim.bound is not None or np.isnan(row.estimate.p):
+        return ""
+    return f"{row.p_corrected:.2g}" if row.tested else f"({row.estimate.p:.2g})"
+
+
+def _notes(params):
+    rewards = params["rewards"]
+    own = len({run["base_seed"] for run in params["runs"]}) > 1
+    units = f"delta_v is in units of the rewards, {rewards['correct']:+g} and {rewards['wrong']:+g}."
+    notes = [*NOTES, OWN if own else SHARED, units]
+    return notes + ([STAND_INS, CALIBRATED] if params["stand_ins"] else [])
+
+
+def _title(params):
+    return f"{TITLES[params['table']]}, scale {params['scale']}"
+
+
+def _summary(rows):
+    counts = [f"{sum(row.verdict == word for row in rows)} {word}" for word in WORDS]
+    return f"{len(rows)} rows: {', '.join(counts)}."
+
+
+def markdown(rows: list[Row], params: dict) -> str:
+    """The page as GitHub shows it."""
+    lines = [f"# {_title(params)}", "", _summary(rows), ""]
+    lines += [f"- *{word}*: {text}" for word, text in WORDS.items()]
+    lines += ["", _md_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
+    lines += [_md_line([*cells(row)[:-1], f"**{row.verdict}**"]) for row in rows]
+    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in _notes(params))]
+    return "\n".join(lines) + "\n"
+
+
+def _md_line(texts):
+    bold = [text if text.startswith("**") else _md(text) for text in texts]
+    return "| " + " | ".join(bold) + " |"
+
+
+def _md(text):
+    return re.sub(r"([|*_<>])", r"\\\1", text)
+
+
+def html(rows: list[Row], params: dict) -> str:
+    """The same page for Snakemake's report, complete in one file."""
+    title = _rst(_title(params))
+    lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
+    lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]
+    table = [COLUMNS, *([*map(_rst, cells(row)[:-1]), f"**{row.verdict}**"] for row in rows)]
+    lines += ["", *_list_table(table, WIDTHS)] if rows else []
+    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(params))]
+    settings = {"report_level": 1, "halt_level": 2, "_disable_config": True}
+    return publish_string("\n".join(lines), writer="html5", settings_overrides=settings).decode()
+
+
+def first_page(rows: list[Row], params: dict) -> str:
+    """A summary in reStructuredText: the first page of the report, where only a screenful can be seen."""
+    title = _rst(_title(params))
+    lines = [title, "=" * len(title), "", _rst(_summary(rows)), "Every row stands under *Claims*.", ""]
+    table = [["claims", *WORDS]]
+    for first in dict.fromkeys(row.number[0] for row in rows):
+        own = [row.verdict for row in rows if row.number[0] == first]
+        table.append([f"{first}: {TOPICS[first]}", *(str(own.count(word) or "") for word in WORDS)])
+    lines += [*_list_table(table, [3, 1, 1, 1]), ""] if rows else []
+    lines += [STAND_INS] if params["stand_ins"] else []
+    return "\n".join(lines) + "\n"
+
+
+def _list_table(table, widths):
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
+    for texts in table:
+        yield from (f"   {'*' if i == 0 else ' '} - {text}".rstrip() for i, text in enumerate(texts))
+
+
+def _rst(text):
+    # @ would make a mail address of pass@k; ( at the start of a cell an enumeration of (0.25).
+    return re.sub(r"([\\*_|`@]|^\()", r"\\\1", text)

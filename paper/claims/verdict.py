@@ -1,0 +1,88 @@
+"""What a claim says, what the runs say about it, and the word that follows from both."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from asymre.metrics.statistics import Estimate, holm
+
+HOLDS = "holds"
+FAILS = "does not hold at this scale"
+OPEN = "not decided by these runs"
+# The usual level, after the correction for all tests of a family.
+LEVEL = 0.05
+MAIN = "1234567"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement and the one way in which it is tested.
+
+    direction: +1 if the statement says that the effect is above the estimate's null, -1 if below. bound:
+    for statements that are theorems, and are counted and not tested: what the effect must reach.
+    """
+
+    key: str
+    statement: str
+    source: str
+    measure: str
+    test: str
+    unit: str
+    direction: int
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim about one subject. runs, seeds: what it rests on, in words; detail: the counts behind it.
+
+    parts: the effect in each model and data set, where the row pools several.
+    """
+
+    number: str
+    claim: Claim
+    subject: str
+    estimate: Estimate
+    runs: str
+    seeds: str = ""
+    detail: str = ""
+    parts: str = ""
+    calibrated: str = ""
+    p_corrected: float = np.nan
+
+    @property
+    def tested(self) -> bool:
+        """Whether the row counts as a test: it has one, and its runs could have decided it by themselves."""
+        return self.claim.bound is None and self.estimate.smallest_p < LEVEL and not np.isnan(self.estimate.p)
+
+    @property
+    def family(self) -> str:
+        """The tests that are corrected together: the paper's main claims, claim 8, or those of one figure."""
+        return "" if self.number[0] in MAIN else self.number[0]
+
+    @property
+    def verdict(self) -> str:
+        return verdict(self.estimate, self.p_corrected, self.claim.direction, self.claim.bound)
+
+
+def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float | None = None) -> str:
+    """The word for an estimate: by its corrected p-value, or for a theorem by its bound.
+
+    With a test: the side of the null on which the effect lies, if p < LEVEL; else nothing is decided. With a
+    bound: whether the effect reaches it. NaN decides nothing.
+    """
+    if np.isnan(estimate.effect):
+        return OPEN
+    if bound is not None:
+        return HOLDS if direction * (estimate.effect - bound) >= 0 else FAILS
+    if np.isnan(p_corrected) or p_corrected >= LEVEL or estimate.effect == estimate.null:
+        return OPEN
+    return HOLDS if direction * (estimate.effect - estimate.null) > 0 else FAILS
+
+
+def corrected(rows: list[Row]) -> list[Row]:
+    """The rows with Holm's p-values over the rows of their family that are tests."""
+    tested = pd.Series({i: row.estimate.p for i, row in enumerate(rows) if row.tested}, dtype=float)
+    p = tested.groupby({i: rows[i].family for i in tested.index}).transform(holm)
+    return [replace(row, p_corrected=float(p[i])) if i in p.index else row for i, row in enumerate(rows)]

@@ -1,0 +1,96 @@
+"""What the bandit charts share: their table, the colours of the ways to a policy, bands over instances."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from paper.figures.style import CRITICAL_COLOUR, new_figure, styled
+
+CURVES = {
+    "limit": ("closed-form limit", "#9ecae1"),
+    "simulated": ("expected gradient", "#08519c"),
+    "sampled": ("sampled gradient", "#e6550d"),
+}
+
+
+def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
+    """The table of the experiment, as its function in `asymre.bandit.experiments` describes it."""
+    return read("data", "data.parquet", pd.read_parquet)
+
+
+def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], params: dict[str, Any]):
+    """A row a quantity: the demonstration instance over V, random instances over V - V_mu.
+
+    data: of the experiment `limit`. panels: column and label of each quantity.
+    """
+    demo, others = data[data.instance == 0], data[data.instance > 0]
+    with styled():
+        fig = new_figure(params)
+        axes = fig.subplots(len(panels), 2, sharex="col", sharey="row", squeeze=False)
+        for (left, right), (column, label) in zip(axes, panels, strict=True):
+            _demo_curves(left, demo, column)
+            _instance_bands(right, others, column)
+            left.set_ylabel(label)
+            left.axvline(demo.v_mu.iloc[0], color=CRITICAL_COLOUR, ls="--", lw=1)
+            right.axvline(0, color=CRITICAL_COLOUR, ls="--", lw=1)
+            if column == "support":
+                log_scale(left, (1, 2, 5, 10, 20, 50, 100))
+        axes[0, 0].set_title("demonstration instance")
+        axes[0, 1].set_title(f"{others.instance.nunique()} random instances")
+        for ax, label in zip(axes[-1], ("baseline $V$", r"$V - V_\mu$"), strict=True):
+            ax.set_xlabel(label)
+            ax.xaxis.set_major_locator(MaxNLocator(6))
+            ax.legend(loc="lower left")
+    return fig
+
+
+def log_scale(ax, ticks):
+    """Logarithmic y axis with plain numbers at `ticks`."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
+
+
+def median_line(ax, rows, x, y, *, bands=(), **line):
+    """Median of `y` at each `x` (rounded to the grid that the instances share), and central bands in %."""
+    rows = rows.assign(**{x: rows[x].round(9)})
+    for band in bands:
+        # The line itself comes last, over all bands.
+        sns.lineplot(
+            rows,
+            x=x,
+            y=y,
+            ax=ax,
+            estimator="median",
+            errorbar=("pi", band),
+            color=line["color"],
+            lw=0,
+            err_kws={"alpha": 0.15, "lw": 0},
+        )
+    sns.lineplot(rows, x=x, y=y, ax=ax, estimator="median", errorbar=None, **line)
+    ax.set(xlabel="", ylabel="")
+
+
+def _demo_curves(ax, demo, column):
+    for curve, (label, colour) in CURVES.items():
+        rows = demo[demo.curve == curve]
+        if curve == "sampled":
+            ax.plot(rows.baseline, rows[column], "o", color=colour, alpha=0.5, mew=0, ms=3)
+            ax.plot([], [], "o", color=colour, ms=3, label=f"{label}, {rows.seed.nunique()} seeds")
+        else:
+            ax.plot(rows.baseline, rows[column], color=colour, lw=4 if curve == "limit" else 1.4, label=label)
+    ax.plot([], [], color=CRITICAL_COLOUR, ls="--", lw=1, label=r"$V_\mu$")
+
+
+def _instance_bands(ax, others, column):
+    """Median and bands over instances of the simulated policy, and the median of the limit."""
+    for curve, label, bands, width in (
+        ("limit", "limit, median", (), 4),
+        ("simulated", "expected gradient,\nmedian, 50 % and 90 %", (90, 50), 1.4),
+    ):
+        rows, colour = others[others.curve == curve], CURVES[curve][1]
+        median_line(ax, rows, "delta_v", column, bands=bands, color=colour, lw=width, label=label)

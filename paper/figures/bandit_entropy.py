@@ -1,0 +1,10 @@
+"""Figure 7: entropy of the policy against V; right, random instances."""
+
+from paper.figures import _bandit
+
+table = _bandit.table
+
+
+def draw(data, params):
+    """data: of the experiment `limit`."""
+    return _bandit.draw_against_v(data, (("entropy", "policy entropy (nats)"),), params)

@@ -1,0 +1,11 @@
+"""Figure 1: reward and support of the policy against V; right, random instances."""
+
+from paper.figures import _bandit
+
+table = _bandit.table
+
+
+def draw(data, params):
+    """data: of the experiment `limit`."""
+    panels = (("reward", "expected reward"), ("support", "arms in the support"))
+    return _bandit.draw_against_v(data, panels, params)

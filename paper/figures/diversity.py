@@ -1,0 +1,71 @@
+"""What a baseline costs in diversity (figure C): pass@k, right completions and entropy by delta_v."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from asymre.metrics.curves import read_evaluation
+from paper.figures.style import new_figure, styled, sweep_colours
+
+BASE_COLOUR = "0.6"
+
+
+def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
+    """A row a run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
+    distinct_correct, entropy (NaN: the run diverged), model, dataset, delta_v, N, seed."""
+    tables = []
+    for run in params["runs"]:
+        evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
+        rows = evaluation[(evaluation["split"] == "test") & (evaluation["temperature"] == 1)]
+        described = {name: run[name] for name in ("model", "dataset", "delta_v", "N", "seed")}
+        columns = [name for name in rows if name.startswith("pass_at_")]
+        tables.append(rows[["step", *columns, "distinct_correct", "entropy"]].assign(**described))
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
+    """Three panels: pass@k against k, distinct right completions and entropy against delta_v."""
+    ks = sorted(int(name.removeprefix("pass_at_")) for name in data if name.startswith("pass_at_"))
+    base, end = data[data["step"] == 0], data[data["step"] > 0]
+    colours = sweep_colours(sorted(end["delta_v"].unique()))
+    with styled():
+        fig = new_figure(params)
+        axes = fig.subplots(1, 3)
+        columns = [f"pass_at_{k}" for k in ks]
+        axes[0].plot(ks, base[columns].mean(), color=BASE_COLOUR, ls="--", label="base policy")
+        for delta_v, rows in end.groupby("delta_v"):
+            label = f"$\\delta_v$ = {delta_v:+g}" if delta_v else "$\\delta_v$ = 0"
+            axes[0].plot(ks, rows[columns].mean(), "o-", color=colours[delta_v], label=label)
+        axes[0].set_xscale("log", base=2)
+        axes[0].set_xticks(ks, [str(k) for k in ks])
+        axes[0].set_xlabel("k")
+        axes[0].set_ylabel("pass@k")
+        axes[0].set_ylim(0, 1)
+        for axis, column, label in (
+            (axes[1], "distinct_correct", "distinct right completions a problem"),
+            (axes[2], "entropy", "entropy (nats a token)"),
+        ):
+            axis.axhline(base[column].mean(), color=BASE_COLOUR, ls="--")
+            # 100 % of the values: from the least to the most.
+            sns.pointplot(
+                end,
+                x="delta_v",
+                y=column,
+                hue="delta_v",
+                palette=colours,
+                ax=axis,
+                errorbar=("pi", 100),
+                native_scale=True,
+                legend=False,
+                ls="",
+                ms=4,
+                err_kws={"lw": 1},
+            )
+            axis.set_xlabel("$\\delta_v$")
+            axis.set_ylabel(label)
+            axis.set_ylim(bottom=0)
+        fig.legend(loc="outside right center")
+    return fig

@@ -1,0 +1,69 @@
+"""Which delta_v at which learning rate (figure E): accuracy early and late, even and uneven problems."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
+from paper.figures.style import new_figure, styled
+
+
+def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
+    """A row a run: model, dataset, objective, delta_v, N, learning_rate, seed, first_cycle (test accuracy,
+    mean over its steps), final_accuracy, collapse_step (NaN: none)."""
+    names = ("model", "dataset", "objective", "delta_v", "N", "learning_rate", "seed")
+    rows = []
+    for run in params["runs"]:
+        evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
+        accuracy, entropy = (curve(evaluation, measure) for measure in ("test_accuracy", "entropy"))
+        early = accuracy[accuracy.index <= run["N"]]
+        area = np.trapezoid(early, early.index) / early.index[-1]
+        measured = {"first_cycle": area, "final_accuracy": final(accuracy)}
+        measured["collapse_step"] = step_of_collapse(accuracy, entropy)
+        rows.append({name: run[name] for name in names} | measured)
+    return pd.DataFrame(rows)
+
+
+def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
+    """Two maps a model and data set: the first cycle and the end; other objectives under the delta_v."""
+    others = [name for name in data["objective"].unique() if name != "asymre"]
+    labels = data["delta_v"].map(lambda v: f"{v:+g}" if v else "0").where(data["objective"] == "asymre")
+    data = data.assign(row=labels.fillna(data["objective"]), collapsed=data["collapse_step"].notna())
+    values = sorted(data.loc[data["objective"] == "asymre", "delta_v"].unique(), reverse=True)
+    order = [f"{v:+g}" if v else "0" for v in values] + others
+    subjects = list(data.groupby(["dataset", "model"], sort=False))
+    with styled():
+        fig = new_figure(params)
+        axes = fig.subplots(1, 2 * len(subjects), sharey=True, squeeze=False)[0]
+        for index, ((dataset, _), own) in enumerate(subjects):
+            collapsed = own.pivot_table("collapsed", "row", "learning_rate", aggfunc="mean").loc[order]
+            for axis, column, when in (
+                (axes[2 * index], "first_cycle", "first cycle"),
+                (axes[2 * index + 1], "final_accuracy", "end"),
+            ):
+                shares = own.pivot_table(column, "row", "learning_rate", aggfunc="mean").loc[order]
+                marks = np.where(
+                    (collapsed >= 0.5) & (column == "final_accuracy"), " \N{MULTIPLICATION SIGN}", ""
+                )
+                texts = shares.map("{:.2f}".format) + marks
+                sns.heatmap(
+                    shares,
+                    ax=axis,
+                    cmap="viridis",
+                    vmin=0,
+                    vmax=1,
+                    annot=texts,
+                    fmt="",
+                    annot_kws={"fontsize": 7},
+                    cbar=axis is axes[-1],
+                    xticklabels=[f"{rate:g}" for rate in shares.columns],
+                )
+                axis.tick_params(rotation=0, length=0)
+                axis.set(xlabel="learning rate", ylabel="")
+                axis.set_title(f"{dataset}: {when}", fontsize=8)
+        axes[0].set_ylabel("$\\delta_v$, or objective")
+    return fig

@@ -1,0 +1,136 @@
+"""What all figures share: theme, colours of a baseline sweep, captions, reproducible files."""
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from store.files import write_text, write_whole
+
+# Over seaborn's theme and context. The font comes with matplotlib: others are not on every machine.
+STYLE = {
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "legend.fontsize": 7.5,
+    "legend.title_fontsize": 8,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.2",
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.5,
+    "figure.titlesize": 10.5,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+}
+CRITICAL_COLOUR = "#000000"
+CAPTION_SIZE = 7.5
+CAPTION_MARGIN = 0.1
+# Mean width of a letter over the font size, for DejaVu Sans; 0.53 measured, the rest is a margin.
+LETTER_WIDTH = 0.58
+LINE_HEIGHT = 1.25
+POINTS_PER_INCH = 72
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Context in which figures are to be made and saved; nothing of a user's matplotlibrc counts in it."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            sns.plotting_context("paper") | sns.axes_style("whitegrid") | {"xtick.bottom": True} | STYLE
+        )
+        yield
+
+
+def new_figure(params: dict[str, Any]) -> Figure:
+    """Empty figure with constrained layout. params: width and height in inches, title."""
+    fig = Figure(figsize=(params["width"], params["height"]), layout="constrained")
+    fig.suptitle(params["title"], parse_math=False)
+    return fig
+
+
+def sweep_colours(values):
+    """Colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
+
+    On each side the colour is darker the farther the value is, in equal steps.
+    """
+    colours = {}
+    for side, name in ((-1, "Blues"), (1, "Reds")):
+        ranked = sorted({v for v in values if side * v > 0}, key=abs)
+        for rank, v in enumerate(ranked):
+            depth = 0.4 + 0.6 * rank / max(len(ranked) - 1, 1)
+            colours[v] = to_hex(sns.color_palette(name, as_cmap=True)(depth))
+    return {v: colours.get(v, CRITICAL_COLOUR) for v in values}
+
+
+def add_caption(fig, text):
+    """Write `text`, wrapped, under everything else in `fig`, which grows by the height of the text.
+
+    Call it last: it settles the layout, also of legends "outside", and moves all of it up.
+    """
+    width, height = fig.get_size_inches()
+    letters = (width - 2 * CAPTION_MARGIN) * POINTS_PER_INCH / (CAPTION_SIZE * LETTER_WIDTH)
+    lines = textwrap.wrap(text, int(letters))
+    extra = len(lines) * CAPTION_SIZE * LINE_HEIGHT / POINTS_PER_INCH + 2 * CAPTION_MARGIN
+    total = height + extra
+    with styled():
+        fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    fig.set_size_inches(width, total)
+    for ax in fig.axes:
+        box = ax.get_position()
+        ax.set_position((box.x0, (extra + box.y0 * height) / total, box.width, box.height * height / total))
+    for written in fig.texts:
+        written.set_y((extra + written.get_position()[1] * height) / total)
+    for legend in fig.legends:
+        legend.set_bbox_to_anchor((0, extra / total, 1, height / total), fig.transFigure)
+    fig.text(
+        CAPTION_MARGIN / width,
+        (extra - CAPTION_MARGIN) / total,
+        "\n".join(lines),
+        fontsize=CAPTION_SIZE,
+        linespacing=LINE_HEIGHT - 0.1,
+        va="top",
+        color="0.25",
+        parse_math=False,
+    )
+
+
+def save(fig, folder, stem):
+    """Write `fig` to `folder`/`stem`.pdf and .png, each whole or not at all; return both paths.
+
+    The same figure gives the same bytes with the same matplotlib: no date and no version is stored.
+    """
+    FigureCanvasAgg(fig)
+    metadata = {
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+    paths = [folder / f"{stem}.{kind}" for kind in metadata]
+    with styled():
+        for path, (kind, stored) in zip(paths, metadata.items(), strict=True):
+            write_whole(path, partial(fig.savefig, format=kind, metadata=stored))
+    return paths
+
+
+def write(folder, fig, data, caption):
+    """Everything of a figure: `fig` with its caption as PDF and PNG, the table that it shows, the caption."""
+    add_caption(fig, caption)
+    save(fig, folder, "figure")
+    write_text(folder / "data.csv", data.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "caption.txt", caption + "\n")

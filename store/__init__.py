@@ -1,0 +1,1 @@
+"""Results named by what made them: ids, records, staleness, publishing."""

@@ -1,0 +1,267 @@
+"""What a plan will ask of GPUs and disks, from the configuration and its stated assumptions.
+
+Estimates for a decision before any job starts; nothing here was measured on a GPU. Memory in bytes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from asymre.architecture import POLICY_BYTES, STATE_BYTES, Architecture
+from asymre.specs import EvaluationSpec
+from paper.captions import architecture_of
+from paper.configuration.schema import Configuration
+from store.artefact import Artefact
+from store.typed import build
+from workflow.plan import Plan
+
+GB = 1e9
+# By kind of artefact, the rules whose jobs have GPUs.
+RULES = {"rollouts": "sample_rollouts", "cycles": "train_cycle", "snapshot_evaluation": "evaluate_snapshot"}
+VLLM_OVERHEAD = 4 * GB  # graphs, workspace
+# Main memory of a training process: 0.3 GB measured on a CPU; what CUDA adds was never measured.
+PROCESS_BYTES = {"cpu": 0.5 * GB, "cuda": 3 * GB}
+ROLLOUT_BYTES = 56  # a token of rollouts of full length, while they are read: measured
+POLICY_FILE = 5 * GB  # MAX_FILE_SIZE of asymre.engines.fsdp_vllm.state
+SLACK = 0.1  # of what comes and goes: blocks that the allocator holds and cannot use
+SAFETY = 0.92  # of a GPU's memory that can be used
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A GPU's memory in one kind of job, by what takes it."""
+
+    parts: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.parts.values())
+
+
+def training_memory(c: Configuration, a: Architecture) -> Memory:
+    """Of one of `fsdp_vllm.processes` GPUs in a training job.
+
+    Activations with checkpointing: the input of each layer, and one layer's insides; without: about 16
+    values of the hidden size and 4 of the intermediate size a layer. Logits: float32, three copies. The
+    optimiser's step, fused, takes nothing of its own. A test compares the sum with processes on a CPU.
+    """
+    parameters, tokens, width = (
+        a.parameter_count(),
+        c.fsdp_vllm.tokens_per_micro_batch,
+        POLICY_BYTES[c.fsdp_vllm.dtype],
+    )
+    layer = (16 * a.hidden_size + 4 * a.intermediate_size) * tokens * width
+    inputs = a.layers * a.hidden_size * tokens * width
+    activations = inputs + layer if c.fsdp_vllm.activation_checkpointing else inputs + a.layers * layer
+    logits = 3 * 4 * c.fsdp_vllm.tokens_per_chunk * a.vocabulary_size
+    gathered = _gathered(a, width, c.fsdp_vllm.processes)
+    return Memory(
+        {
+            "weights": 4 * parameters / c.fsdp_vllm.processes,
+            "gradients": 4 * parameters / c.fsdp_vllm.processes,
+            "moments": 8 * parameters / c.fsdp_vllm.processes,
+            "gathered": gathered,
+            "activations": activations,
+            "logits": logits,
+            "slack": SLACK * (gathered + activations + logits),
+        }
+    )
+
+
+def _gathered(a: Architecture, width: int, processes: int) -> float:
+    """Whole weights and gradients during a backward pass, at the larger of two peaks.
+
+    The root group, embedding and head, stays whole throughout. A layer is there with its gradient, with the
+    next one gathered and being copied. A gradient is made float32 whole, then summed and cut.
+    """
+    embedding = a.vocabulary_size * a.hidden_size
+    root = embedding if a.tie_embeddings else 2 * embedding
+    layer = (a.parameter_count() - root) / a.layers
+    cut = 4 + 4 / processes
+    return max((2 * width + cut) * root, width * (root + embedding) + (3 * width + cut) * layer)
+
+
+def sampling_memory(c: Configuration, a: Architecture, tokens: int) -> Memory:
+    """Of the GPU of a vLLM job: at least 32 sequences of `tokens` tokens must fit beside the weights."""
+    width = POLICY_BYTES[c.fsdp_vllm.dtype]
+    keys_values = 2 * a.layers * a.key_value_heads * a.head_size * width
+    return Memory(
+        {
+            "weights": width * a.parameter_count(),
+            "keys and values": 32 * tokens * keys_values,
+            "vLLM itself": VLLM_OVERHEAD,
+        }
+    )
+
+
+def cycle_disk(c: Configuration, a: Architecture, snapshots: int) -> dict[str, float]:
+    """What one cycle of a run leaves on disk: most of it temporary."""
+    policy = POLICY_BYTES[c.fsdp_vllm.dtype] * a.parameter_count()
+    return {"state": STATE_BYTES * a.parameter_count(), "policy": policy, "snapshots": snapshots * policy}
+
+
+def sampling_hours(c: Configuration, a: Architecture, completions: int) -> float:
+    """GPU hours to sample completions of the assumed length."""
+    speed = c.fsdp_vllm.costs.generation_speed * 1e9 / a.parameter_count()  # tokens/s
+    return completions * c.fsdp_vllm.costs.tokens_per_completion / speed / 3600
+
+
+def scoring_hours(c: Configuration, a: Architecture, rows: int) -> float:
+    """GPU hours of one forward pass over so many completions: 2 operations a parameter and token."""
+    tokens = rows * (c.fsdp_vllm.costs.tokens_per_completion + c.fsdp_vllm.costs.tokens_per_prompt)
+    return 2 * a.parameter_count() * tokens / (c.fsdp_vllm.costs.training_tflops * 1e12) / 3600
+
+
+def training_hours(c: Configuration, a: Architecture, rows: int) -> float:
+    """GPU hours of one cycle on so many completions: 6 operations a parameter and token, 8 if recomputed."""
+    operations = (8 if c.fsdp_vllm.activation_checkpointing else 6) * a.parameter_count()
+    tokens = rows * (c.fsdp_vllm.costs.tokens_per_completion + c.fsdp_vllm.costs.tokens_per_prompt)
+    return operations * tokens / (c.fsdp_vllm.costs.training_tflops * 1e12) / 3600
+
+
+def costs_text(plan: Plan) -> str:
+    """The whole estimate, for people."""
+    c, costs = plan.configuration, plan.configuration.fsdp_vllm.costs
+    runs = list(plan.trainings)
+    models = list(dict.fromkeys(run.model for run in runs))
+    lines = [
+        f"{len(runs)} runs of {c.training.steps} steps; artefacts: {len(plan.graph.artefacts)}, a job each",
+        "",
+        f"GPU hours, assuming {costs.generation_speed:g} sampled tokens/s of 1e9 parameters, "
+        f"{costs.training_tflops:g} TFLOP/s in training, {costs.tokens_per_completion} tokens a completion, "
+        f"{costs.start_minutes:g} min to start a job:",
+    ]
+    targets = _targets(plan)
+    for target, names in targets.items():
+        hours, jobs = gpu_hours(plan, plan.graph.upstream(names))
+        lines += [f" {target}:"] if len(targets) > 1 else []
+        lines += [f"  {rule:<18}{jobs[rule]:6} jobs {hours[rule]:10.1f} h" for rule in hours]
+        lines.append(f"  {'together':<18}{jobs.total():6} jobs {hours.total():10.1f} h")
+    lines += [
+        "",
+        "Disk for one run, in GB:",
+    ]
+    for model in models:
+        run = next(run for run in runs if run.model == model)
+        disk = cycle_disk(c, architecture_of(c, model), _snapshots(c, run.N))
+        parts = ", ".join(f"{name} {size / GB:.3g}" for name, size in disk.items())
+        kept = disk["state"] + disk["policy"] if c.fsdp_vllm.keep_state else 0.0
+        lines.append(f"  {model}: {parts} a cycle; at the peak {_peak(disk) / GB:.3g}, stays {kept / GB:.3g}")
+    peak = sum(_peak(cycle_disk(c, architecture_of(c, r.model), _snapshots(c, r.N))) for r in runs)
+    lines.append(
+        f"  all runs at once: {peak / GB:.3g}; fewer at once take as much less (one figure after the other)"
+    )
+    lines += ["", f"Memory of a GPU, in GB, of {costs.gpu_memory_gb:g}:"]
+    for model in models:
+        lines += _memory_lines(c, model)
+    return "\n".join(lines)
+
+
+def _targets(plan: Plan) -> dict[str, list[str]]:
+    """What is published, by the target that makes it, where that is on GPUs."""
+    found = {
+        "make figures": plan.graph.default,
+        "beyond": plan.figures_of("beyond"),
+        "calibration": ["calibration"],
+    }
+    names = {target: [n for n in published if n in plan.graph.targets] for target, published in found.items()}
+    return {target: own for target, own in names.items() if own}
+
+
+def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[Counter, Counter]:
+    """GPU hours and number of jobs, by rule, of some artefacts or of all."""
+    c, a = plan.configuration, plan.configuration.algorithm
+    start = c.fsdp_vllm.costs.start_minutes / 60
+    hours: Counter[str] = Counter()
+    jobs: Counter[str] = Counter()
+    for artefact in plan.graph.artefacts.values() if artefacts is None else artefacts:
+        if artefact.kind not in RULES:
+            continue
+        # Slugs begin with the model's name.
+        name = max((m for m in c.models if artefact.slug.startswith(f"{m}_")), key=len)
+        model, p = architecture_of(c, name), artefact.params
+        if artefact.kind == "rollouts":
+            completions = p["cycle"]["steps"] * a.prompts_per_step * a.group_size / p["shards"]
+            spent = start + sampling_hours(c, model, completions)
+        elif artefact.kind == "cycles":
+            span = p["training"]["until"] - p["training"]["first_step"]
+            rows = span * a.prompts_per_step * a.group_size
+            spent = start * c.fsdp_vllm.processes + training_hours(c, model, rows)
+            spent += scoring_hours(c, model, rows) if p["recompute_log_probs"] else 0
+        else:
+            own = build(EvaluationSpec, p["evaluation"])
+            problems = {"train": own.train_problems, "test": own.test_problems}
+            drawn = sum(problems[split] * n for split, n, *_ in own.drawings())
+            spent = start + sampling_hours(c, model, drawn) + scoring_hours(c, model, drawn)
+        hours[RULES[artefact.kind]] += spent
+        jobs[RULES[artefact.kind]] += 1
+    return hours, jobs
+
+
+def problems(plan: Plan) -> list[str]:
+    """What does not fit: models into the stated GPUs, training jobs into the memory that they ask for."""
+    c, found = plan.configuration, []
+    limit, asked = SAFETY * c.fsdp_vllm.costs.gpu_memory_gb * GB, c.fsdp_vllm.jobs.train.memory_gb
+    for model in dict.fromkeys(run.model for run in plan.trainings):
+        a = architecture_of(c, model)
+        for job, memory, remedy in (
+            (
+                "training",
+                training_memory(c, a),
+                "raise fsdp_vllm.processes, or lower fsdp_vllm.tokens_per_micro_batch",
+            ),
+            ("sampling", sampling_memory(c, a, _row(c)), "take larger GPUs"),
+        ):
+            if memory.total > limit:
+                size = f"{memory.total / GB:.3g} GB"
+                gpu = f"a GPU of {c.fsdp_vllm.costs.gpu_memory_gb:g} GB"
+                found.append(f"{model} does not fit {gpu} in {job}: {size}; {remedy}")
+        if host_memory(c, a) > asked * GB:
+            found.append(
+                f"{model}: a training job needs {host_memory(c, a) / GB:.3g} GB of main memory and asks for "
+                f"{asked}; raise fsdp_vllm.jobs.train.memory_gb"
+            )
+    return found
+
+
+def _memory_lines(c: Configuration, model: str) -> list[str]:
+    a = architecture_of(c, model)
+    lines = [f"  {model}, {a.parameter_count() / 1e9:.3g}e9 parameters"]
+    for job, memory in (("training", training_memory(c, a)), ("sampling", sampling_memory(c, a, _row(c)))):
+        parts = ", ".join(f"{name} {size / GB:.3g}" for name, size in memory.parts.items())
+        lines.append(f"    {job}: {memory.total / GB:.3g} ({parts})")
+    host = host_memory(c, a)
+    lines.append(
+        f"    main memory of a training job: {host / GB:.3g}, of {c.fsdp_vllm.jobs.train.memory_gb} asked for"
+    )
+    return lines
+
+
+def host_memory(c: Configuration, a: Architecture) -> float:
+    """Main memory of a training job.
+
+    Every process reads the rollouts, and of the weights its own share straight to its device; the first one
+    gathers a file of the policy at a time. Without GPUs the device is main memory too.
+    """
+    rollouts = max(c.training.N.values(), default=1) * c.algorithm.prompts_per_step * c.algorithm.group_size
+    process = PROCESS_BYTES[c.fsdp_vllm.device] + ROLLOUT_BYTES * rollouts * _row(c)
+    process += training_memory(c, a).total if c.fsdp_vllm.device == "cpu" else 0
+    return c.fsdp_vllm.processes * process + min(
+        POLICY_BYTES[c.fsdp_vllm.dtype] * a.parameter_count(), POLICY_FILE
+    )
+
+
+def _row(c: Configuration) -> int:
+    """Tokens of the longest row that may come."""
+    longest = [d.max_new_tokens for d in (*c.data.values(), *c.tasks.values())]
+    return c.fsdp_vllm.costs.tokens_per_prompt + max(longest)
+
+
+def _snapshots(c: Configuration, steps: int) -> int:
+    """Snapshots within a cycle of so many steps, its end apart."""
+    return max(-(-steps // c.training.snapshot_every) - 1, 0)
+
+
+def _peak(disk: dict[str, float]) -> float:
+    """While a cycle trains, the state and the policy that it came from still lie there."""
+    return 2 * (disk["state"] + disk["policy"]) + disk["snapshots"]
