@@ -43,11 +43,16 @@ smoke: setup ## the same graph with tiny runs, in results/smoke/figures/
 test: lint ## all tests but those of test-scale and test-gpu
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
-lint: setup ## form of the code and of the rules, generated files
+lint: setup $(VENV)/.lint ## form and types of the code, form of the rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/python -m tools.generate --check
+	$(BIN)/basedpyright
+
+$(VENV)/.lint: envs/lint.txt $(VENV)/.complete
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/lint.txt
+	touch $@
 
 test-scale: setup-vllm setup-peers ## the tests with vLLM, TRL, several processes and Slurm (Debian, root: installs Slurm)
 	-$(BIN)/python tools/local_slurm.py install
@@ -65,6 +70,7 @@ $(VENV)/.complete: requirements.txt envs/slurm.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/slurm.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 VLLM_PINS := $(if $(shell command -v nvidia-smi),envs/vllm.txt,envs/vllm-cpu.txt)
