@@ -42,7 +42,7 @@ class Architecture:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every weight, in transformers' naming."""
         c, kv = self.hidden_size, self.key_value_heads * self.head_size
-        shapes = {"model.embed_tokens.weight": (self.vocabulary_size, c)}
+        shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocabulary_size, c)}
         for layer in range(self.layers):
             prefix = f"model.layers.{layer}."
             for name, out in (("q", c), ("k", kv), ("v", kv)):

@@ -1,6 +1,7 @@
 """Hashes of what somebody's own folders and files hold: a path alone does not say it."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 SPEC = "spec.json"  # the store's, of a folder that is a result: it follows from the others
@@ -28,7 +29,7 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def files_hash(folder: Path, files: list[str]) -> str:
+def files_hash(folder: Path, files: Sequence[str]) -> str:
     """A hash of the content of files, which stands for a commit; ValueError if one is missing."""
     digest = hashlib.sha256()
     for name in files:

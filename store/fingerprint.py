@@ -115,8 +115,8 @@ def _plain(node: Any, project: Project) -> Any:
         if isinstance(node, ast.Module):
             # Sorted imports: a module that moves may stand elsewhere among them.
             fields["body"] = _imports_sorted(fields["body"])
-        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in project.packages:
-            fields["module"] = node.module.rpartition(".")[2]
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in project.packages:
+            fields["module"] = (node.module or "").rpartition(".")[2]
         kept = ((name, value) for name, value in fields.items() if value not in (None, []))
         return [type(node).__name__, *([name, _plain(value, project)] for name, value in kept)]
     if isinstance(node, list):
@@ -125,13 +125,13 @@ def _plain(node: Any, project: Project) -> Any:
 
 
 def _imports_sorted(body: list[ast.stmt]) -> list[ast.stmt]:
-    def name(statement: ast.stmt) -> str:
-        module = statement.module if isinstance(statement, ast.ImportFrom) else ""
+    def name(statement: ast.Import | ast.ImportFrom) -> str:
+        module = getattr(statement, "module", "") or ""
         return module.rpartition(".")[2] + ",".join(alias.name for alias in statement.names)
 
     imports = [statement for statement in body if isinstance(statement, ast.Import | ast.ImportFrom)]
     others = [statement for statement in body if not isinstance(statement, ast.Import | ast.ImportFrom)]
-    return sorted(imports, key=name) + others
+    return [*sorted(imports, key=name), *others]
 
 
 @cache

@@ -135,7 +135,8 @@ def _limits(mu, rewards, pi_0):
 def _nested(mu, rewards):
     """Theorem 4.2: the supports of the closed form over a grid of V below V_mu."""
     baseline = theory.value(mu, rewards) + NESTED_GRID[:, None]
-    limit = theory.limit_policy(*np.broadcast_arrays(mu[None], rewards[None]), baseline)
+    all_mu, all_rewards = np.broadcast_arrays(mu[None], rewards[None])
+    limit = theory.limit_policy(all_mu, all_rewards, baseline)
     # Arms that enter with V must be more than rounding.
     entered = ((limit[1:] > ROUNDING) & (limit[:-1] <= 0)).sum(-1)
     return _rows("nested", entered, arms=mu.shape[-1], delta_v=NESTED_GRID[1:, None])

@@ -57,7 +57,7 @@ def verifiable_problems(
     table: `COLUMNS`. held_out: texts of problems. gold_errors: as `Verifier.gold_errors`.
     """
     is_held_out = overlaps(held_out)
-    dropped = dict.fromkeys(_REASONS, 0)
+    dropped: dict[str, int] = dict.fromkeys(_REASONS, 0)
     kept, seen = [], set()
     for row, values in enumerate(zip(*(table[name].to_pylist() for name in COLUMNS), strict=True)):
         problem, answer, source, *_ = values

@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
 def source_files(source: SourceSpec) -> list[Path]:
     """The files of a source on this machine, downloaded if need be; ValueError if one cannot be had."""
     if source.folder is None:
+        assert source.hub
         return [_hub_file(source.hub, source.revision, name) for name in source.files]
     if files_hash(Path(source.folder), source.files) != source.revision:
         raise ValueError(f"{source.folder}: its files changed since this job was planned; run again")

@@ -5,7 +5,7 @@ of what is varied.
 """
 
 from math import factorial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -38,7 +38,9 @@ def share(successes: int, trials: int, null: float) -> Estimate:
     test = stats.binomtest(int(successes), int(trials), null)
     interval = test.proportion_ci(CONFIDENCE, method="exact")
     smallest = min(stats.binomtest(k, int(trials), null).pvalue for k in (0, int(trials)))
-    return Estimate(successes / trials, interval.low, interval.high, null, test.pvalue, smallest)
+    return Estimate(
+        successes / trials, interval.low, interval.high, null, float(test.pvalue), float(smallest)
+    )
 
 
 def discordant(first_S: np.ndarray, second_S: np.ndarray) -> Estimate:
@@ -95,7 +97,8 @@ def trend(values_SK: np.ndarray) -> Estimate:
         return Estimate(mean, low, high)
 
     def statistic(*columns, axis):
-        return sum(w * column for w, column in zip(weights, columns, strict=True)).mean(axis)
+        weighted: Any = sum(w * column for w, column in zip(weights, columns, strict=True))
+        return weighted.mean(axis)
 
     p = _permutation_p(tuple(values.T), statistic)
     return Estimate(mean, low, high, 0.0, p, _smallest(factorial(settings), seeds))

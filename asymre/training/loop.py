@@ -43,14 +43,14 @@ class Engine(Protocol):
 
     device: torch.device
 
-    def micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[Tensor]:
+    def micro_batches(self, rollouts: Rollouts, rows: Tensor, /) -> list[Tensor]:
         """Return the positions within `rows` [B] that this process computes, in parts.
 
         All processes together cover each position once.
         """
         ...
 
-    def log_probs(self, rollouts: Rollouts, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def log_probs(self, rollouts: Rollouts, rows: Tensor, /) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy [b, T] of the tokens of rows [b].
 
         Finite on padding. The entropy carries no gradient.

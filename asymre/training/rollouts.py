@@ -84,6 +84,7 @@ def of_cycle(sampled: Rollouts, spec: TrainingSpec, *, first_step: int, steps: i
     """What a cycle trains on: its rollouts, or those of the base policy again in an epoch's order."""
     if spec.refreshed:
         return sampled
+    assert spec.seed is not None
     return reused(
         sampled,
         spec.rollouts.group_size,

@@ -61,7 +61,7 @@ def mark_diverged(
     metrics: of the steps that this job made, the last one the one that diverged; none if the run had diverged
     before. before: the first step that is not this job's to mark.
     """
-    first = metrics[-1]["step"] if metrics else spec.first_step + 1
+    first = int(metrics[-1]["step"]) if metrics else spec.first_step + 1
     for step in filter(spec.is_snapshot, range(first, before)):
         mark(snapshot_folder(folder / SNAPSHOTS, step), reason)
     for name in also:

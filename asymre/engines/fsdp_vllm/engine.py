@@ -5,6 +5,7 @@ Shapes: R rollouts, B rows of a gradient step, b rows of a micro-batch, T new to
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -42,7 +43,7 @@ class FsdpEngine:
         model: from `model.empty_model`: each process gets memory for its share alone, with undefined content,
         and `load_weights` or `load_state` has to follow. Or from `load_model`, which keeps its weights.
 
-        tokens_per_micro_batch: rows times longest row, filling included. chunk: tokens whose logits exist at
+        tokens_per_micro_batch: rows times longest row, padding included. chunk: tokens whose logits exist at
         one time. dtype: of the computation, "float32" or "bfloat16"; weights, gradients and moments are
         float32 in any case. skip_equal_groups_of: G, if groups of G rows with one reward only add nothing to
         the gradient: these are run without it. The process group must be initialised.
@@ -52,7 +53,7 @@ class FsdpEngine:
         self._budget = tokens_per_micro_batch
         self._group_size = skip_equal_groups_of
         self._without_gradient: set[int] = set()
-        self._scorer = Scorer(model, chunk)
+        self._scorer: Any = Scorer(model, chunk)  # FSDP adds methods
         _shard(self._scorer, self.device, dtype, checkpoint_activations)
         allocate(self._scorer, self.device)
         require_float32(model)
@@ -94,7 +95,7 @@ class FsdpEngine:
         return [[positions[part] for part in share] for share in shares]
 
     def log_probs(self, rollouts: Rollouts, rows_b: Tensor) -> tuple[Tensor, Tensor]:
-        """log pi of the generated tokens and the entropy where each was chosen: [b, T], 0 on filling.
+        """log pi of the generated tokens and the entropy where each was chosen: [b, T], 0 on padding.
 
         Without gradient where the last `micro_batches` found that none is needed.
         """
@@ -104,7 +105,7 @@ class FsdpEngine:
         return self._log_probs(rollouts, rows_b)
 
     def _log_probs(self, rollouts: Rollouts, rows_b: Tensor) -> tuple[Tensor, Tensor]:
-        # A process without rows runs the first one unscored: the others wait for its share of the weights.
+        # A rank without rows runs a dummy row: FSDP's all-gather needs every rank.
         rows = rows_b if len(rows_b) else torch.zeros(1, dtype=torch.long)
         lengths = rollouts.lengths[rows] if len(rows_b) else torch.zeros(1, dtype=torch.long)
         ids_BS, scored_BT = _sequences(rollouts, rows, lengths)
@@ -140,7 +141,8 @@ class FsdpEngine:
             # Of a step without gradients: moments decay, and move the weights, all the same.
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad.to_local() for parameter in self.model.parameters()]
+        all_gradients: list[Any] = [parameter.grad for parameter in self.model.parameters()]
+        gradients = [gradient.to_local() for gradient in all_gradients]
         # Not clip_grad_norm_: on a CPU torch sums the squares of a large tensor one by one in float32. For an
         # embedding of 28 million that is wrong by 1e-3, and otherwise wrong for each number of processes.
         squares = [torch.linalg.vector_norm(g, dim=-1).double().square().sum() for g in gradients]
@@ -161,7 +163,7 @@ def process_device() -> torch.device:
 
 
 def _sequences(rollouts: Rollouts, rows_b: Tensor, lengths_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Prompt and completion in one [b, S], filled up on the right, and which of [b, T] are generated."""
+    """Prompt and completion in one [b, S], padded on the right, and which of [b, T] are generated."""
     prompt_lengths_b = rollouts.prompt_lengths[rows_b]
     ids_bS = torch.zeros(len(rows_b), int((prompt_lengths_b + lengths_b).max()), dtype=torch.long)
     for ids, row, start, count in zip(ids_bS, rows_b, prompt_lengths_b, lengths_b, strict=True):

@@ -36,7 +36,7 @@ os.environ |= {
     "TRITON_CACHE_DIR": os.environ.get("TRITON_CACHE_DIR", str(_CACHE / "triton")),
 }
 try:
-    import vllm
+    import vllm  # pyright: ignore[reportMissingImports]
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error} in {sys.prefix}: run make setup-vllm")
 

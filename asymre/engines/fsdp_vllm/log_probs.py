@@ -3,6 +3,8 @@
 Shapes: B rows, S tokens a row, N scored tokens of all rows, C hidden size, V vocabulary.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,16 +17,16 @@ class Scorer(nn.Module):
     def __init__(self, model: nn.Module, chunk: int):
         """model: a causal language model of transformers. chunk: tokens whose logits exist at one time."""
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.chunk = chunk
 
     def forward(self, ids_BS: Tensor, row_N: Tensor, position_N: Tensor, target_N: Tensor):
         """log pi(target | everything before it) at temperature 1, and the entropy there: both [N], float32.
 
-        ids_BS: rows filled up on the right. row_N, position_N: where the token before the target stands.
+        ids_BS: rows padded on the right. row_N, position_N: where the token before the target stands.
         The entropy carries no gradient.
         """
-        # No mask: the decoder is causal, so filling on the right reaches no token before it.
+        # No mask: the decoder is causal, so padding on the right reaches no token before it.
         hidden_BSC = self.model.get_decoder()(input_ids=ids_BS, use_cache=False).last_hidden_state
         hidden_NC = hidden_BSC[row_N, position_N]
         weight_VC = self.model.get_output_embeddings().weight

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,7 +27,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
     tokenizer, and as `empty_model` and `load_weights`.
     """
     check_files(folder)
-    model = empty_model(folder, dtype)
+    model: Any = empty_model(folder, dtype)
     allocate(model, torch.device("cpu"))
     # Parameters that are not sharded are new objects now, tied ones as many as their names.
     model.tie_weights()

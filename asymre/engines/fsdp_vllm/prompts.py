@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -27,12 +28,14 @@ def encode_prompts(
     """
     if template is None:
         return [tokenizer(problem, add_special_tokens=False)["input_ids"] for problem in problems]
+    assert date is not None
     chats = [[{"role": "user", "content": template.replace("{problem}", p)}] for p in problems]
     # All that templates know of the day: a variable hides transformers' own function, which asks the clock.
-    day = {"date_string": date, "strftime_now": datetime.strptime(date, "%d %b %Y").strftime}
-    return tokenizer.apply_chat_template(
+    day: dict[str, Any] = {"date_string": date, "strftime_now": datetime.strptime(date, "%d %b %Y").strftime}
+    tokens: Any = tokenizer.apply_chat_template(
         chats, add_generation_prompt=True, tokenize=True, return_dict=False, **day
     )
+    return tokens
 
 
 def decode_completions(

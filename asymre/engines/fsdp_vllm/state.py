@@ -3,14 +3,16 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from asymre.engines.fsdp_vllm.engine import FsdpEngine
 
@@ -28,7 +30,7 @@ _COPIED = (
 
 def save_state(engine: FsdpEngine, folder: Path) -> None:
     """Write float32 weights, AdamW's moments and its step count; each process writes its own shards."""
-    dcp.save(_tensors(engine), checkpoint_id=folder)
+    save(_tensors(engine), checkpoint_id=folder)
 
 
 def load_state(engine: FsdpEngine, folder: Path) -> None:
@@ -38,7 +40,7 @@ def load_state(engine: FsdpEngine, folder: Path) -> None:
     """
     tensors = _tensors(engine)
     try:
-        dcp.load(tensors, checkpoint_id=folder)
+        load(tensors, checkpoint_id=folder)
     # Derived from BaseException: nothing else would catch it.
     except CheckpointException as error:
         cause = next(iter(error.failures.values()))[0]
@@ -77,7 +79,8 @@ def write_policy(engine: FsdpEngine, folder: Path, source: Path, dtype: str) -> 
     }
     files = split_torch_state_dict_into_shards(shapes, max_shard_size=MAX_FILE_SIZE)
     for file, names in files.filename_to_tensors.items():
-        weights = {name: _gather(parameters[name], shapes[name].dtype) for name in names}
+        whole = {name: _gather(parameters[name], shapes[name].dtype) for name in names}
+        weights = {name: weight for name, weight in whole.items() if weight is not None}
         if dist.get_rank() == 0:
             save_file(weights, folder / file, metadata={"format": "pt"})
     if dist.get_rank() == 0:
@@ -89,7 +92,7 @@ def write_policy(engine: FsdpEngine, folder: Path, source: Path, dtype: str) -> 
 
 
 @torch.no_grad()
-def _gather(parameter: Tensor, dtype: torch.dtype) -> Tensor | None:
+def _gather(parameter: Any, dtype: torch.dtype) -> Tensor | None:
     """The whole parameter on the first process; one at a time fits beside the shards on any GPU."""
     whole = parameter.to(dtype).full_tensor()
     return whole.cpu() if dist.get_rank() == 0 else None

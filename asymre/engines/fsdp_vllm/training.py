@@ -134,7 +134,7 @@ def train_process(
         metrics.append(row)
         if not is_finite(row):
             return metrics
-        step = row["step"]
+        step = int(row["step"])
         if dist.get_rank() == 0:
             progress(step - first, f"reward {row['rollout_reward']:.3f}, loss {row['loss']:.4g}")
         if step < until and training.is_snapshot(step):

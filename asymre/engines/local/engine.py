@@ -1,6 +1,7 @@
 """The local engine: a run's policy and optimiser in one process, as the training loop drives them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,7 +15,7 @@ from asymre.engines.local.sampling import entropy
 from asymre.training.rollouts import Rollouts
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-_ADAMW = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_ADAMW: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
 _ADAMW |= {"amsgrad": False, "maximize": False, "fused": True}
 
 
@@ -43,7 +44,8 @@ class LocalEngine:
         prompts_PL = rollouts.prompts[rows][:: self._group_size]
         tokens_BT = rollouts.tokens[rows]
         found = token_log_probs(self.weights, self.architecture, prompts_PL, tokens_BT[:, :longest])
-        return tuple(pad(values, (0, tokens_BT.shape[1] - longest)) for values in found)
+        log_probs_BT, entropy_BT = (pad(values, (0, tokens_BT.shape[1] - longest)) for values in found)
+        return log_probs_BT, entropy_BT
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()
@@ -76,7 +78,7 @@ class LocalEngine:
             for key in ("exp_avg", "exp_avg_sq", "step")
         )
         weights = list(self.weights.values())
-        gradients = [weight.grad for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         adamw(weights, gradients, first, second, [], steps, lr=self._learning_rate, **_ADAMW)
 
     def policy(self) -> Weights:

@@ -45,9 +45,8 @@ def pretrain(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * min(20 * (done + 1 / steps), 1.0 - 0.9 * done)
         optimiser.zero_grad()
-        loss = sum(
-            _solution_loss(weights, architecture, task, batch_size // len(tasks), rng) for task in tasks
-        ) / len(tasks)
+        losses = (_solution_loss(weights, architecture, t, batch_size // len(tasks), rng) for t in tasks)
+        loss = sum(losses, start=torch.zeros(())) / len(tasks)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
         optimiser.step()
@@ -64,7 +63,7 @@ def pass_rates(
     completions = sample(
         weights,
         architecture,
-        torch.from_numpy(encode(texts, task.prompt_length)),
+        torch.from_numpy(encode(list(texts), task.prompt_length)),
         group_size=SAMPLES,
         max_new_tokens=task.solution_length + 1,
         temperature=temperature,

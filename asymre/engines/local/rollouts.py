@@ -66,12 +66,12 @@ def sampler(
     policy: Callable[[], Weights], architecture: Architecture, problems: pa.Table, spec: TrainingSpec
 ) -> Callable[[int, int], Rollouts]:
     """Return the function with which `training.loop.train` refreshes its rollouts from the current policy."""
-    arrays = problem_arrays(problems)
-    assert spec.seed is not None
+    arrays, seed = problem_arrays(problems), spec.seed
+    assert seed is not None
 
     def sample(first_step: int, steps: int) -> Rollouts:
         return sample_rollouts(
-            policy(), architecture, arrays, spec.rollouts, seed=spec.seed, first_step=first_step, steps=steps
+            policy(), architecture, arrays, spec.rollouts, seed=seed, first_step=first_step, steps=steps
         )
 
     return sample
