@@ -9,9 +9,8 @@ import sys
 
 from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
-from workflow.costs import costs_text, problems
+from workflow.costs import costs_text, problems, with_costs
 from workflow.plan import Plan
-from workflow.preflight import with_costs
 
 
 def main() -> None:

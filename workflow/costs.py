@@ -5,7 +5,7 @@ Estimates for a decision before any job starts; nothing here was measured on a G
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asymre.architecture import POLICY_BYTES, STATE_BYTES, Architecture
 from asymre.specs import EvaluationSpec
@@ -119,6 +119,14 @@ def training_hours(c: Configuration, a: Architecture, rows: int) -> float:
     return operations * tokens / (c.fsdp_vllm.costs.training_tflops * 1e12) / 3600
 
 
+def with_costs(plan: Plan, **values: float) -> Plan:
+    """Return the plan with other values of fsdp_vllm.costs."""
+    c = plan.configuration
+    costs = c.fsdp_vllm.costs.model_copy(update=values)
+    section = c.fsdp_vllm.model_copy(update={"costs": costs})
+    return replace(plan, configuration=c.model_copy(update={"fsdp_vllm": section}))
+
+
 def costs_text(plan: Plan) -> str:
     """The whole estimate, for people."""
     c, costs = plan.configuration, plan.configuration.fsdp_vllm.costs
@@ -143,11 +151,14 @@ def costs_text(plan: Plan) -> str:
     ]
     for model in models:
         run = next(run for run in runs if run.model == model)
-        disk = cycle_disk(c, architecture_of(c, model), _snapshots(c, run.N))
+        a = architecture_of(c, model)
+        disk = cycle_disk(c, a, _snapshots(c, run.N))
         parts = ", ".join(f"{name} {size / GB:.3g}" for name, size in disk.items())
         kept = disk["state"] + disk["policy"] if c.fsdp_vllm.keep_state else 0.0
-        lines.append(f"  {model}: {parts} a cycle; at the peak {_peak(disk) / GB:.3g}, stays {kept / GB:.3g}")
-    peak = sum(_peak(cycle_disk(c, architecture_of(c, r.model), _snapshots(c, r.N))) for r in runs)
+        lines.append(
+            f"  {model}: {parts} a cycle; at the peak {run_peak(c, a, run.N) / GB:.3g}, stays {kept / GB:.3g}"
+        )
+    peak = sum(run_peak(c, architecture_of(c, r.model), r.N) for r in runs)
     lines.append(
         f"  all runs at once: {peak / GB:.3g}; fewer at once take as much less (one figure after the other)"
     )
@@ -262,6 +273,7 @@ def _snapshots(c: Configuration, steps: int) -> int:
     return max(-(-steps // c.training.snapshot_every) - 1, 0)
 
 
-def _peak(disk: dict[str, float]) -> float:
-    """While a cycle trains, the state and the policy that it came from still lie there."""
+def run_peak(c: Configuration, a: Architecture, N: int) -> float:
+    """Return the disk of one run at its peak: a cycle trains while what it came from still exists."""
+    disk = cycle_disk(c, a, _snapshots(c, N))
     return 2 * (disk["state"] + disk["policy"]) + disk["snapshots"]
