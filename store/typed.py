@@ -27,6 +27,8 @@ def _value(hint: Any, value: Any) -> Any:
         (hint,) = (inner for inner in get_args(hint) if inner is not NoneType)
     if isinstance(hint, type) and is_dataclass(hint):
         return build(hint, value)
+    if get_origin(hint) is dict:
+        return {key: _value(get_args(hint)[1], item) for key, item in value.items()}
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         hints = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner

@@ -2,8 +2,8 @@
 
 python -m tools.preflight [--scale NAME] [--configfile FILE] [-]
 
--: the resolved configuration is JSON on standard input. The exit status is 1 if anything is missing. Nothing here
-waits for ever: interpreters, compilers and the hub are asked in processes with a time limit.
+-: the resolved configuration is JSON on standard input. The exit status is 1 if anything is missing. Nothing
+here waits for ever: interpreters, compilers and the hub are asked in processes with a time limit.
 """
 
 import json
@@ -106,7 +106,7 @@ def one(is_there: bool, text: str, remedy: str) -> Line:
 
 
 def check_gpus(plan: Plan, found: dict[str, Any]) -> list[Line]:
-    """torch, the driver and the GPUs that a training job sees. found: of `probe`, in the environment that trains."""
+    """torch, the driver and the GPUs that a training job sees. found: of `probe`."""
     settings = plan.configuration.fsdp_vllm
     if found.get("error") or not found["torch"]:
         return [(MISSING, f"torch for training: {found.get('error') or 'not installed'}: make setup")]
@@ -156,7 +156,7 @@ def check_vllm(found: dict[str, Any] | None, complete: bool, on_gpu: bool, conda
 
 
 def check_compiler(include: str | None) -> list[Line]:
-    """The C compiler and Python's headers, with which Triton builds at run time. include: Python.h's folder."""
+    """The C compiler and Python's headers, with which Triton builds. include: folder of Python.h."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return [(MISSING, "C compiler, for what Triton builds: none on PATH: install gcc, or set CC")]
@@ -250,7 +250,7 @@ def gb(size: float) -> str:
 
 
 def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, dict, list[str]]]:
-    """Return what default targets read from outside: by its key, the artefact, its source, and these targets."""
+    """Return what default targets read from outside, by key: artefact, source, and these targets."""
     found: dict[str, tuple[Artefact, dict, list[str]]] = {}
     for name in plan.graph.default:
         for artefact in plan.graph.upstream([name]):

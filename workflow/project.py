@@ -8,7 +8,7 @@ PROJECT = Project(
     root=Path(__file__).resolve().parents[1],
     packages=("asymre", "paper", "scripts"),
     # They carry values and descriptions, and compute no number.
-    carriers=frozenset({"asymre.fields", "asymre.objectives._entry", "asymre.specs"}),
+    carriers=frozenset({"asymre.fields", "asymre.objectives._entry", "asymre.specs", "paper.specs"}),
     # For people and for the configuration.
     descriptions=frozenset({"OBJECTIVE", "Settings"}),
     numerical=(

@@ -1,14 +1,14 @@
 """What each training run did, as one row of numbers: the measures on which the training claims rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
 from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
+from paper.specs import ClaimedRun
 
 KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed", "learning_rate"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")
@@ -16,7 +16,7 @@ CURVES = ("train_accuracy", "test_accuracy", "entropy")
 BLOCK = ["model", "dataset", "seed", "base_seed"]
 
 
-def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a run, at equal steps: up to the last step that all runs have.
 
     Columns: KEYS and last_step; collapse, collapse_train (step; NaN: none); final_test (mean over the last
@@ -27,12 +27,12 @@ def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) 
     """
     if not runs:
         return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()])
-    curves = {run["input"]: {m: curve(evaluations[run["input"]], m) for m in CURVES} for run in runs}
+    curves = {run.input: {m: curve(evaluations[run.input], m) for m in CURVES} for run in runs}
     last = min(c["test_accuracy"].index.max() for c in curves.values())
     rows = []
     for run in runs:
-        own = {name: values[values.index <= last] for name, values in curves[run["input"]].items()}
-        rows.append({key: run[key] for key in KEYS} | measures(own, run["N"]))
+        own = {name: values[values.index <= last] for name, values in curves[run.input].items()}
+        rows.append({key: getattr(run, key) for key in KEYS} | measures(own, run.N))
     table = pd.DataFrame(rows)
     table["delta_v"] = table["delta_v"].astype(float)
     return table

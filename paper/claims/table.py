@@ -7,6 +7,7 @@ import pandas as pd
 from docutils.core import publish_string
 
 from paper.claims.verdict import FAILS, HOLDS, LEVEL, OPEN, Row
+from paper.specs import ClaimsSpec
 
 COLUMNS = ["claim", "statement", "where", "tested on", "effect [95 %]", "p", "verdict"]
 WIDTHS = [5, 22, 9, 36, 14, 5, 9]
@@ -141,16 +142,16 @@ def _p(row):
     return f"{row.p_corrected:.2g}" if row.tested else f"({row.estimate.p:.2g})"
 
 
-def _notes(params):
-    rewards = params["rewards"]
-    own = len({run["base_seed"] for run in params["runs"]}) > 1
-    units = f"delta_v is in units of the rewards, {rewards['correct']:+g} and {rewards['wrong']:+g}."
+def _notes(spec):
+    rewards = spec.rewards
+    own = len({run.base_seed for run in spec.runs}) > 1
+    units = f"delta_v is in units of the rewards, {rewards.correct:+g} and {rewards.wrong:+g}."
     notes = [*NOTES, OWN if own else SHARED, units]
-    return notes + ([STAND_INS, CALIBRATED] if params["stand_ins"] else [])
+    return notes + ([STAND_INS, CALIBRATED] if spec.stand_ins else [])
 
 
-def _title(params):
-    return f"{TITLES[params['table']]}, scale {params['scale']}"
+def _title(spec):
+    return f"{TITLES[spec.table]}, scale {spec.scale}"
 
 
 def _summary(rows):
@@ -158,13 +159,13 @@ def _summary(rows):
     return f"{len(rows)} rows: {', '.join(counts)}."
 
 
-def markdown(rows: list[Row], params: dict) -> str:
+def markdown(rows: list[Row], spec: ClaimsSpec) -> str:
     """The page as GitHub shows it."""
-    lines = [f"# {_title(params)}", "", _summary(rows), ""]
+    lines = [f"# {_title(spec)}", "", _summary(rows), ""]
     lines += [f"- *{word}*: {text}" for word, text in WORDS.items()]
     lines += ["", _md_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
     lines += [_md_line([*cells(row)[:-1], f"**{row.verdict}**"]) for row in rows]
-    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in _notes(params))]
+    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in _notes(spec))]
     return "\n".join(lines) + "\n"
 
 
@@ -177,28 +178,28 @@ def _md(text):
     return re.sub(r"([|*_<>])", r"\\\1", text)
 
 
-def html(rows: list[Row], params: dict) -> str:
+def html(rows: list[Row], spec: ClaimsSpec) -> str:
     """The same page for Snakemake's report, complete in one file."""
-    title = _rst(_title(params))
+    title = _rst(_title(spec))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
     lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]
     table = [COLUMNS, *([*map(_rst, cells(row)[:-1]), f"**{row.verdict}**"] for row in rows)]
     lines += ["", *_list_table(table, WIDTHS)] if rows else []
-    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(params))]
+    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(spec))]
     settings = {"report_level": 1, "halt_level": 2, "_disable_config": True}
     return publish_string("\n".join(lines), writer="html5", settings_overrides=settings).decode()
 
 
-def first_page(rows: list[Row], params: dict) -> str:
+def first_page(rows: list[Row], spec: ClaimsSpec) -> str:
     """A summary in reStructuredText: the first page of the report, where only a screenful can be seen."""
-    title = _rst(_title(params))
+    title = _rst(_title(spec))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), "Every row stands under *Claims*.", ""]
     table = [["claims", *WORDS]]
     for first in dict.fromkeys(row.number[0] for row in rows):
         own = [row.verdict for row in rows if row.number[0] == first]
         table.append([f"{first}: {TOPICS[first]}", *(str(own.count(word) or "") for word in WORDS)])
     lines += [*_list_table(table, [3, 1, 1, 1]), ""] if rows else []
-    lines += [STAND_INS] if params["stand_ins"] else []
+    lines += [STAND_INS] if spec.stand_ins else []
     return "\n".join(lines) + "\n"
 
 

@@ -1,13 +1,13 @@
 """What the bandit charts share: their table, the colours of the ways to a policy, bands over instances."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from paper.figures.style import CRITICAL_COLOUR, new_figure, styled
+from paper.specs import FigureSpec
 
 CURVES = {
     "limit": ("closed-form limit", "#9ecae1"),
@@ -16,19 +16,19 @@ CURVES = {
 }
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
     """The table of the experiment, as its function in `asymre.bandit.experiments` describes it."""
     return read("data", "data.parquet", pd.read_parquet)
 
 
-def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], params: dict[str, Any]):
+def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], spec: FigureSpec):
     """A row a quantity: the demonstration instance over V, random instances over V - V_mu.
 
     data: of the experiment `limit`. panels: column and label of each quantity.
     """
     demo, others = data[data.instance == 0], data[data.instance > 0]
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(len(panels), 2, sharex="col", sharey="row", squeeze=False)
         for (left, right), (column, label) in zip(axes, panels, strict=True):
             _demo_curves(left, demo, column)

@@ -5,6 +5,6 @@ from paper.figures import _bandit
 table = _bandit.table
 
 
-def draw(data, params):
+def draw(data, spec):
     """data: of the experiment `limit`."""
-    return _bandit.draw_against_v(data, (("entropy", "policy entropy (nats)"),), params)
+    return _bandit.draw_against_v(data, (("entropy", "policy entropy (nats)"),), spec)

@@ -11,7 +11,7 @@ CLOSE = 0.03
 table = _bandit.table
 
 
-def draw(data, params):
+def draw(data, spec):
     """data: of the experiment `improvement`."""
     demo, others = data[data.instance == 0], data[data.instance > 0]
     offsets = demo.groupby("baseline").delta_v.first()
@@ -21,7 +21,7 @@ def draw(data, params):
     palette = sweep_colours([*order, 0.0])
     colours = {v: palette[key] for v, key in zip([*far.index, *close.index], order, strict=True)}
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         left, right = fig.subplots(1, 2)
         for v, curve in demo.groupby("baseline"):
             left.plot(curve.iteration, curve.reward, color=colours[v], label=_number(v, 3))

@@ -1,7 +1,7 @@
 """The charts that a figure can be: one entry each, beside the module of the same name.
 
-A chart's module has `table(params, read)`, the table that it shows and that is published as csv, and
-`draw(data, params)`, the drawing of that table. The workflow hashes only the module that a figure names.
+A chart's module has `table(spec, read)`, the table that it shows and that is published as csv, and
+`draw(data, spec)`, the drawing of that table. The workflow hashes only the module that a figure names.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import matplotlib
 import seaborn as sns
@@ -12,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from paper.specs import FigureSpec
 from store.files import write_text, write_whole
 
 # Over seaborn's theme and context. The font comes with matplotlib: others are not on every machine.
@@ -57,10 +57,10 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(params: dict[str, Any]) -> Figure:
-    """Empty figure with constrained layout. params: width and height in inches, title."""
-    fig = Figure(figsize=(params["width"], params["height"]), layout="constrained")
-    fig.suptitle(params["title"], parse_math=False)
+def new_figure(spec: FigureSpec) -> Figure:
+    """Empty figure with constrained layout. spec: width and height in inches, title."""
+    fig = Figure(figsize=(spec.width, spec.height), layout="constrained")
+    fig.suptitle(spec.title, parse_math=False)
     return fig
 
 
