@@ -16,7 +16,7 @@ COLLAPSE = (
 
 
 def training_caption(c: Configuration, name: str, figure: Figure) -> str:
-    """Caption of a figure of training curves."""
+    """Return the caption of a figure of training curves."""
     sweeps = shown_sweeps(figure)
     left_out = c.leave_out.get(name, LeaveOut())
     models = _unique(m for s in sweeps for m in s.model)
@@ -54,7 +54,7 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
 
 
 def bandit_caption(c: Configuration, figure: Figure) -> str:
-    """Caption of a figure of a bandit experiment."""
+    """Return the caption of a figure of a bandit experiment."""
     chart = CHARTS[figure.chart]
     settings = getattr(c.bandit, chart.experiment).model_dump()
     rate = f", learning rate {settings['learning_rate']:g}" if "learning_rate" in settings else ""
@@ -75,7 +75,7 @@ def _facts(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def calibration_caption(c: Configuration) -> str:
-    """Caption of the calibration figure."""
+    """Return the caption of the calibration figure."""
     k = c.calibration
     return (
         f"Calibration of the learning rates on {c.models[k.model]} ({_model_text(c, k.model)}), "
@@ -97,7 +97,7 @@ def architecture_of(c: Configuration, model: str) -> Architecture:
 
 
 def stand_in_text(c: Configuration, model: str) -> str:
-    """`Llama decoder of 88,256 parameters` and the like."""
+    """Return `Llama decoder of 88,256 parameters` and the like."""
     family = {"llama": "Llama", "qwen2": "Qwen2"}[c.stand_ins[model].family]
     return f"{family} decoder of {architecture_of(c, model).parameter_count():,} parameters"
 

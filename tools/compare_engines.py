@@ -25,13 +25,13 @@ LEAST_SEEDS = 5
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a mean (Student's t)."""
+    """Return 95 % interval of a mean (Student's t)."""
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
     return values.mean() - half, values.mean() + half
 
 
 def accuracies(results: Path) -> pd.DataFrame:
-    """One row a run, split, temperature and step, with delta_v and seed."""
+    """Return one row a run, split, temperature and step, with delta_v and seed."""
     runs = pd.read_csv(results / "runs.csv").query("figure == 'figure_5'").drop_duplicates("evaluation")
     tables = [
         pd.read_parquet(results / run.evaluation / "evaluation.parquet").assign(

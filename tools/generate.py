@@ -26,14 +26,14 @@ REFERENCES = {"config/reference.yaml": "cpu", "config/reference_gpu.yaml": "gpu"
 
 
 def environment(pins: str) -> str:
-    """A conda environment with the pins of a pip requirements file."""
+    """Return a conda environment with the pins of a pip requirements file."""
     packages = [line for line in pins.splitlines() if line and not line.startswith("#")]
     lines = ["channels:", "  - conda-forge", "dependencies:", f"  - python={PYTHON}", "  - pip", "  - pip:"]
     return "\n".join([*lines, *(f"      - {package}" for package in packages)]) + "\n"
 
 
 def generated(root: Path) -> dict[str, str]:
-    """Every generated file by its path below `root`. Raises ConfigurationError."""
+    """Return every generated file by its path below `root`. Raises ConfigurationError."""
     return fixed(root) | {
         file: reference_text(reading.load(root, {"scale": scale})) for file, scale in REFERENCES.items()
     }
@@ -49,7 +49,7 @@ def fixed(root: Path) -> dict[str, str]:
 
 
 def stale(root: Path) -> Iterator[str]:
-    """Paths of the files that do not follow from what they are generated from."""
+    """Yield paths of the files that do not follow from what they are generated from."""
     for file, text in fixed(root).items():
         if (root / file).read_text(encoding="utf-8") != text:
             yield file

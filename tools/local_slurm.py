@@ -83,12 +83,12 @@ def slurm_conf(folder: Path, gpus: int, ports: list[int]) -> str:
 
 
 def gres_conf(gpus: int) -> str:
-    """Text of gres.conf: Slurm sets CUDA_VISIBLE_DEVICES only where each GPU has a device file."""
+    """Return the text of gres.conf: Slurm sets CUDA_VISIBLE_DEVICES only where each GPU has a device file."""
     return "".join(["AutoDetect=off\n", *(f"Name=gpu File=/dev/{name}\n" for name in DEVICES[:gpus])])
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses."""
+    """Return ports of the loopback interface that nobody uses."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
@@ -97,7 +97,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def processes() -> Iterator[tuple[int, list[bytes], list[bytes], Path]]:
-    """Process id, command line, environment and folder of each process that this user may read."""
+    """Yield process id, command line, environment and folder of each process that this user may read."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command, environ = ((entry / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
@@ -108,7 +108,7 @@ def processes() -> Iterator[tuple[int, list[bytes], list[bytes], Path]]:
 
 
 def daemons(folder: Path) -> dict[str, int]:
-    """Process ids of the daemons of this folder that run, by name."""
+    """Return process ids of the daemons of this folder that run, by name."""
     prefix = os.fsencode(folder) + b"/"
     return {
         name: pid
@@ -119,7 +119,7 @@ def daemons(folder: Path) -> dict[str, int]:
 
 
 def job_processes(folder: Path) -> list[int]:
-    """Processes of this folder's jobs, and those of Slurm that watch over them."""
+    """Return processes of this folder's jobs, and those of Slurm that watch over them."""
     conf = b"SLURM_CONF=" + os.fsencode(folder / "slurm.conf")
     return [
         pid
@@ -130,7 +130,7 @@ def job_processes(folder: Path) -> list[int]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The caller's environment for this folder's Slurm, without what another Slurm left in it."""
+    """Return the caller's environment for this folder's Slurm, without what another Slurm left in it."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
     return inherited | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": search_path()}
 
@@ -141,7 +141,7 @@ def search_path() -> str:
 
 
 def ask(folder: Path, *command: str) -> str:
-    """What a Slurm command prints, empty if it fails or takes too long."""
+    """Return what a Slurm command prints, empty if it fails or takes too long."""
     try:
         done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=10)
     except subprocess.TimeoutExpired:
@@ -161,7 +161,7 @@ def wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def missing() -> list[str]:
-    """Programs that are needed and not installed."""
+    """Return programs that are needed and not installed."""
     programs = [*DAEMONS, "sbatch", "srun", "squeue", "sinfo", "scancel"]
     return [name for name in programs if not shutil.which(name, path=search_path())]
 

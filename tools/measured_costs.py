@@ -21,7 +21,7 @@ class Measured(Section):
     start_minutes: Positive
 
     def costs(self) -> dict[str, float]:
-        """What takes the place of values of fsdp_vllm.costs."""
+        """Return what takes the place of values of fsdp_vllm.costs."""
         return {name: value for name, value in self if name in Costs.model_fields}
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ class Measured(Section):
 
 
 def read(path: Path = FILE) -> Measured | None:
-    """The measurements, None if there are none. Raises ConfigurationError."""
+    """Return the measurements, None if there are none. Raises ConfigurationError."""
     try:
         return Measured.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -40,7 +40,7 @@ class NoAnswer(Exception):
 
 
 def ask(command: list[str], seconds: float, environment: Mapping[str, str] | None = None) -> str:
-    """The standard output of a program. NoAnswer if it cannot be started, fails, or takes longer."""
+    """Return the standard output of a program. NoAnswer if it cannot be started, fails, or takes longer."""
     try:
         process = subprocess.Popen(
             command,
@@ -70,7 +70,7 @@ def ask(command: list[str], seconds: float, environment: Mapping[str, str] | Non
 
 
 def find_gpus() -> list[Gpu] | str:
-    """All GPUs of the machine, or why there are none."""
+    """Return all GPUs of the machine, or why there are none."""
     if not shutil.which("nvidia-smi"):
         return "no nvidia-smi on PATH"
     try:
@@ -80,7 +80,7 @@ def find_gpus() -> list[Gpu] | str:
 
 
 def find_installed(python: str | Path, *, gpus: bool = False) -> Installed:
-    """What an interpreter has; with `gpus` torch is asked how many it sees."""
+    """Return what an interpreter has; with `gpus` torch is asked how many it sees."""
     command = [
         str(python),
         "-P",
@@ -99,7 +99,7 @@ def find_compiler() -> str | None:
 
 
 def try_compiler(compiler: str, include: str) -> str | None:
-    """Why the compiler builds no module for Python, None if it does."""
+    """Return why the compiler builds no module for Python, None if it does."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("#include <Python.h>\nint probe(void) { return PY_MAJOR_VERSION; }\n", "utf-8")
@@ -117,7 +117,7 @@ def try_compiler(compiler: str, include: str) -> str | None:
 def find_memory(
     environment: Mapping[str, str], proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")
 ) -> tuple[float, str]:
-    """Main memory in bytes that this process can have, and what sets it: machine, cgroup or Slurm."""
+    """Return main memory in bytes that this process can have, and what sets it: machine, cgroup or Slurm."""
     meminfo = (proc / "meminfo").read_text(encoding="utf-8")
     total = next(line.split()[1] for line in meminfo.splitlines() if line.startswith("MemTotal:"))
     limits = [(1024.0 * int(total), "the machine")]
@@ -154,13 +154,13 @@ def _cgroup_limits(proc: Path, groups: Path) -> Iterable[float]:
 
 
 def free_disk(folder: Path) -> float:
-    """Bytes that are free where a folder lies, or would."""
+    """Return bytes that are free where a folder lies, or would."""
     there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     return float(shutil.disk_usage(there).free)
 
 
 def try_writing(folder: Path) -> str | None:
-    """Why no file can be made in a folder, itself made if need be; None if one can."""
+    """Return why no file can be made in a folder, itself made if need be; None if one can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -171,7 +171,7 @@ def try_writing(folder: Path) -> str | None:
 
 
 def try_port(host: str = "127.0.0.1") -> str | None:
-    """Why a process cannot listen on a port of this machine and be reached there; None if it can."""
+    """Return why a process cannot listen on a port of this machine and be reached there; None if it can."""
     try:
         with socket.create_server((host, 0)) as server:
             server.settimeout(PORT_S)
@@ -199,7 +199,7 @@ def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, list[str]]]:
 
 
 def parts_of(artefact: Artefact) -> dict[str, dict]:
-    """What of it lies on the hub or in a folder, by the key of the configuration."""
+    """Return what of it lies on the hub or in a folder, by the key of the configuration."""
     if artefact.kind == "base_policy":
         outside = "architecture" in artefact.params
         return {f"pretrained.{artefact.slug}": artefact.params} if outside else {}
@@ -236,7 +236,7 @@ def _find_source(
 
 
 def source_state(part: dict) -> str:
-    """State of a model or of a part of a data set (`Source`), and the message of one that is missing.
+    """Return state of a model or of a part of a data set (`Source`), and the message of one that is missing.
 
     The jobs' own code asks, so that the messages are theirs. Of what is not here yet it fetches a config.json
     at the most.
@@ -294,7 +294,7 @@ def reach_hub() -> None:
 
 
 def find_cache() -> Path:
-    """Where the hub's files are kept."""
+    """Return where the hub's files are kept."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
@@ -304,7 +304,7 @@ def find_cache() -> Path:
 
 
 def look(plan: Plan, results: Path) -> list[Line]:
-    """Everything that jobs on GPUs need of this machine."""
+    """Return everything that jobs on GPUs need of this machine."""
     c = plan.configuration
     on_gpu, processes = c.fsdp_vllm.device == "cuda", c.fsdp_vllm.processes
     conda = (Path(sys.prefix) / "conda-meta").is_dir()

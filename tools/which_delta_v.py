@@ -24,7 +24,7 @@ DELTA_V = (-0.5, -0.3, -0.2, -0.1)
 
 
 def pass_rates_in(path: Path) -> dict[str, np.ndarray]:
-    """Pass rates by name: of a file, or of each base policy and task of a results folder.
+    """Return pass rates by name: of a file, or of each base policy and task of a results folder.
 
     Raises ValueError for a path that holds none.
     """
@@ -61,7 +61,7 @@ def after_cycles(
 
 
 def plot(rates: np.ndarray, table: pd.DataFrame, *, wrong: float, right: float) -> Figure:
-    """Where the prompts lie, what a cycle does to a pass rate, and the mean by cycle."""
+    """Return where the prompts lie, what a cycle does to a pass rate, and the mean by cycle."""
     colours = sweep_colours(sorted(table["delta_v"].unique()))
     before = np.linspace(0, 1, 501)
     with styled():

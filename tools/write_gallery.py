@@ -83,7 +83,7 @@ def delta_v_table(rows: list[dict[str, str]]) -> str:
 
 
 def rate_table(rows: list[dict[str, str]]) -> str:
-    """One row an objective and learning rate, one column an end of a cycle."""
+    """Return one row an objective and learning rate, one column an end of a cycle."""
     steps = sorted({int(row["step"]) for row in rows})
     heads = ["objective", "learning rate", *(f"step {s}" for s in steps), "final", "chosen"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]

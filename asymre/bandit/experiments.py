@@ -23,7 +23,7 @@ theorems = theorem_checks.theorem_sweep
 
 
 def _all_instances(arms, reward_seed, instances):
-    """`mu`, `rewards` (1 + instances, arms), the demonstration first, and V_mu (1 + instances,)."""
+    """Return `mu`, `rewards` (1 + instances, arms), the demonstration first, and V_mu (1 + instances,)."""
     demo_mu, demo_rewards = simulation.demo_instance(reward_seed, arms)
     mu, rewards = simulation.instances(reward_seed, instances, arms)
     mu, rewards = np.vstack([demo_mu, mu]), np.vstack([demo_rewards, rewards])
@@ -31,12 +31,12 @@ def _all_instances(arms, reward_seed, instances):
 
 
 def _shifted(baselines, v_mu):
-    """V (baselines, instances) with the offsets of the first instance."""
+    """Return v (baselines, instances) with the offsets of the first instance."""
     return v_mu + (np.asarray(baselines, dtype=np.float64) - v_mu[0])[:, None]
 
 
 def _table(columns, shape):
-    """Tidy table with a row for each cell of `shape`; columns broadcast to it."""
+    """Return tidy table with a row for each cell of `shape`; columns broadcast to it."""
     return pd.DataFrame({name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()})
 
 
@@ -52,7 +52,7 @@ def limit(
     sampled_batch,
     sampled_seeds,
 ):
-    """Policy against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
+    """Return policy against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
 
     Columns: curve (simulated: expected gradient; sampled: batches of `sampled_batch` arms, one row
     a seed of `sampled_seeds`; limit: closed form, above V_mu the flow from mu), instance, seed (-1:
@@ -97,7 +97,7 @@ def limit(
 
 
 def improvement(*, arms, reward_seed, instances, baselines, iterations, steps, learning_rate):
-    """Reward of the policy when mu <- pi every `steps` expected steps, V fixed (Figure 2).
+    """Return the reward of the policy when mu <- pi every `steps` expected steps, V fixed (Figure 2).
 
     Columns: instance, baseline, delta_v (V minus the V_mu of the start), v_mu, v_0, best_reward,
     iteration (0 is mu), reward.
@@ -172,7 +172,7 @@ def prompts(
 
 
 def threshold(*, arms, reward_seed, instances):
-    """Reward of the iterated limit of Theorem 4.3 on both sides of V_0 (Figure 6).
+    """Return the reward of the iterated limit of Theorem 4.3 on both sides of V_0 (Figure 6).
 
     Columns: instance, v_mu, v_0, best_reward, from_threshold (V - V_0), baseline, delta_v,
     iteration (1, 5, 40 and inf, the limit of the iteration), reward. Only V < V_mu occurs, where

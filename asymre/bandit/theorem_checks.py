@@ -43,7 +43,7 @@ NEAR, LOWER = -0.0154, -0.1404
 
 
 def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterations):
-    """Every check on every instance, one row a check, instance and V.
+    """Return every check on every instance, one row a check, instance and V.
 
     Columns: check; instance; arms; delta_v (V - V_mu of the instance); value, which is
     deviation (regimes below, at, tied, above): largest |pi - pi*| over arms after the STAGES from pi_0;
@@ -70,14 +70,14 @@ def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterati
 
 
 def _few_arms(rng, instances):
-    """mu, rewards, pi_0 (instances, FEW_ARMS), all random."""
+    """Return mu, rewards, pi_0 (instances, FEW_ARMS), all random."""
     shape = (instances, FEW_ARMS)
     mu, pi_0 = (simulation.softmax(rng.normal(size=shape)) for _ in range(2))
     return mu, rng.random(shape), pi_0
 
 
 def _rows(check, values, *, arms, delta_v, regime=""):
-    """A tidy table from `values`, (..., instances); delta_v (...) broadcasts from the left."""
+    """Return a tidy table from `values`, (..., instances); delta_v (...) broadcasts from the left."""
     columns = {
         "check": check,
         "regime": regime,
@@ -90,7 +90,7 @@ def _rows(check, values, *, arms, delta_v, regime=""):
 
 
 def _ascent(mu, rewards, baseline, pi_0, speed, stages):
-    """pi after the stages of steps from pi_0; `speed` (...) differs from one problem to the next."""
+    """Return pi after the stages of steps from pi_0; `speed` (...) differs from one problem to the next."""
     logits = np.log(pi_0)
     for learning_rate, steps in stages:
         # Rewards and V over the speed at one learning rate are steps of learning_rate / speed.
@@ -186,7 +186,7 @@ def _improvement(rng, instances):
 
 
 def _finite_steps(reward_seed, instances, arms, learning_rate, steps, iterations):
-    """Figure 2's iterations with V near V_mu and lower."""
+    """Yield figure 2's iterations with V near V_mu and lower."""
     mu, rewards = simulation.instances(reward_seed, instances, arms)
     offsets = np.array([NEAR, LOWER])
     baseline = theory.value(mu, rewards) + offsets[:, None]

@@ -14,7 +14,7 @@ from asymre.rewards.magnitude import is_enormous
 
 
 def test_problems(table: pa.Table) -> tuple[pa.Table, dict]:
-    """The test problems that are used, and counts. table: as `datasets.read_math`."""
+    """Return the test problems that are used, and counts. table: as `datasets.read_math`."""
     enormous = [is_enormous(answer) for answer in table["answer"].to_pylist()]
     lacking = sum(map(lacks_picture, table["prompt"].to_pylist()))
     counts = {"dropped": {"enormous number": sum(enormous)}, "picture missing, kept": lacking}
@@ -22,7 +22,7 @@ def test_problems(table: pa.Table) -> tuple[pa.Table, dict]:
 
 
 def training_problems(table: pa.Table, test: pa.Table, *, keep_overlaps: bool) -> tuple[pa.Table, dict]:
-    """The training problems that are used, and counts. table, test: as `datasets.read_math`."""
+    """Return the training problems that are used, and counts. table, test: as `datasets.read_math`."""
     in_test = overlaps(test["prompt"].to_pylist())
     dropped = dict.fromkeys(["duplicate", "enormous number", "picture missing", "overlaps the test"], 0)
     seen, drop, kept_overlaps = set(), [], 0

@@ -52,7 +52,7 @@ _REASONS = (
 def verifiable_problems(
     table: pa.Table, held_out: Iterable[str], gold_errors: Callable[[list[str]], list[str | None]]
 ) -> tuple[pa.Table, dict[str, int]]:
-    """The rows to keep, with columns prompt, answer and source; and how many were dropped by reason.
+    """Return the rows to keep, with columns prompt, answer and source; and how many were dropped by reason.
 
     table: `COLUMNS`. held_out: texts of problems. gold_errors: as `Verifier.gold_errors`.
     """
@@ -81,7 +81,7 @@ def verifiable_problems(
 
 
 def split(problems: pa.Table, *, train: int, test: int, seed: int) -> tuple[pa.Table, pa.Table]:
-    """`train` and `test` problems in `datasets.SCHEMA`; no training problem overlaps a test problem.
+    """Return `train` and `test` problems in `datasets.SCHEMA`; no training problem overlaps a test problem.
 
     ValueError if there are too few.
     """

@@ -27,13 +27,13 @@ _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, as above."""
+    """Return the words of a text, as above."""
     text = _FRACTION.sub(r"\\frac", _FORM.sub(" ", unicodedata.normalize("NFKC", text)))
     return _WORD.findall(text.lower())
 
 
 def overlaps(texts: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a text overlaps one of `texts`."""
+    """Return a function that says whether a text overlaps one of `texts`."""
     runs: dict[int, set] = defaultdict(set)  # by their length
     wholes = set()
     for text in texts:

@@ -57,7 +57,7 @@ _DISPLAYED = re.compile(r"\\begin\{|\\\[|\$\$|\|[^|\n]*\|[^|\n]*\|")
 
 
 def lacks_picture(problem: str) -> bool:
-    """True if the problem needs a picture, by the rule above, and its text does not hold one."""
+    """Return True if the problem needs a picture, by the rule above, and its text does not hold one."""
     if _LINK.search(problem):
         return True
     if _CODE.search(problem):

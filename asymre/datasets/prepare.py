@@ -46,7 +46,7 @@ def prepare_published(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared
 
 
 def _compared_as_text(table, format, files, verifier):
-    """How many answers no parser reads; ValueError if these are too many for files of this format."""
+    """Return how many answers no parser reads; ValueError if these are too many for files of this format."""
     errors = verifier.gold_errors(table["answer"].to_pylist())
     bad = [row for row, error in enumerate(errors) if error]
     if len(bad) > _UNPARSABLE * len(errors):
@@ -60,7 +60,7 @@ def _compared_as_text(table, format, files, verifier):
 
 
 def prepare_numina(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
-    """One source, filtered and cut in two; `held_out` names problems that neither part may overlap."""
+    """Return one source, filtered and cut in two; `held_out` names problems that neither part may overlap."""
     assert spec.source and spec.held_out
     parts = []
     for path in source_files(spec.source):

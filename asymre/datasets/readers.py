@@ -66,7 +66,7 @@ def _hub_file(repo: str, revision: str, name: str) -> Path:
 
 
 def read_file(path: Path) -> pa.Table:
-    """All columns of a Parquet file, or of one with a JSON object a line; ValueError if it is neither.
+    """Return all columns of a Parquet file, or of one with a JSON object a line; ValueError if it is neither.
 
     Numbers of JSON are text, as they are written: there is no largest one.
     """
@@ -89,7 +89,7 @@ def read_file(path: Path) -> pa.Table:
 
 
 def column(table: pa.Table, name: str, path: Path) -> list:
-    """The values of a column; ValueError with the nearest name if there is none."""
+    """Return the values of a column; ValueError with the nearest name if there is none."""
     if name in table.column_names:
         return table[name].to_pylist()
     near = difflib.get_close_matches(name, table.column_names, n=1, cutoff=0.0)
@@ -113,7 +113,7 @@ def read_math(paths: list[Path]) -> pa.Table:
 
 
 def read_gsm8k(paths: list[Path]) -> pa.Table:
-    """Problems with the columns of GSM8K: question, and answer, a solution that ends in `#### 1,200`.
+    """Return problems with the columns of GSM8K: question, and answer, a solution that ends in `#### 1,200`.
 
     The final answer is what follows the last ####, without commas and without what a calculator was asked
     (`<<48/2=24>>`). Columns and errors as of `read_math`.

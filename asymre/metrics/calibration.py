@@ -7,7 +7,7 @@ from asymre.metrics.curves import final
 
 
 def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
-    """Mean over runs of the accuracy at the base policy and at the end of each cycle of N steps.
+    """Return the mean over runs of the accuracy at the base policy and at the end of each cycle of N steps.
 
     evaluations: accuracy by gradient step, one a seed. A last cycle that is shorter counts.
     """
@@ -21,7 +21,7 @@ def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
 
 
 def final_accuracy(accuracies: list[pd.Series]) -> float:
-    """Mean over runs of the accuracy at the end. accuracies: by gradient step, one a seed."""
+    """Return the mean over runs of the accuracy at the end. accuracies: by gradient step, one a seed."""
     return float(np.mean([final(accuracy) for accuracy in accuracies]))
 
 
@@ -32,5 +32,5 @@ def largest_of_the_best(accuracy: dict[float, float], tolerance: float) -> float
 
 
 def best(accuracy: dict[float, float]) -> float:
-    """The delta_v with the highest final accuracy."""
+    """Return the delta_v with the highest final accuracy."""
     return max(accuracy, key=accuracy.get)

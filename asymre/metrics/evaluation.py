@@ -20,7 +20,7 @@ def measure(
     length: float,
     truncated: float,
 ) -> dict[str, float]:
-    """The measures of one sampling.
+    """Return the measures of one sampling.
 
     accuracy: share of right answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats a token, mean
     over the generated tokens, of the whole next-token distribution at temperature 1. distinct_answers:
@@ -52,7 +52,7 @@ def diverged_rows(spec: EvaluationSpec, step: int) -> list[dict[str, Any]]:
 
 
 def pass_at_k(correct_PS: np.ndarray, k: int) -> float:
-    """Unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, Eq. 1)."""
+    """Return an unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, Eq. 1)."""
     samples = correct_PS.shape[1]
     wrong_P = samples - correct_PS.sum(1)
     # C(wrong, k) / C(samples, k) as a product: no large factorials.

@@ -54,7 +54,7 @@ def discordant(first_S: np.ndarray, second_S: np.ndarray) -> Estimate:
 
 
 def mean_interval(values_S: np.ndarray) -> tuple[float, float, float]:
-    """Mean and Student's interval; the interval is NaN with fewer than two values."""
+    """Return mean and Student's interval; the interval is NaN with fewer than two values."""
     values = np.asarray(values_S, dtype=float)
     if not len(values):
         return np.nan, np.nan, np.nan
@@ -66,7 +66,7 @@ def mean_interval(values_S: np.ndarray) -> tuple[float, float, float]:
 
 
 def paired_difference(differences_S: np.ndarray) -> Estimate:
-    """Mean difference of pairs, Student's interval, the sign-flip test (exact up to 14 pairs)."""
+    """Return mean difference of pairs, Student's interval, the sign-flip test (exact up to 14 pairs)."""
     differences = np.asarray(differences_S, dtype=float)
     n = len(differences)
     mean, low, high = mean_interval(differences)
@@ -77,7 +77,7 @@ def paired_difference(differences_S: np.ndarray) -> Estimate:
 
 
 def trend(values_SK: np.ndarray) -> Estimate:
-    """Change of a value from one of K ordered settings to the next, and a test that seeds agree on it.
+    """Return change of a value from one of K ordered settings to the next, and a test that seeds agree on it.
 
     Effect: least-squares slope against the setting's rank, mean over seeds; interval: Student's over the
     seeds' slopes. Test: the same statistic with the settings permuted within each seed (ordering test of

@@ -10,7 +10,7 @@ from types import ModuleType
 
 
 def load(name: str) -> ModuleType:
-    """The module `asymre.objectives.<name>`, with its `advantages` and `token_loss`.
+    """Return the module `asymre.objectives.<name>`, with its `advantages` and `token_loss`.
 
     Raises ModuleNotFoundError for a name without a module; the configuration checks names.
     """

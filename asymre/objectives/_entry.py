@@ -30,5 +30,5 @@ class Objective:
 
 @cache
 def objectives() -> dict[str, Objective]:
-    """Every objective by its module's name. ValueError for a module without OBJECTIVE."""
+    """Return every objective by its module's name. ValueError for a module without OBJECTIVE."""
     return entries("asymre.objectives", "OBJECTIVE", Objective)

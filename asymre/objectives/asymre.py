@@ -22,7 +22,7 @@ OBJECTIVE = Objective(label="AsymRE", takes_delta_v=True, takes_ratio=False)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """r - V_mu - delta_v for each sample (Eq. 4), not divided by a standard deviation.
+    """Return r - V_mu - delta_v for each sample (Eq. 4), not divided by a standard deviation.
 
     rewards_PG: [P, G] floating point, P prompts with G samples each from the behaviour policy.
     settings: "delta_v", in units of the reward: -0.1 weighs twice as much for 0/1 as for +-1.
@@ -44,7 +44,7 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-A log pi for each token: Eq. 4 with log pi(y|x) written as a sum over the tokens of y.
+    """Return -A log pi for each token: Eq. 4 with log pi(y|x) written as a sum over the tokens of y.
 
     log_probs_BT: [B, T] log pi of the sampled tokens; advantages_B: [B] one for each sequence.
     behaviour_log_probs_BT: [B, T] log mu, unused: Eq. 4 has no importance weights.

@@ -51,7 +51,7 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-A log pi + beta (rho log rho - rho + 1) for each token.
+    """Return -A log pi + beta (rho log rho - rho + 1) for each token.
 
     log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
     advantages_B: [B] one for each sequence. settings: "beta".

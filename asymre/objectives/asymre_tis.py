@@ -48,7 +48,7 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-min(w, c) A log pi for each token.
+    """Return -min(w, c) A log pi for each token.
 
     log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
     advantages_B: [B] one for each sequence. settings: "truncation" is c.

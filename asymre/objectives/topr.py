@@ -24,7 +24,7 @@ OBJECTIVE = Objective(label="TOPR", colour="#c51b7d", takes_ratio=True)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """The rewards themselves: rewards_PG [P, G], P prompts with G samples each. settings: unused."""
+    """Return the rewards themselves: rewards_PG [P, G], P prompts with G samples each. settings: unused."""
     return rewards_PG
 
 
@@ -34,7 +34,7 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-r log pi where r >= 0, -min(pi/mu, 1) r log pi where r < 0, for each token.
+    """Return -r log pi where r >= 0, -min(pi/mu, 1) r log pi where r < 0, for each token.
 
     log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
     advantages_B: [B] the reward of each sequence. settings: unused.

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _serve(check, seconds: float, replies: int) -> None:
-    """Answer requests until there are no more, or one of them is the end of this process."""
+    """Return answer requests until there are no more, or one of them is the end of this process."""
     # What was ignored or blocked where the verifier runs is so here too.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])

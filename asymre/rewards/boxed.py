@@ -61,7 +61,7 @@ def last_boxed(text: str) -> str | None:
 
 
 def _content(text: str, inside: int, limit: int) -> tuple[str | None, int | None]:
-    """What the box holds whose content begins at `inside`, None if nothing, and where it ends.
+    """Return what the box holds whose content begins at `inside`, None if nothing, and where it ends.
 
     Nothing after `limit` is read. The end is None if the braces do not balance.
     """
@@ -123,7 +123,7 @@ _NAMED = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)=([^=]+)")
 
 
 def surely_equal(answer: str, gold: str) -> bool:
-    """True if two answers are equal after `normalise` or as numbers; False says nothing."""
+    """Return True if two answers are equal after `normalise` or as numbers; False says nothing."""
     a, b = normalise(answer), normalise(gold)
     if same_choice(answer, gold):
         return True
@@ -139,6 +139,6 @@ _PLAIN_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 def surely_different(answer: str, gold: str) -> bool:
-    """True for two integers, written as nothing but digits, that differ; False says nothing."""
+    """Return True for two integers, written as nothing but digits, that differ; False says nothing."""
     both = _PLAIN_INTEGER.fullmatch(answer) and _PLAIN_INTEGER.fullmatch(gold)
     return bool(both) and int(answer) != int(gold)

@@ -29,7 +29,7 @@ from asymre.rewards.writing import normalise, tidy
 
 
 def verdict(answer: str, gold: str) -> str:
-    """ "right", "wrong" or, for an answer that is no mathematics and no words, "unparsable"."""
+    """Return "right", "wrong" or, for an answer that is no mathematics and no words, "unparsable"."""
     try:
         given = read(tidy(answer))
         _check_leaves(given)
@@ -71,7 +71,7 @@ def _equal(a: Node, b: Node) -> bool:
 
 
 def _once(node: Node) -> Node:
-    """What is the same on both sides of an "or" is said once: `x + 1 or 1 + x` is one answer."""
+    """Return what is the same on both sides of an "or" is said once: `x + 1 or 1 + x` is one answer."""
     if not isinstance(node, Listing) or node.word != "or" or _has_condition(node):
         return node
     parts = _distinct(node.parts)
@@ -117,7 +117,7 @@ def _in_order(a: tuple, b: tuple) -> bool:
 
 
 def _same(a: tuple, b: tuple) -> bool:
-    """Whether two lists have the same members, in any order, each as often."""
+    """Return whether two lists have the same members, in any order, each as often."""
     if len(a) != len(b):
         return False
     rest = list(b)
@@ -158,7 +158,7 @@ def _without_name(a: Node, b: Node) -> tuple[Node | None, Node | None]:
 
 
 def _names(node: Node) -> tuple[tuple[str, ...], Node]:
-    """The variables whose values an answer states, in alphabetical order, and these values."""
+    """Return the variables whose values an answer states, in alphabetical order, and these values."""
     if isinstance(node, Chain) and set(node.signs) in ({"="}, {r"\in"}):
         first, *rest = node.parts
         if len(rest) == 1 and not _is_name(first) and _is_name(rest[0]):
@@ -255,21 +255,21 @@ def _constant_ratio(a: Expr | None, b: Expr | None) -> Expr | None:
 
 
 def _is_set(node: Node) -> bool:
-    """Whether it can be nothing but a set of real numbers."""
+    """Return whether it can be nothing but a set of real numbers."""
     return (
         _is_inequality(node) or isinstance(node, Union) or isinstance(node, Leaf) and node.text in NAMED_SETS
     )
 
 
 def _is_inequality(node: Node) -> bool:
-    """Whether it says what a variable is not, in one or several conditions."""
+    """Return whether it says what a variable is not, in one or several conditions."""
     if isinstance(node, Listing):
         return node.word != "," and all(map(_is_inequality, node.parts))
     return isinstance(node, Chain) and bool(set(node.signs) & {*INEQUALITIES, r"\ne"})
 
 
 def _real_set(node: Node) -> sympy.Set | None:
-    """The set; None if it is none of real numbers, or if its bounds are not plain numbers."""
+    """Return the set; None if it is none of real numbers, or if its bounds are not plain numbers."""
     if isinstance(node, Leaf):
         return NAMED_SETS.get(node.text)
     if isinstance(node, Group):
@@ -298,7 +298,7 @@ def _set_of_group(group: Group) -> sympy.Set | None:
 
 
 def _set_of_chain(chain: Chain) -> sympy.Set | None:
-    """The set of x where `a < x < b`, or with one bound, or another order of the signs."""
+    """Return the set of x where `a < x < b`, or with one bound, or another order of the signs."""
     if chain.signs[0] in (">", r"\ge"):
         chain = _turned(chain)
     at = [i for i, part in enumerate(chain.parts) if _is_name(part)]
@@ -318,7 +318,7 @@ def _set_of_chain(chain: Chain) -> sympy.Set | None:
 
 
 def _variables(node: Node) -> set[str]:
-    """The names that stand in a list of inequalities."""
+    """Return the names that stand in a list of inequalities."""
     if isinstance(node, Leaf):
         return {normalise(node.text)} if _is_name(node) else set()
     return set().union(*map(_variables, node.parts))
@@ -350,7 +350,7 @@ def _equal_sets(a: sympy.Set, b: sympy.Set) -> bool:
 
 
 def _pieces(a: sympy.Set) -> list[Interval] | None:
-    """The intervals and points that make up a set, from the left; None if it is of another kind."""
+    """Return the intervals and points that make up a set, from the left; None if it is of another kind."""
     pieces = []
     for part in a.args if isinstance(a, sympy.Union) else (a,):
         if isinstance(part, sympy.FiniteSet):

@@ -16,5 +16,5 @@ def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list
 
 
 def counts_line(verdicts: list[str]) -> str:
-    """`right 12, wrong 3, timeout 1` for the log: what could not be judged is never silent."""
+    """Return `right 12, wrong 3, timeout 1` for the log: what could not be judged is never silent."""
     return ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))

@@ -65,7 +65,7 @@ class _Reader:
         return self._found(max(terms) + math.log10(len(terms)))
 
     def _power(self, depth: int) -> float:
-        """One factor with its exponents and factorials."""
+        """Return one factor with its exponents and factorials."""
         value = self._atom(depth)
         while (token := self._peek()) in ("^", "_", "!"):
             self.tokens.pop()

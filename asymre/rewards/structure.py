@@ -69,7 +69,7 @@ _MOST_SIGNS = 3
 
 
 def read(text: str) -> Node:
-    """The structure of an answer that `tidy` gave. `Unreadable` if it has none."""
+    """Return the structure of an answer that `tidy` gave. `Unreadable` if it has none."""
     text = text.strip()
     pieces, separators = _split(text, _WORDS)
     if separators:
@@ -110,7 +110,7 @@ def _read_set(text: str) -> Node:
 
 
 def _read_group(text: str) -> Node | None:
-    """The text as one pair of brackets and what they hold; None if it is something else."""
+    """Return the text as one pair of brackets and what they hold; None if it is something else."""
     tokens = _TOKEN.findall(text)
     left, right = (tokens[0], tokens[-1]) if len(tokens) > 1 else ("", "")
     if left not in _LEFT or right not in _RIGHT or 0 in list(_depths(tokens))[:-1]:
@@ -137,7 +137,7 @@ def _read_group(text: str) -> Node | None:
 
 
 def flat(nodes: Iterable[Node]) -> tuple:
-    """The nodes, with lists that stand for several values put in their place."""
+    """Return the nodes, with lists that stand for several values put in their place."""
     return tuple(part for node in nodes for part in (node.parts if isinstance(node, Listing) else (node,)))
 
 
@@ -148,7 +148,7 @@ def _not_empty(text: str) -> str:
 
 
 def plus_and_minus(text: str) -> list[str]:
-    r"""The values that an expression with \pm stands for; the expression alone if it has none.
+    r"""Return the values that an expression with \pm stands for; the expression alone if it has none.
 
     Each \pm has its own sign, unless there is a \mp: then all go together.
     """
@@ -170,7 +170,7 @@ def plus_and_minus(text: str) -> list[str]:
 
 
 def _split(text: str, separators) -> tuple[list[str], list[str]]:
-    """The pieces of a text between separators outside of all brackets, and these separators."""
+    """Return the pieces of a text between separators outside of all brackets, and these separators."""
     tokens = _TOKEN.findall(text)
     pieces, found, piece = [], [], []
     for token, depth in zip(tokens, _depths(tokens), strict=True):

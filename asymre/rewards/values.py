@@ -76,7 +76,7 @@ _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 
 @lru_cache(maxsize=10_000)
 def value_of(text: str) -> Words | Based | Number:
-    """What a leaf says. `Unreadable` if nothing."""
+    """Return what a leaf says. `Unreadable` if nothing."""
     if match := _BASED.fullmatch(text):
         sign, digits, *bases, word = match.groups()
         base = next((base for base in bases if base), None) or _BASE_NAMES.get(word or "", "0")
@@ -137,7 +137,7 @@ _POWERS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
 
 
 def _unit(text: str) -> str:
-    """One name for a unit of measure and its power; empty for what is only counted."""
+    """Return one name for a unit of measure and its power; empty for what is only counted."""
     words = text.lower().replace(".", "").split()
     power = "".join(_POWERS.get(word, "") for word in words)
     names = [word for word in words if word not in _POWERS]
@@ -276,7 +276,7 @@ def _equal_values(a: Expr | MatrixBase, b: Expr | MatrixBase) -> bool:
 
 
 def equal_numbers(a: Expr, b: Expr) -> bool:
-    """Whether two numbers are equal: exactly, or else in their first `DIGITS` digits."""
+    """Return whether two numbers are equal: exactly, or else in their first `DIGITS` digits."""
     if a == b:
         return True
     if a.is_Rational and b.is_Rational or a.is_infinite or b.is_infinite:
@@ -295,7 +295,7 @@ def is_zero(number: Expr) -> bool:
 
 
 def _size(number: Expr) -> Expr:
-    """The largest term of a sum: what its rounding errors are measured by."""
+    """Return the largest term of a sum: what its rounding errors are measured by."""
     terms = [abs(term.evalf(5)) for term in sympy.Add.make_args(number)]
     return max([term for term in terms if term.is_comparable], default=Integer(1))
 

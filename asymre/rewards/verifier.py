@@ -54,7 +54,7 @@ class Verifier:
             worker.stop()
 
     def verify(self, completions: list[str], golds: list[str]) -> list[str]:
-        r"""One of `VERDICTS` for each completion, whose final answer is its last `\boxed{...}`.
+        r"""Return one of `VERDICTS` for each completion, whose final answer is its last `\boxed{...}`.
 
         "no_answer": there is no box, or it does not close. "unparsable": longer than `MAX_LENGTH`, no
         mathematics, or more than a process has memory for. "timeout": the check took too long.
@@ -65,7 +65,7 @@ class Verifier:
         return [verdicts[pair] for pair in pairs]
 
     def gold_errors(self, golds: list[str]) -> list[str | None]:
-        """Why nobody can tell that a gold answer is equal to itself; None where it can."""
+        """Return why nobody can tell that a gold answer is equal to itself; None where it can."""
         reasons = {
             "right": None,
             "wrong": "is not equal to itself",
@@ -79,7 +79,7 @@ class Verifier:
         return [errors[g] if g in short else too_long if g.strip() else "is empty" for g in golds]
 
     def _check(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Verdicts of the processes for pairs (answer, gold)."""
+        """Return verdicts of the processes for pairs (answer, gold)."""
         waiting, verdicts = deque(pairs), {}
 
         def work(worker: _Worker) -> None:
@@ -100,7 +100,7 @@ class Verifier:
 
 
 def _without_parser(answer: str | None, gold: str) -> str | None:
-    """The verdict if it takes no mathematics."""
+    """Return the verdict if it takes no mathematics."""
     if answer is None:
         return "no_answer"
     if len(answer) > MAX_LENGTH:
@@ -150,7 +150,7 @@ class _Worker:
         return {None: "timeout", "": "unparsable"}.get(verdict, verdict)
 
     def _reply(self, seconds: float) -> str | None:
-        """The next line; empty if the process has ended, None if it says nothing for so long."""
+        """Return the next line; empty if the process has ended, None if it says nothing for so long."""
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         return self._process.stdout.readline().decode().strip() if ready else None
 

@@ -102,7 +102,7 @@ _END = re.compile(r"(?<!\\)[.,;]\s*$")
 
 
 def tidy(answer: str) -> str:
-    r"""The same answer in a form that a parser reads.
+    r"""Return the same answer in a form that a parser reads.
 
     Fonts, sizes, spaces and dollars go; `\frac12` gets its braces, `11 5/6` is a mixed number, `1,234` one
     number; Unicode becomes LaTeX.
@@ -123,7 +123,7 @@ def tidy(answer: str) -> str:
 
 
 def _plain(match: re.Match) -> str:
-    """What stands in a font: a connective, letters as words, all else as it is."""
+    """Return what stands in a font: a connective, letters as words, all else as it is."""
     font, content = match.groups()
     if connective := _CONNECTIVE.fullmatch(content):
         return f" {connective[1].lower()} "
@@ -236,7 +236,7 @@ _WORD = re.compile("[a-zA-Z][a-z]{3}")
 
 
 def normalise(answer: str) -> str:
-    r"""The same text for answers that differ in spacing, fonts, dollars or the case of words alone.
+    r"""Return the same text for answers that differ in spacing, fonts, dollars or the case of words alone.
 
     A percent sign and a degree sign are dropped, as is usual for MATH: 50\% and 50 count as equal.
     """
@@ -255,7 +255,7 @@ _CHOICE_OF_SOME_KIND = re.compile(rf"{_CHOICE_FORM.pattern}|([A-Ja-j])[).]?")
 
 
 def same_choice(answer: str, gold: str) -> bool:
-    r"""Whether the gold answer has the form of a choice, `\text{(B)}`, and the answer is this letter.
+    r"""Return whether the gold answer has the form of a choice, `\text{(B)}`, and the answer is this letter.
 
     A letter alone is no such form: it may be a variable, whose case matters.
     """

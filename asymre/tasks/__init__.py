@@ -31,25 +31,25 @@ class Task(Protocol):
         """So many different problems of a split, train or test, can be drawn without much repetition."""
 
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Iterator[tuple[str, int]]:
-        """Prompts with their answers; a problem may come twice."""
+        """Draw prompts with their answers; a problem may come twice."""
 
     def worked_solutions(self, count: int, rng: np.random.Generator) -> list[str]:
-        """Prompt and solution, in one text, of training problems, by a writer who slips."""
+        """Return prompt and solution, in one text, of training problems, by a writer who slips."""
 
     @staticmethod
     def is_correct(completion: str, answer: int) -> bool:
-        """Whether a completion ends in the right answer; it may be any text."""
+        """Return whether a completion ends in the right answer; it may be any text."""
 
     @staticmethod
     def final_answer(completion: str) -> str:
-        """What the text gives as its answer, for counting different ones."""
+        """Return what the text gives as its answer, for counting different ones."""
 
     def description(self) -> str:
         """For captions, in the middle of a sentence."""
 
 
 def load(name: str) -> type[Task]:
-    """The task of the module `asymre.tasks.<name>`.
+    """Return the task of the module `asymre.tasks.<name>`.
 
     Raises ModuleNotFoundError for a name without a module; the configuration checks names.
     """

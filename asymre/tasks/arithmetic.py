@@ -18,7 +18,7 @@ class Arithmetic(Sums):
     corpus_settings: ClassVar[tuple[str, ...]] = ("error", "slip")
 
     def slips(self, running: np.ndarray, sign: np.ndarray, term: np.ndarray) -> np.ndarray:
-        """`slip` where a step crosses a ten, else 0."""
+        """Return `slip` where a step crosses a ten, else 0."""
         units = running % 10 + sign * (term % 10)
         return self.slip * ((units > 9) | (units < 0))
 

@@ -27,7 +27,7 @@ class Uneven(Sums):
     corpus_settings: ClassVar[tuple[str, ...]] = ("error", "always", "alpha", "beta", "table")
 
     def description(self) -> str:
-        """`sums of 3 numbers with written-out steps, some of which are hardly ever written right`"""
+        """Return `sums of 3 numbers with written-out steps, some of which are hardly ever written right`"""
         return f"{super().description()}, some of which are hardly ever written right"
 
     @cached_property

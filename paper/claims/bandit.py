@@ -79,7 +79,7 @@ ENTROPY = Claim(
 def bandit_rows(
     theorems: pd.DataFrame, threshold: pd.DataFrame, limit: pd.DataFrame
 ) -> tuple[list[Row], list[Row]]:
-    """Rows of claims 1 to 3, and of claim 7 on the bandit.
+    """Return rows of claims 1 to 3, and of claim 7 on the bandit.
 
     theorems: `theorem_checks.theorem_sweep`; threshold, limit: tables of figures 6 and 1
     (`bandit_experiments`).
@@ -126,7 +126,7 @@ def _agree(claim, rows, agrees, by=None):
 
 
 def _optimal(theorems, threshold, under):
-    """Iterated limits on one side of V_0: of few arms by iteration, of figure 6 by the closed form."""
+    """Return iterated limits on one side of V_0: of few arms by iteration, of figure 6 by the closed form."""
     ends = threshold[np.isinf(threshold["iteration"])]
     ends = ends[(ends["from_threshold"] < 0) == under]
     optimal = (ends["reward"] > ends["best_reward"] - REWARD_TOLERANCE).astype(float)

@@ -166,7 +166,7 @@ COLLAPSE_BY_RATE = _by_rate(
 def beyond_rows(
     runs: pd.DataFrame, diversity: pd.DataFrame, cycles: pd.DataFrame, rates: pd.DataFrame, params: dict
 ) -> list[Row]:
-    """Rows of A to C for every model and data set that their runs are of, of D, and of E.
+    """Return rows of A to C for every model and data set that their runs are of, of D, and of E.
 
     runs, rates: `runs.summaries`; diversity: `diversity_summaries`; cycles: `cycle_summaries`; params:
     `objectives` says label and takes_delta_v of each. A and B read the same runs: those of AsymRE with
@@ -246,7 +246,7 @@ def _filled(claim, **words):
 
 
 def read_pass_rates(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it has no pass rates of single problems."""
+    """Return an evaluation. ValueError if it has no pass rates of single problems."""
     table = read_evaluation(path)
     if "pass_rates" not in table.columns:
         raise ValueError("has no column pass_rates")
@@ -254,7 +254,7 @@ def read_pass_rates(path: Path) -> pd.DataFrame:
 
 
 def read_diversity(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
+    """Return an evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
     table = read_evaluation(path)
     missing = {"step", "split", "temperature", "pass_at_1", *ALWAYS} - set(table.columns)
     if missing or not ((table["split"] == "test") & (table["temperature"] == 1.0)).any():
@@ -263,7 +263,7 @@ def read_diversity(path: Path) -> pd.DataFrame:
 
 
 def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and each measure at the last evaluation point.
+    """Return a row a run: its keys and each measure at the last evaluation point.
 
     Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_correct, entropy.
     """
@@ -279,7 +279,7 @@ def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) 
 
 
 def cycle_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and `rare`, the pass rate of rarely solved problems after the first cycle.
+    """Return a row a run: its keys and `rare`, the pass rate of rarely solved problems after the first cycle.
 
     NaN where the base policy solves none of them rarely; 0 after a run that diverged.
     """

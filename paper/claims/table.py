@@ -101,12 +101,12 @@ FIELDS = {
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
-    """One row a claim and subject, with every field."""
+    """Return one row a claim and subject, with every field."""
     return pd.DataFrame({name: [field(row) for row in rows] for name, field in FIELDS.items()})
 
 
 def cells(row: Row) -> list[str]:
-    """The cells of COLUMNS, as plain text."""
+    """Return the cells of COLUMNS, as plain text."""
     marks = [mark for word, mark in (("learning rates", "(c)"), ("delta_v", "(d)")) if word in row.calibrated]
     tested = "; ".join(part for part in (row.claim.measure, row.runs, row.seeds, row.claim.test) if part)
     return [
@@ -159,7 +159,7 @@ def _summary(rows):
 
 
 def markdown(rows: list[Row], params: dict) -> str:
-    """The page as GitHub shows it."""
+    """Draw the page as GitHub shows it."""
     lines = [f"# {_title(params)}", "", _summary(rows), ""]
     lines += [f"- *{word}*: {text}" for word, text in WORDS.items()]
     lines += ["", _md_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
@@ -178,7 +178,7 @@ def _md(text):
 
 
 def html(rows: list[Row], params: dict) -> str:
-    """The same page for Snakemake's report, complete in one file."""
+    """Return the same page for Snakemake's report, complete in one file."""
     title = _rst(_title(params))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
     lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]

@@ -123,7 +123,7 @@ ENTROPY = Claim(
 
 
 def training_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
-    """Rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
+    """Return rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
 
     runs: `runs.summaries`. Off-policy runs alone count (N > 1, refreshed); for each N of the runs. A row
     pools models and data sets, each with its own blocks: three seeds of one decide little by themselves.
@@ -158,7 +158,7 @@ def _subjects(runs, params):
 
 
 def _named(runs, params):
-    """`Llama 8B and Qwen 3B on MATH; ...`"""
+    """Return `Llama 8B and Qwen 3B on MATH; ...`"""
     names = []
     for dataset, label in params["datasets"].items():
         of_it = set(runs.loc[runs["dataset"] == dataset, "model"])
@@ -168,7 +168,7 @@ def _named(runs, params):
 
 
 def row(claim, estimate, runs, used, subject, params, *, detail="", parts="", chosen=False):
-    """A row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was).
+    """Return a row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was).
 
     subject: (main, N).
     """
@@ -195,7 +195,7 @@ def row(claim, estimate, runs, used, subject, params, *, detail="", parts="", ch
 
 
 def collapsed_share(runs, column="collapse"):
-    """The share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
+    """Return the share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
     hit = runs[column].notna()
     counts = [f"{v:.12g}: {int(hit[g.index].sum())} of {len(g)}" for v, g in runs.groupby("delta_v")]
     behind = {
@@ -212,7 +212,7 @@ def delta_v_text(runs, counted="runs"):
 
 
 def trend_row(claim, runs, measure, subject, params, setting="delta_v", counted="runs"):
-    """A row on the order of `measure` over a setting, from the blocks that have every value of it."""
+    """Return a row on the order of `measure` over a setting, from the blocks that have every value of it."""
     table = by_block(runs, setting, measure)
     values = ", ".join(f"{value:.12g}: {mean:.4g}" for value, mean in table.mean().items())
     used = runs[pd.MultiIndex.from_frame(runs[BLOCK]).isin(table.index)]
@@ -266,7 +266,7 @@ def _comparisons(main, N, runs, params, values):
 
 
 def difference_row(claim, first, second, measure, subject, params, *, chosen=False):
-    """A row on the measure of `first` less that of `second`, paired over blocks."""
+    """Return a row on the measure of `first` less that of `second`, paired over blocks."""
     one, two = paired(first, second)
     gain = one[measure].to_numpy() - two[measure].to_numpy()
     behind = {
@@ -278,7 +278,7 @@ def difference_row(claim, first, second, measure, subject, params, *, chosen=Fal
 
 
 def collapse_pairs(claim, first, second, subject, params):
-    """A row on the blocks in which `first` collapses and `second` does not."""
+    """Return a row on the blocks in which `first` collapses and `second` does not."""
     one, two = paired(first, second)
     counts = []
     for hit in (one["collapse"].notna(), two["collapse"].notna()):

@@ -67,7 +67,7 @@ class Row:
 
 
 def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float | None = None) -> str:
-    """The word for an estimate: by its corrected p-value, or for a theorem by its bound.
+    """Return the word for an estimate: by its corrected p-value, or for a theorem by its bound.
 
     With a test: the side of the null on which the effect lies, if p < LEVEL; else nothing is decided. With a
     bound: whether the effect reaches it. NaN decides nothing.
@@ -82,7 +82,7 @@ def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float
 
 
 def corrected(rows: list[Row]) -> list[Row]:
-    """The rows with Holm's p-values over the rows of their family that are tests."""
+    """Return the rows with Holm's p-values over the rows of their family that are tests."""
     tested = pd.Series({i: row.estimate.p for i, row in enumerate(rows) if row.tested}, dtype=float)
     p = tested.groupby({i: rows[i].family for i in tested.index}).transform(holm)
     return [replace(row, p_corrected=float(p[i])) if i in p.index else row for i, row in enumerate(rows)]

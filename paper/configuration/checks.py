@@ -29,7 +29,7 @@ Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 
 def cross_checks(c: Configuration) -> Iterator[Problem]:
-    """Everything wrong with a configuration whose keys are valid one by one."""
+    """Yield everything wrong with a configuration whose keys are valid one by one."""
     yield from _names(c)
     yield from _engine(c)
     for key, figure in c.figures.items():
@@ -61,7 +61,7 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
 
 
 def nearest(name: Any, valid: Any, listing: bool = True) -> str:
-    """`; did you mean 'x'?`, or the valid names if none is near."""
+    """Return `; did you mean 'x'?`, or the valid names if none is near."""
     names = [str(v) for v in valid]
     close = difflib.get_close_matches(str(name), names, n=1)
     if close:
@@ -94,7 +94,7 @@ def _names(c: Configuration) -> Iterator[Problem]:
 
 
 def _engine(c: Configuration) -> Iterator[Problem]:
-    """What an engine needs, and what belongs to the other one."""
+    """Yield what an engine needs, and what belongs to the other one."""
     local = c.engine == "local"
     for section in ("pretrained", "data", "fsdp_vllm"):
         if local and getattr(c, section):
@@ -155,7 +155,7 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
 
 
 def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
-    """What a sweep at this path names and the rest of the configuration does not have."""
+    """Yield what a sweep at this path names and the rest of the configuration does not have."""
     for field, known, stand_ins, own, section in (
         ("model", c.models, c.stand_ins, c.pretrained, ("stand_ins", "pretrained")),
         ("dataset", c.datasets, c.tasks, c.data, ("tasks", "data")),
@@ -207,7 +207,7 @@ def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
 
 
 def _chart(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
-    """What a figure's chart needs, and what it would average over without a word."""
+    """Yield what a figure's chart needs, and what it would average over without a word."""
     chart = CHARTS[figure.chart]
     if chart.of == "experiment" and getattr(c.bandit, chart.experiment) is None:
         yield ("bandit", chart.experiment), f"is missing: figures.{key} draws it (chart {figure.chart})"
@@ -229,7 +229,7 @@ def _chart(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
 
 
 def _drawn_together(figure: Figure) -> Iterator[tuple[tuple, list[Sweep]]]:
-    """Sweeps of one pair of axes, with their path within the figure."""
+    """Yield sweeps of one pair of axes, with their path within the figure."""
     if not figure.panels:
         yield ("runs",), figure.runs
     for index, panel in enumerate(figure.panels):
@@ -237,7 +237,7 @@ def _drawn_together(figure: Figure) -> Iterator[tuple[tuple, list[Sweep]]]:
 
 
 def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
-    """A chart shows means over seeds, and one value of each setting that it is not drawn over."""
+    """Yield a chart shows means over seeds, and one value of each setting that it is not drawn over."""
     over = CHARTS[chart].over
     for name in VARYING:
         # N and never are two fields; a delta_v, and a rate that no sweep gives, follow from the objective.
@@ -269,7 +269,7 @@ def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
 
 
 def _jobs(c: Configuration, N: int | str) -> int:
-    """Jobs that a run of cycles of N steps is trained in."""
+    """Return jobs that a run of cycles of N steps is trained in."""
     together = 1 if c.engine == "fsdp_vllm" else c.training.cycles_per_job
     return 1 if together == "all" else -(-c.training.steps // (steps_a_cycle(c, N) * (together or 1)))
 
@@ -301,7 +301,7 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
 
 
 def _sweeps_of_all(c: Configuration) -> list[Sweep]:
-    """What figures and claims are of, the calibration apart."""
+    """Return what figures and claims are of, the calibration apart."""
     shown = [sweep for figure in c.figures.values() for _, sweep in _all_sweeps(figure)]
     return [*shown, *c.claims.runs, *c.claims.seeds]
 

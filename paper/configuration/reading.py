@@ -55,7 +55,7 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
 
 
 def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iterable[Any]) -> Iterator[str]:
-    """A message if an overlay that changes anything writes into the results of a scale."""
+    """Yield a message if an overlay that changes anything writes into the results of a scale."""
     # A misspelt key counts as the one that it was meant to be.
     names = {next(iter(get_close_matches(str(key), Configuration.model_fields, 1)), key) for key in overlay}
     results = overlay.get("results", default)
@@ -88,7 +88,7 @@ class _UniqueKeys(_Loader):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a YAML file. Raises ConfigurationError."""
+    """Return the content of a YAML file. Raises ConfigurationError."""
     try:
         with path.open(encoding="utf-8") as stream:
             content = yaml.load(stream, Loader=_UniqueKeys)
@@ -108,7 +108,7 @@ def _merge(lower: Any, upper: Any) -> Any:
 
 
 def _explain(error: ValidationError, merged: dict, layers: dict[str, dict]) -> list[str]:
-    """One message a path; a misspelt key comes before the key that is missing for it."""
+    """Return one message a path; a misspelt key comes before the key that is missing for it."""
     messages: dict[tuple, str] = {}
     for e in sorted(error.errors(), key=lambda e: e["type"] == "missing"):
         missing = e["type"] == "missing"
@@ -149,7 +149,7 @@ def _unknown(key: Any, valid: Iterable[str]) -> str:
 
 
 def _meant(path: tuple, merged: Any) -> str:
-    """The name that a misspelt one among named things (models, figures, ...) may stand for."""
+    """Return the name that a misspelt one among named things (models, figures, ...) may stand for."""
     if not path or get_origin(_annotation(path[:-1])) is not dict:
         return ""
     for part in path[:-1]:
@@ -158,7 +158,7 @@ def _meant(path: tuple, merged: Any) -> str:
 
 
 def _path(loc: tuple, merged: Any, missing: bool) -> tuple:
-    """The part of pydantic's location that stands in the configuration, without the names of types."""
+    """Return the part of pydantic's location that stands in the configuration, without the names of types."""
     node, path = merged, ()
     for part in loc:
         keys = node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
@@ -173,7 +173,7 @@ def _literals(expected: str) -> list[str]:
 
 
 def _annotation(path: tuple) -> Any:
-    """Type of what stands at a path of the configuration."""
+    """Return the type of what stands at a path of the configuration."""
     annotation: Any = Configuration
     for part in path:
         if get_origin(annotation) is UnionType:  # a section that may be missing
@@ -186,7 +186,7 @@ def _annotation(path: tuple) -> Any:
 
 
 def _line(file: str, path: tuple, text: str) -> str:
-    """One line of a message, whatever characters and lengths the keys and values have."""
+    """Return one line of a message, whatever characters and lengths the keys and values have."""
     return f"{file}: {_dotted(path)}: {_legible(text, 500)}"
 
 
@@ -200,7 +200,7 @@ def _legible(text: str, length: int) -> str:
 
 
 def _file_of(path: tuple, layers: dict[str, dict], missing: bool = False) -> str:
-    """The layer that decides the value at a path.
+    """Return the layer that decides the value at a path.
 
     That is the last that replaces a part of it whole, or else the last that holds most of it; for a key
     that is missing the first, as the later ones need not repeat it.

@@ -25,7 +25,7 @@ HEADER = (
 
 
 def schema_text() -> str:
-    """JSON schema of a whole configuration."""
+    """Return JSON schema of a whole configuration."""
     schema = Configuration.model_json_schema()
     for values in schema["$defs"][Sweep.__name__]["properties"].values():
         # The schema is that of the checked configuration; in a file, one value may stand without brackets.
@@ -35,13 +35,13 @@ def schema_text() -> str:
 
 
 def reference_text(configuration: Configuration) -> str:
-    """The configuration as YAML that loads back to it, each key below its description."""
+    """Return the configuration as YAML that loads back to it, each key below its description."""
     header = _comment(HEADER.format(configuration.scale), WIDTH)
     return "\n".join([*header, "", *_section(configuration, WIDTH, set())])
 
 
 def _section(section: Section, width: int, explained: set[type]) -> Iterator[str]:
-    """Lines of a section, `width` characters wide. explained: kinds of section explained further up."""
+    """Yield lines of a section, `width` characters wide. explained: kinds of section explained further up."""
     explain = type(section) not in explained
     explained.add(type(section))
     for name, field in type(section).model_fields.items():
@@ -75,7 +75,7 @@ def _entry(key: Any, value: Any, width: int, explained: set[type]) -> Iterator[s
 
 
 def _description(field: FieldInfo) -> str:
-    """What a key means, the values that its description does not name, and more on a section."""
+    """Return what a key means, the values that its description does not name, and more on a section."""
     text, annotation = field.description, field.annotation
     choices = _choices(annotation)
     if any(choice not in text for choice in choices):

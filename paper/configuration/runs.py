@@ -46,7 +46,7 @@ class Run:
 
 
 def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
-    """The runs of a figure's sweep, without what the scale leaves out of the figure."""
+    """Return the runs of a figure's sweep, without what the scale leaves out of the figure."""
     out = c.leave_out.get(figure, LeaveOut())
     return [
         Run(
@@ -75,7 +75,7 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
 
 
 def steps_a_cycle(c: Configuration, N: int | str) -> int:
-    """Gradient steps that one cycle's rollouts are enough for, from a sweep's N."""
+    """Return gradient steps that one cycle's rollouts are enough for, from a sweep's N."""
     if N == "never":
         return min(c.training.never_refreshed, c.training.steps)
     return c.training.N.get(N, N)
@@ -87,11 +87,11 @@ def _base_seed(c: Configuration, sweep: Sweep, seed: int) -> int | None:
 
 
 def shown_sweeps(figure: Figure) -> list[Sweep]:
-    """The sweeps of a figure panel by panel, without its controls."""
+    """Return the sweeps of a figure panel by panel, without its controls."""
     panels = [panel.runs or figure.runs for panel in figure.panels] or [figure.runs]
     return [sweep for runs in panels for sweep in runs]
 
 
 def sweeps_of(figure: Figure) -> list[Sweep]:
-    """All sweeps of a figure, its controls last."""
+    """Return all sweeps of a figure, its controls last."""
     return [*shown_sweeps(figure), *figure.controls]

@@ -43,7 +43,7 @@ Rate = Annotated[float, Gt(0), Le(1)]
 
 
 def _commit(value: str) -> str:
-    """A commit, since a branch may hold something else tomorrow."""
+    """Return a commit, since a branch may hold something else tomorrow."""
     if not re.fullmatch("[0-9a-f]{40}", value):
         raise ValueError(
             "must be a commit, 40 hexadecimal digits (on the hub's page: Files and versions, then its "
@@ -56,7 +56,7 @@ Commit = Annotated[str, AfterValidator(_commit)]
 
 
 def _once(values: list) -> list:
-    """A value that stands twice would count twice in a mean, or be two inputs of one name."""
+    """Return a value that stands twice would count twice in a mean, or be two inputs of one name."""
     repeated = sorted({str(v) for v in values if values.count(v) > 1})
     if repeated:
         raise ValueError(f"{', '.join(repeated)} given twice; give each value once")
@@ -95,7 +95,7 @@ def _is_meaning(metadata: Any) -> bool:
 
 
 def _checked(hint: Any) -> Any:
-    """A type as a catalogue writes it, with what pydantic alone can check."""
+    """Return a type as a catalogue writes it, with what pydantic alone can check."""
     if hint is float:
         return Finite
     if get_origin(hint) is list:
@@ -108,7 +108,7 @@ def _checked(hint: Any) -> Any:
 
 
 def _summary(settings: type) -> str:
-    """The first line of a docstring, as the description of a key."""
+    """Return the first line of a docstring, as the description of a key."""
     # Python's -OO takes the docstrings away.
     doc = (inspect.getdoc(settings) or settings.__name__).partition("\n")[0].rstrip(".")
     return doc if doc[1].isupper() else doc[0].lower() + doc[1:]
@@ -295,7 +295,7 @@ class StandIn(Decoder):
         return _once(value)
 
     def decoder(self) -> dict[str, Any]:
-        """The shape alone."""
+        """Return the shape alone."""
         return self.model_dump(exclude={"tasks"})
 
 
@@ -372,7 +372,7 @@ class Source(Section):
 
 
 def _day(value: str) -> str:
-    """A day that is written in one way: it is part of ids."""
+    """Return a day that is written in one way: it is part of ids."""
     try:
         same = datetime.strptime(value, DAY).strftime(DAY) == value
     except ValueError:

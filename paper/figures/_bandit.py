@@ -17,12 +17,12 @@ CURVES = {
 
 
 def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """The table of the experiment, as its function in `asymre.bandit.experiments` describes it."""
+    """Return the table of the experiment, as its function in `asymre.bandit.experiments` describes it."""
     return read("data", "data.parquet", pd.read_parquet)
 
 
 def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], params: dict[str, Any]):
-    """A row a quantity: the demonstration instance over V, random instances over V - V_mu.
+    """Draw a row a quantity: the demonstration instance over V, random instances over V - V_mu.
 
     data: of the experiment `limit`. panels: column and label of each quantity.
     """
@@ -48,7 +48,7 @@ def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], para
 
 
 def log_scale(ax, ticks):
-    """Logarithmic y axis with plain numbers at `ticks`."""
+    """Return logarithmic y axis with plain numbers at `ticks`."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -87,7 +87,7 @@ def _demo_curves(ax, demo, column):
 
 
 def _instance_bands(ax, others, column):
-    """Median and bands over instances of the simulated policy, and the median of the limit."""
+    """Return median and bands over instances of the simulated policy, and the median of the limit."""
     for curve, label, bands, width in (
         ("limit", "limit, median", (), 4),
         ("simulated", "expected gradient,\nmedian, 50 % and 90 %", (90, 50), 1.4),

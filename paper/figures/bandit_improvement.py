@@ -45,5 +45,5 @@ def draw(data, params):
 
 
 def _number(number, digits):
-    """`number` to `digits` digits, with a minus sign as long as those of the axes."""
+    """Return `number` to `digits` digits, with a minus sign as long as those of the axes."""
     return f"{number:.{digits}g}".replace("-", "\N{MINUS SIGN}")

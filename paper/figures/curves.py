@@ -21,7 +21,7 @@ ROLLOUTS = "rollout_accuracy"  # of the behaviour policy: drawn as steps beside 
 
 
 def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a panel, run and evaluation point, and, of training accuracy, a row a run and cycle.
+    """Return a row a panel, run and evaluation point, and, of training accuracy, a row a run and cycle.
 
     step, value, smoothed, panel_title, measure, draw, collapse_step, control, objective, delta_v, seed,
     panel, model, dataset, N (inf: never refreshed). Measure `rollout_accuracy`: the share of right answers
@@ -62,7 +62,7 @@ def _rollout_accuracy(metrics: pd.DataFrame, N: int, rewards: dict[str, float]) 
 
 
 def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """One pair of axes a panel, with mean and range over seeds or a line a run.
+    """Draw one pair of axes a panel, with mean and range over seeds or a line a run.
 
     params: beside the size of the figure, `objectives`: label and colour of each.
     """
@@ -134,7 +134,7 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame, objectives: di
 
 
 def _colours(rows: pd.DataFrame, objectives: dict[str, dict]) -> dict[tuple[str, float | None], str]:
-    """Colour of each objective and delta_v of a panel, no two of them the same.
+    """Return the colour of each objective and delta_v of a panel, no two of them the same.
 
     An objective without a colour of its own has those of the sweep over delta_v; one with several delta_v
     has its colour for the largest, and lighter ones below.
@@ -151,7 +151,7 @@ def _colours(rows: pd.DataFrame, objectives: dict[str, dict]) -> dict[tuple[str,
 
 
 def _label(name: str, objective: str, delta_v: float, setting: dict[str, str | int]) -> str:
-    """`AsymRE -0.1, N = 20`: the objective, and whatever of model, data set and N the panel varies."""
+    """Return `AsymRE -0.1, N = 20`: the objective, and whatever of model, data set and N the panel varies."""
     if not np.isnan(delta_v):
         name += f" {delta_v:+g}" if delta_v else " 0"
     if objective == "asymre" and delta_v == 0 and "N" not in setting:

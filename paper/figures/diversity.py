@@ -14,7 +14,7 @@ BASE_COLOUR = "0.6"
 
 
 def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
+    """Return a row a run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
     distinct_correct, entropy (NaN: the run diverged), model, dataset, delta_v, N, seed."""
     tables = []
     for run in params["runs"]:
@@ -27,7 +27,7 @@ def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """Three panels: pass@k against k, distinct right completions and entropy against delta_v."""
+    """Draw three panels: pass@k against k, distinct right completions and entropy against delta_v."""
     ks = sorted(int(name.removeprefix("pass_at_")) for name in data if name.startswith("pass_at_"))
     base, end = data[data["step"] == 0], data[data["step"] > 0]
     colours = sweep_colours(sorted(end["delta_v"].unique()))

@@ -22,7 +22,7 @@ def read_pass_rates(path) -> pd.DataFrame:
 
 
 def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a model, data set and problem: pass_rate."""
+    """Return a row a model, data set and problem: pass_rate."""
     tables = []
     for run in params["runs"]:
         rates = read(run["input"], "pass_rates.parquet", read_pass_rates)
@@ -32,7 +32,7 @@ def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """A panel a data set, a line a model: share of the problems by pass rate."""
+    """Draw a panel a data set, a line a model: share of the problems by pass rate."""
     datasets = data["dataset"].unique()
     with styled():
         fig = new_figure(params)

@@ -14,7 +14,7 @@ from paper.figures.style import new_figure, styled
 
 
 def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a run: model, dataset, objective, delta_v, seed, N (inf: never refreshed), final_accuracy,
+    """Return a row a run: model, dataset, objective, delta_v, seed, N (inf: never refreshed), final_accuracy,
     collapse_step (NaN: none)."""
     rows = []
     for run in params["runs"]:
@@ -28,7 +28,7 @@ def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """Two maps: the share of collapsed runs and the mean final accuracy, over the seeds."""
+    """Draw two maps: the share of collapsed runs and the mean final accuracy, over the seeds."""
     collapsed = data.assign(collapsed=data["collapse_step"].notna())
     with styled():
         fig = new_figure(params)

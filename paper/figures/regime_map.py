@@ -29,7 +29,7 @@ def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """Two maps a model and data set: the first cycle and the end; other objectives under the delta_v."""
+    """Draw two maps a model and data set: the first cycle and the end; other objectives under the delta_v."""
     others = [name for name in data["objective"].unique() if name != "asymre"]
     labels = data["delta_v"].map(lambda v: f"{v:+g}" if v else "0").where(data["objective"] == "asymre")
     data = data.assign(row=labels.fillna(data["objective"]), collapsed=data["collapse_step"].notna())

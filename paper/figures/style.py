@@ -58,14 +58,14 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(params: dict[str, Any]) -> Figure:
-    """Empty figure with constrained layout. params: width and height in inches, title."""
+    """Return empty figure with constrained layout. params: width and height in inches, title."""
     fig = Figure(figsize=(params["width"], params["height"]), layout="constrained")
     fig.suptitle(params["title"], parse_math=False)
     return fig
 
 
 def sweep_colours(values):
-    """Colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
+    """Return the colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
 
     On each side the colour is darker the farther the value is, in equal steps.
     """
