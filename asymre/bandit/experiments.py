@@ -1,9 +1,9 @@
-"""The tables of the bandit experiments, a function each: limits against V (figures 1, 7), policy
+"""The tables of the bandit experiments, one function each: limits against V (figures 1, 7), policy
 improvement (2), threshold (6), prompts (D), theorem checks (the claims).
 
-In every table but that of prompts instance 0 is the demonstration instance and 1, 2, ... are random
+In every table except that of prompts, instance 0 is the demonstration instance and 1, 2, ... are random
 ones; pi_0 = mu. `baselines` are values of V for the demonstration instance; a random instance uses the
-same offsets delta_v = V - V_mu from its own V_mu, since only they compare across instances.
+same offsets delta_v = V - V_mu from its own V_mu, because only offsets compare across instances.
 """
 
 import numpy as np
@@ -31,12 +31,12 @@ def _all_instances(arms, reward_seed, instances):
 
 
 def _shifted(baselines, v_mu):
-    """Return v (baselines, instances) with the offsets of the first instance."""
+    """Return V (baselines, instances) with the offsets of the first instance."""
     return v_mu + (np.asarray(baselines, dtype=np.float64) - v_mu[0])[:, None]
 
 
 def _table(columns, shape):
-    """Return tidy table with a row for each cell of `shape`; columns broadcast to it."""
+    """Return a tidy table with a row for each cell of `shape`; columns broadcast to it."""
     return pd.DataFrame({name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()})
 
 
@@ -52,10 +52,10 @@ def limit(
     sampled_batch,
     sampled_seeds,
 ):
-    """Return policy against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
+    """Return policies against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
 
     Columns: curve (simulated: expected gradient; sampled: batches of `sampled_batch` arms, one row
-    a seed of `sampled_seeds`; limit: closed form, above V_mu the flow from mu), instance, seed (-1:
+    per seed of `sampled_seeds`; limit: closed form, above V_mu the flow from mu), instance, seed (-1:
     none), baseline, delta_v, v_mu, best_reward, reward, support (arms with pi >
     `support_threshold`), entropy (nats).
     """
@@ -135,10 +135,10 @@ def prompts(
     cycles,
     learning_rate,
 ):
-    """What cycles of AsymRE make of prompts that share nothing: from U-shaped and from even pass rates.
+    """Return pass rates over cycles of AsymRE on prompts that share nothing, from two distributions.
 
     Columns: difficulty (u-shaped, even), delta_v, prompt, cycle (0: before the first), pass_rate. Rewards
-    are -1 and 1. `arms` is not used: a prompt has `answers`, the first half of them right.
+    are -1 and 1. `arms` is not used: a prompt has `answers`, the first half of them correct.
     """
     rng = np.random.default_rng([reward_seed, PROMPT_RATES_STREAM])
     right = np.arange(answers) < answers // 2

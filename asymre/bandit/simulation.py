@@ -12,7 +12,7 @@ from asymre.bandit.theory import check_instance, value
 REWARDS_STREAM = 0
 BATCHES_STREAM = 1
 PROMPTS_STREAM = 4
-# Batches are drawn for this many steps at a time: it bounds memory and does not change the numbers.
+# Draw batches for this many steps at a time: it bounds memory and does not change the numbers.
 DRAW_STEPS = 256
 # Below this the exponential and its products become denormal numbers, which are three times slower.
 LOWEST_LOG = -600.0
@@ -20,7 +20,7 @@ LOGIT_SLOPE = 0.1
 
 
 def behaviour_policy(arms):
-    """Return mu = softmax of the logits y / 10, (arms,): the paper's behaviour policy."""
+    """Return mu = softmax(y / 10), (arms,): the paper's behaviour policy."""
     return softmax(LOGIT_SLOPE * np.arange(arms))
 
 
@@ -34,8 +34,7 @@ def instances(seed, n, arms):
 def demo_instance(seed, arms):
     """Return `mu`, `rewards` (arms,) with numpy's old generator; seed 43 is the demonstration instance.
 
-    It behaves like the paper's instance (V_mu .5404, best reward .9987) and is not known to be that
-    one.
+    It behaves like the paper's instance (V_mu .5404, best reward .9987) but is not known to be the same.
     """
     return behaviour_policy(arms), np.random.RandomState(seed).rand(arms)
 
@@ -81,7 +80,7 @@ def ascend_expected(logits, mu, rewards, baseline, *, learning_rate, steps):
 
 
 def _ascend(logits, mu, rewards, baseline, learning_rate, steps):
-    """Return `ascend_expected` in place: `logits` has the full shape."""
+    """Compute `ascend_expected` in place: `logits` has the full shape."""
     pull = np.ascontiguousarray(learning_rate * mu * (rewards - baseline[..., None]))
     push = learning_rate * (value(mu, rewards) - baseline)[..., None]
     policy = np.empty_like(logits)
@@ -106,7 +105,7 @@ def ascend_sampled(logits, mu, rewards, baseline, *, learning_rate, steps, batch
         raise ValueError(f"batch must be at least 1: got {batch}")
     if np.ndim(mu) != 2 or np.ndim(baseline) != 2 or len(instance_ids) != len(mu):
         raise ValueError(
-            "need mu (instances, arms), baseline (baselines, instances), one id an instance: got "
+            "need mu (instances, arms), baseline (baselines, instances), one id per instance: got "
             f"{np.shape(mu)}, {np.shape(baseline)} and {len(instance_ids)} ids"
         )
     mu, rewards, baseline = check_instance(mu, rewards, baseline)
@@ -134,7 +133,7 @@ def ascend_sampled(logits, mu, rewards, baseline, *, learning_rate, steps, batch
 def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations):
     """Return policies (iterations + 1, ..., arms) if mu <- pi after each `steps` expected steps. Figure 2.
 
-    The logits go on from one iteration to the next; V is fixed. Raises ValueError as
+    The logits carry over from one iteration to the next; V is fixed. Raises ValueError as
     `ascend_expected`.
     """
     _check_ascent(learning_rate, steps)
@@ -151,8 +150,8 @@ def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations)
 def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles, learning_rate, seed):
     """Return pass rates (cycles + 1, delta_v, prompts) of prompts with a softmax policy each. Eq. 4.
 
-    mu (prompts, answers) to start; right (answers,) says which answers are. In a cycle mu is frozen for so
-    many `steps`. A step draws a group of each prompt from mu and adds learning_rate times the mean over the
+    mu (prompts, answers): the start. right (answers,): which answers are correct. mu is frozen for the `steps`
+    of a cycle. A step draws a group for each prompt from mu and adds learning_rate times the mean over the
     group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training. rewards: of
     "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
     """

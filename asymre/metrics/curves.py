@@ -9,7 +9,7 @@ from asymre.metrics.catalogue import MEASURES
 
 
 def read_evaluation(path: Path) -> pd.DataFrame:
-    """Return the evaluations of a run: a row a snapshot and sampling. ValueError for anything else."""
+    """Return the evaluations of a run: a row per snapshot and sampling. ValueError for anything else."""
     table = pd.read_parquet(path)
     key = ["split", "temperature", "top_p"]
     if missing := {"step", *key, "accuracy", "entropy"} - set(table.columns):
@@ -25,7 +25,7 @@ def read_evaluation(path: Path) -> pd.DataFrame:
 
 
 def read_metrics(path: Path) -> pd.DataFrame:
-    """Return the metrics of a run: a row a gradient step, in order. ValueError for anything else."""
+    """Return the metrics of a run: a row per gradient step, in order. ValueError for anything else."""
     table = pd.read_parquet(path)
     if missing := {"step", "cycle", "loss", "rollout_reward"} - set(table.columns):
         raise ValueError(f"has no column {', '.join(sorted(missing))}")
@@ -57,10 +57,11 @@ def final(values: pd.Series) -> float:
 
 
 def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
-    """First of two evaluation points in a row below half of the running maximum and below the base policy.
+    """Return the step of collapse, NaN if there is none.
 
-    Or the first point after the run diverged, if that is earlier. Both by gradient step, step 0 being the
-    base policy; the entropy of a run that has diverged is NaN. NaN if there is no such point.
+    It is the first of two consecutive evaluation points below half of the running maximum and below the base
+    policy's accuracy, or the first point after the run diverged (its entropy is NaN), whichever is earlier.
+    accuracy, entropy: by gradient step; step 0 is the base policy.
     """
     values = accuracy.to_numpy()
     low = (values < np.maximum.accumulate(values) / 2) & (values < values[0])

@@ -4,9 +4,9 @@ Gradient ascent along
 
     E_{y~mu}[ r grad log pi ; r >= 0 ]  +  E_{y~mu}[ min(pi/mu, 1) r grad log pi ; r < 0 ]
 
-without a baseline: rewards of right answers are positive and those of wrong ones negative. Right answers
-keep weight one however unlikely they become; wrong ones are tapered off by the truncated importance
-weight of the whole completion.
+without a baseline: rewards of correct answers are positive, those of wrong ones negative. Correct answers
+keep weight one however unlikely they become; wrong ones are tapered off by the truncated importance weight
+of the whole completion.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def token_loss(
 ) -> Tensor:
     """Return -r log pi where r >= 0, -min(pi/mu, 1) r log pi where r < 0, for each token.
 
-    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
+    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on padding;
     advantages_B: [B] the reward of each sequence. settings: unused.
     Returns [B, T], to be minimised, before masking and normalisation.
     """

@@ -1,6 +1,6 @@
 """Sums and differences with written-out steps: what the arithmetic tasks share.
 
-A problem is `37+8-6=`, its solution `45,39.`: the running results, the last one is the answer.
+A problem is `37+8-6=`, its solution `45,39.`: the running results, the last of which is the answer.
 """
 
 import re
@@ -19,21 +19,21 @@ FURTHER = range(1, 10)
 RESULT_DIGITS = 2
 _SOLUTION = re.compile(r"(?:[0-9]+,)*([0-9]+)\.")
 TEST_SHARE = 0.1
-# Drawing different problems takes long when few are left.
+# The share of all problems that may be drawn: finding different ones is slow when few remain.
 DRAWN = 0.8
 
 
 @dataclass(frozen=True)
 class Sums(ABC):
-    """A two-digit number, then one-digit numbers, `terms` in all; how a writer slips is a task's own."""
+    """A two-digit number, then one-digit numbers, `terms` in all; each task defines how a writer slips."""
 
-    terms: Annotated[int, Ge(2), Le(5), "numbers a problem: one of two digits, then one-digit numbers"]
+    terms: Annotated[int, Ge(2), Le(5), "numbers per problem: one of two digits, then one-digit numbers"]
     operators: Annotated[Literal["+", "+-"], "between the numbers, each with the same probability"]
     error: Annotated[Share, "corpus: probability of a random result"] = 0.0
 
     @abstractmethod
     def slips(self, running: np.ndarray, sign: np.ndarray, term: np.ndarray) -> np.ndarray:
-        """Probability [count] that a step from `running` by `sign * term` is written one ten too low."""
+        """Return the probability [count] of writing the step from `running` by `sign * term` ten too low."""
 
     @property
     def first(self) -> range:
@@ -51,7 +51,7 @@ class Sums(ABC):
         return (RESULT_DIGITS + 1) * (self.terms - 1)
 
     def problem_count(self, split: str) -> int:
-        """Return different problems of a split that can be drawn, signs apart."""
+        """Return how many different problems of a split can be drawn, apart from their signs."""
         share = TEST_SHARE if split == "test" else 1 - TEST_SHARE
         return int(DRAWN * share * len(self.first) * len(FURTHER) ** (self.terms - 1))
 
@@ -69,7 +69,7 @@ class Sums(ABC):
 
     @staticmethod
     def is_correct(completion: str, answer: int) -> bool:
-        """Whether the text is numbers joined by commas, the last one the right answer, and a full stop.
+        """Return whether the text is numbers joined by commas, the last one correct, and a full stop.
 
         Anything else (malformed, empty, cut off before the full stop, text after it) is wrong.
         """
@@ -78,11 +78,11 @@ class Sums(ABC):
 
     @staticmethod
     def final_answer(completion: str) -> str:
-        """Return what stands behind the last comma."""
+        """Return what follows the last comma."""
         return completion.rstrip(END).rpartition(",")[2]
 
     def description(self) -> str:
-        """Return `sums of 3 numbers with written-out steps`"""
+        """Return `sums of 3 numbers with written-out steps`."""
         kind = "sums" if self.operators == "+" else "sums and differences"
         return f"{kind} of {self.terms} numbers with written-out steps"
 

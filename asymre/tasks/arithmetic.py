@@ -1,4 +1,4 @@
-"""Arithmetic with slips that are all equally likely: its problems are about equally hard."""
+"""Arithmetic in which all slips are equally likely: its problems are about equally hard."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -11,7 +11,7 @@ from asymre.tasks._sums import Sums
 
 @dataclass(frozen=True)
 class Arithmetic(Sums):
-    """Sums, or sums and differences; a carry is forgotten, or a borrow taken twice, with one probability."""
+    """Sums, or sums and differences; a carry is forgotten, or a borrow taken twice, with a fixed probability."""
 
     slip: Annotated[Share, "corpus: probability of forgetting a carry or of borrowing twice"] = 0.0
 
