@@ -150,10 +150,10 @@ def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations)
 def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles, learning_rate, seed):
     """Return pass rates (cycles + 1, delta_v, prompts) of prompts with a softmax policy each. Eq. 4.
 
-    mu (prompts, answers): the start. right (answers,): which answers are correct. mu is frozen for the `steps`
-    of a cycle. A step draws a group for each prompt from mu and adds learning_rate times the mean over the
-    group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training. rewards: of
-    "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
+    mu (prompts, answers): the start. right (answers,): which answers are correct. mu is frozen for the
+    `steps` of a cycle. A step draws a group for each prompt from mu and adds learning_rate times the mean
+    over the group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training.
+    rewards: of "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
     """
     _check_ascent(learning_rate, steps)
     rng = np.random.default_rng([seed, PROMPTS_STREAM])

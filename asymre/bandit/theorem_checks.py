@@ -142,7 +142,7 @@ def _nested(mu, rewards):
 
 
 def _prompts(reward_seed, instances):
-    """Check Theorem 4.2 for a prompt: its pass rate after a cycle, for random prompts and numbers of answers."""
+    """Check Theorem 4.2 for a prompt: its pass rate after a cycle, over prompts and numbers of answers."""
     rng = np.random.default_rng([reward_seed, PROMPTS_STREAM])
     delta_v = np.array(PROMPT_DELTA_V)
     deviations = np.empty((len(delta_v), instances))

@@ -106,11 +106,11 @@ def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
 
     Answers have the reward `right` or `wrong`, V = V_mu + delta_v. For delta_v < 0 the limit policy is
     correct with probability min(1, p + g p (1 - p) / |delta_v|), g = right - wrong: a correct answer has
-    a = mu (g (1 - p) + |delta_v|), a wrong one a = mu (|delta_v| - g p), and b = |delta_v|. If p < |delta_v| / g
-    no a is negative and they sum to b, so nothing is cut off; otherwise all wrong answers are. At delta_v = 0
-    every prompt with a correct answer is solved. Above 0 the limit is one answer, which p does not determine.
-    pass_rate and delta_v broadcast. ValueError for a delta_v above 0, a pass rate outside 0 to 1 or
-    right <= wrong.
+    a = mu (g (1 - p) + |delta_v|), a wrong one a = mu (|delta_v| - g p), and b = |delta_v|. If
+    p < |delta_v| / g no a is negative and they sum to b, so nothing is cut off; otherwise all wrong answers
+    are. At delta_v = 0 every prompt with a correct answer is solved. Above 0 the limit is one answer, which p
+    does not determine. pass_rate and delta_v broadcast. ValueError for a delta_v above 0, a pass rate outside
+    0 to 1 or right <= wrong.
     """
     p, delta_v = np.broadcast_arrays(np.asarray(pass_rate, float), np.asarray(delta_v, float))
     if not ((p >= 0) & (p <= 1)).all():
@@ -227,7 +227,7 @@ def improvement_limit(mu, rewards, baseline):
 
 
 def _best_arm(mu, rewards):
-    """Return the arm of largest reward, (..., 1); among equals that of largest mu, the likeliest to survive."""
+    """Return the arm of largest reward, (..., 1); among equals that of largest mu, likeliest to survive."""
     best = rewards >= rewards.max(-1, keepdims=True)
     return np.where(best, mu, -1).argmax(-1)[..., None]
 

@@ -60,7 +60,7 @@ def _compared_as_text(table, format, files, verifier):
 
 
 def prepare_numina(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
-    """Return one source, filtered and split in two; `held_out` names problems that neither part may overlap."""
+    """Return one source, filtered and split; `held_out` names problems that neither part may overlap."""
     assert spec.source and spec.held_out
     parts = []
     for path in source_files(spec.source):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-NATS = "nats a token"
+NATS = "nats per token"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ MEASURES = {
         temperature=1.0,
         limits=(0, 1),
         caption="Training accuracy: {train_problems} fixed training problems x {samples} samples at "
-        "temperature 1; step line: share of right answers among the rollouts.",
+        "temperature 1; step line: share of correct answers among the rollouts.",
     ),
     "test_accuracy": Measure(
         label="test accuracy",
@@ -68,7 +68,7 @@ MEASURES = {
         column="entropy",
         temperature=1.0,
         limits=(0, None),
-        caption="Entropy in nats a token: mean over the tokens sampled at temperature 1 for "
+        caption="Entropy in nats per token: mean over the tokens sampled at temperature 1 for "
         "{train_problems} fixed training problems.",
     ),
 }

@@ -52,7 +52,7 @@ def diverged_rows(spec: EvaluationSpec, step: int) -> list[dict[str, Any]]:
 
 
 def pass_at_k(correct_PS: np.ndarray, k: int) -> float:
-    """Return the unbiased estimate of the chance that one of k samples is correct (Chen et al. 2021, Eq. 1)."""
+    """Return the unbiased chance that one of k samples is correct (Chen et al. 2021, Eq. 1)."""
     samples = correct_PS.shape[1]
     wrong_P = samples - correct_PS.sum(1)
     # C(wrong, k) / C(samples, k) as a product: no large factorials.
@@ -65,6 +65,6 @@ def _powers_of_two(largest: int) -> list[int]:
 
 
 def as_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Return a table of rows, null where a row lacks a measure: pass_at_k beyond its samples, a diverged run."""
+    """Return a table of rows, null where one lacks a measure: pass_at_k beyond its samples, divergence."""
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: [row.get(name) for row in rows] for name in names})

@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
 
 
 def share(successes: int, trials: int, null: float) -> Estimate:
-    """Return the share of successes, its Clopper-Pearson interval and the exact binomial test against `null`."""
+    """Return the share of successes, its Clopper-Pearson interval, the exact binomial test against `null`."""
     if not trials:
         return Estimate(null=null)
     test = stats.binomtest(int(successes), int(trials), null)
@@ -67,7 +67,7 @@ def mean_interval(values_S: np.ndarray) -> tuple[float, float, float]:
 
 
 def paired_difference(differences_S: np.ndarray) -> Estimate:
-    """Return the mean difference of pairs, Student's interval and the sign-flip test (exact up to 14 pairs)."""
+    """Return the mean difference of pairs, Student's interval, the sign-flip test (exact up to 14 pairs)."""
     differences = np.asarray(differences_S, dtype=float)
     n = len(differences)
     mean, low, high = mean_interval(differences)
@@ -120,7 +120,7 @@ def _smallest(permutations: int, blocks: int) -> float:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's corrected p-values: the k-th smallest of m times m - k + 1, non-decreasing, at most one."""
+    """Return Holm's corrected p-values: the k-th smallest of m times m - k + 1, non-decreasing, at most 1."""
     p = np.asarray(p, dtype=float)
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))

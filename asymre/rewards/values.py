@@ -208,7 +208,7 @@ _COMPLEX = {"z", "w", "omega", "zeta"}
 
 @lru_cache(maxsize=10_000)
 def _expression(text: str) -> Expr | MatrixBase:
-    """Return the text as an expression or a matrix, with exact decimals. Raises Unreadable if it is neither."""
+    """Return the text as an expression or a matrix, with exact decimals. Raises Unreadable for others."""
     if not text.isascii():
         raise Unreadable(text)
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text) if _SCIENTIFIC.fullmatch(text) else text

@@ -152,7 +152,7 @@ _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}
 
 
 def braced(text: str) -> str:
-    r"""Return the text with braces around each argument of \frac, \binom, \sqrt, and around these in ^ or _."""
+    r"""Return the text with braces around each argument of \frac, \binom, \sqrt, and these in ^ or _."""
     if not any(command in text for command in _ARGUMENTS):
         return text
     out: list[str] = []

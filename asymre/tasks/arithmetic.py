@@ -11,7 +11,7 @@ from asymre.tasks._sums import Sums
 
 @dataclass(frozen=True)
 class Arithmetic(Sums):
-    """Sums, or sums and differences; a carry is forgotten, or a borrow taken twice, with a fixed probability."""
+    """Sums, or sums and differences, that forget a carry or borrow twice with a fixed probability."""
 
     slip: Annotated[Share, "corpus: probability of forgetting a carry or of borrowing twice"] = 0.0
 

@@ -125,7 +125,7 @@ ENTROPY = Claim(
 def training_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
     """Return rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
 
-    runs: `runs.summaries`. Off-policy runs alone count (N > 1, refreshed); for each N of the runs. A row
+    runs: from `runs.summaries`. Only off-policy runs count (N > 1, refreshed), for each N of the runs. A row
     pools models and data sets, each with its own blocks: three seeds of one decide little by themselves.
     """
     rows = []
@@ -133,12 +133,12 @@ def training_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
         rows += _learning(main, N, own, params)
         rows += _comparisons(main, N, own, params, [(RECOMMENDED, False)])
         rows += _entropies(main, N, own, params)
-    # The paper's order: by claim first, and the other models and data sets after all of its own.
+    # The paper's order: by claim, and the other models and data sets last.
     return sorted(rows, key=lambda row: row.number)
 
 
 def seed_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
-    """Rows of claims 5 and 6 with a base policy for each seed, and at the calibration's delta_v too."""
+    """Return rows of claims 5 and 6 with a base policy per seed, and at the calibration's delta_v too."""
     values = [(RECOMMENDED, False)]
     if params["delta_v"] is not None and not np.isclose(params["delta_v"], RECOMMENDED):
         values.append((params["delta_v"], True))
@@ -147,7 +147,7 @@ def seed_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
 
 
 def _subjects(runs, params):
-    """(main, N, off-policy runs) of the main models and data set, then the others; N is 0 where none ran."""
+    """Return (main, N, off-policy runs) for the main models and data set, and the others; N is 0 if none."""
     off_policy = runs[(runs["N"] > 1) & runs["refreshed"].astype(bool)]
     is_main = off_policy["model"].isin(params["main"]["models"])
     is_main &= off_policy["dataset"] == params["main"]["dataset"]
@@ -158,7 +158,7 @@ def _subjects(runs, params):
 
 
 def _named(runs, params):
-    """Return `Llama 8B and Qwen 3B on MATH; ...`"""
+    """Return `Llama 8B and Qwen 3B on MATH; ...`."""
     names = []
     for dataset, label in params["datasets"].items():
         of_it = set(runs.loc[runs["dataset"] == dataset, "model"])
@@ -168,7 +168,7 @@ def _named(runs, params):
 
 
 def row(claim, estimate, runs, used, subject, params, *, detail="", parts="", chosen=False):
-    """Return a row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was).
+    """Return a row on the runs `used`; the scale and `chosen` (whether delta_v was) tell what was calibrated.
 
     subject: (main, N).
     """
@@ -212,7 +212,7 @@ def delta_v_text(runs, counted="runs"):
 
 
 def trend_row(claim, runs, measure, subject, params, setting="delta_v", counted="runs"):
-    """Return a row on the order of `measure` over a setting, from the blocks that have every value of it."""
+    """Return a row on the order of `measure` over a setting, from blocks with every value of the setting."""
     table = by_block(runs, setting, measure)
     values = ", ".join(f"{value:.12g}: {mean:.4g}" for value, mean in table.mean().items())
     used = runs[pd.MultiIndex.from_frame(runs[BLOCK]).isin(table.index)]
@@ -247,7 +247,7 @@ def _learning(main, N, runs, params):
 
 
 def _comparisons(main, N, runs, params, values):
-    """values: the delta_v at which AsymRE meets GRPO, and whether the calibration chose it."""
+    """Yield the rows of claims 5 and 6. values: each delta_v compared with GRPO, and if it was calibrated."""
     subject = (main, N)
     asymre, grpo = of(runs, "asymre"), of(runs, "grpo")
     critical, recommended = at(asymre, CRITICAL), at(asymre, RECOMMENDED)
@@ -292,7 +292,7 @@ def collapse_pairs(claim, first, second, subject, params):
 
 def _entropies(main, N, runs, params):
     asymre = of(runs, "asymre")
-    # Entropy is not defined after a run diverged: the delta_v at which one did are left out of all blocks.
+    # Entropy is undefined after a run diverged: drop the delta_v at which one did from all blocks.
     diverged = asymre.loc[asymre["entropy_drop"].isna(), "delta_v"].unique()
     left = asymre[~asymre["delta_v"].isin(diverged)]
     entropy = trend_row(ENTROPY, left, "entropy_drop", (main, N), params)

@@ -14,8 +14,8 @@ from paper.figures.style import new_figure, styled
 
 
 def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """Return a row a run: model, dataset, objective, delta_v, seed, N (inf: never refreshed), final_accuracy,
-    collapse_step (NaN: none)."""
+    """Return a row per run: model, dataset, objective, delta_v, seed, N (inf: never refreshed),
+    final_accuracy, collapse_step (NaN: none)."""
     rows = []
     for run in params["runs"]:
         evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
