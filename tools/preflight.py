@@ -1,9 +1,9 @@
-"""Say what this machine lacks for the jobs on GPUs, all at once, each with its remedy.
+"""Report everything that this machine lacks for the jobs on GPUs, each with its remedy.
 
 python -m tools.preflight [--scale NAME] [--configfile FILE] [-]
 
 -: the resolved configuration is JSON on standard input. The exit status is 1 if anything is missing. Nothing
-here waits for ever: other programs, the GPUs and the network are asked in processes that have so much time.
+here waits for ever: other programs, the GPUs and the network are queried in processes with a time limit.
 """
 
 import json
@@ -28,15 +28,15 @@ from workflow.plan import Plan
 from workflow.preflight import Gpu, Installed, Line, Source
 
 VLLM = ROOT / ".venv-vllm"
-# Seconds. torch may lie on a slow disk, and a hub that cannot be reached is asked several times.
+# Seconds. torch may be on a slow disk, and an unreachable hub is tried several times.
 SMI_S, ENVIRONMENT_S, COMPILER_S, CONNECTION_S, HUB_S, PORT_S = 60, 180, 60, 20, 90, 5
 SMI = ["nvidia-smi", "--query-gpu=index,uuid,driver_version,name,memory.total"]
 SMI += ["--format=csv,noheader,nounits"]
-PUBLISHED_BYTES = 2  # a parameter, in the files of the hub
+PUBLISHED_BYTES = 2  # per parameter, in the files of the hub
 
 
 class NoAnswer(Exception):
-    """Why a program gave no answer."""
+    """A program gave no answer; the message says why."""
 
 
 def ask(command: list[str], seconds: float, environment: Mapping[str, str] | None = None) -> str:
@@ -57,7 +57,7 @@ def ask(command: list[str], seconds: float, environment: Mapping[str, str] | Non
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        # Not waited for: a process that a driver holds does not even end when it is killed.
+        # Not waited for: a process stuck in a driver does not end even when it is killed.
         os.killpg(process.pid, signal.SIGKILL)
         raise NoAnswer(f"{Path(command[0]).name} does not answer within {seconds:g} s") from None
     if process.returncode:
@@ -80,7 +80,7 @@ def find_gpus() -> list[Gpu] | str:
 
 
 def find_installed(python: str | Path, *, gpus: bool = False) -> Installed:
-    """Return what an interpreter has; with `gpus` torch is asked how many it sees."""
+    """Return what an interpreter has installed and, with `gpus`, how many GPUs its torch sees."""
     command = [
         str(python),
         "-P",
@@ -94,12 +94,12 @@ def find_installed(python: str | Path, *, gpus: bool = False) -> Installed:
 
 
 def find_compiler() -> str | None:
-    """As Triton chooses it."""
+    """Return the C compiler that Triton would choose, None if there is none."""
     return os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
 
 
 def try_compiler(compiler: str, include: str) -> str | None:
-    """Return why the compiler builds no module for Python, None if it does."""
+    """Return why the compiler cannot build a module for Python; None if it can."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("#include <Python.h>\nint probe(void) { return PY_MAJOR_VERSION; }\n", "utf-8")
@@ -117,7 +117,7 @@ def try_compiler(compiler: str, include: str) -> str | None:
 def find_memory(
     environment: Mapping[str, str], proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")
 ) -> tuple[float, str]:
-    """Return main memory in bytes that this process can have, and what sets it: machine, cgroup or Slurm."""
+    """Return the main memory in bytes that this process can have, and its limit: machine, cgroup or Slurm."""
     meminfo = (proc / "meminfo").read_text(encoding="utf-8")
     total = next(line.split()[1] for line in meminfo.splitlines() if line.startswith("MemTotal:"))
     limits = [(1024.0 * int(total), "the machine")]
@@ -128,7 +128,7 @@ def find_memory(
 
 
 def _cgroup_limits(proc: Path, groups: Path) -> Iterable[float]:
-    """Of the process's own control group and of all above it, version 1 or 2."""
+    """Yield the limits of the process's own control group and of all above it, version 1 or 2."""
     try:
         entries = (proc / "self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -141,7 +141,7 @@ def _cgroup_limits(proc: Path, groups: Path) -> Iterable[float]:
         if controllers:
             root, file = groups / "memory", "memory.limit_in_bytes"
         own = root / path.lstrip("/")
-        # In a container the path may be that of outside; the limit then stands at the root.
+        # In a container the path may be the host's; the limit is then at the root.
         for folder in (own, *own.parents):
             try:
                 text = (folder / file).read_text(encoding="utf-8").strip()
@@ -154,13 +154,13 @@ def _cgroup_limits(proc: Path, groups: Path) -> Iterable[float]:
 
 
 def free_disk(folder: Path) -> float:
-    """Return bytes that are free where a folder lies, or would."""
+    """Return the free bytes where a folder is, or would be."""
     there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     return float(shutil.disk_usage(there).free)
 
 
 def try_writing(folder: Path) -> str | None:
-    """Return why no file can be made in a folder, itself made if need be; None if one can."""
+    """Return why no file can be made in a folder, creating it if necessary; None if one can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -171,7 +171,7 @@ def try_writing(folder: Path) -> str | None:
 
 
 def try_port(host: str = "127.0.0.1") -> str | None:
-    """Return why a process cannot listen on a port of this machine and be reached there; None if it can."""
+    """Return why a process cannot listen, and be reached, on a port of this machine; None if it can."""
     try:
         with socket.create_server((host, 0)) as server:
             server.settimeout(PORT_S)
@@ -186,9 +186,9 @@ def try_port(host: str = "127.0.0.1") -> str | None:
 
 
 def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, list[str]]]:
-    """Base policies and problems that do not come from the workflow itself, and the targets that need them.
+    """Return base policies and problems from outside the workflow, by path, and the targets that need them.
 
-    By path; of the targets that are made by default.
+    Considers the default targets.
     """
     found: dict[str, tuple[Artefact, list[str]]] = {}
     for name in plan.graph.default:
@@ -199,7 +199,7 @@ def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, list[str]]]:
 
 
 def parts_of(artefact: Artefact) -> dict[str, dict]:
-    """Return what of it lies on the hub or in a folder, by the key of the configuration."""
+    """Return the parts of an artefact on the hub or in a folder, by key of the configuration."""
     if artefact.kind == "base_policy":
         outside = "architecture" in artefact.params
         return {f"pretrained.{artefact.slug}": artefact.params} if outside else {}
@@ -208,7 +208,7 @@ def parts_of(artefact: Artefact) -> dict[str, dict]:
 
 
 def find_sources(plan: Plan, results: Path) -> list[Source]:
-    """Of each model and each part of a data set: whether it is here, or can be had."""
+    """Return for each model and each part of a data set whether it is here, or available."""
     asked = [
         (name, part, tuple(targets), artefact)
         for artefact, targets in needed_sources(plan).values()
@@ -236,10 +236,9 @@ def _find_source(
 
 
 def source_state(part: dict) -> str:
-    """Return state of a model or of a part of a data set (`Source`), and the message of one that is missing.
+    """Return the state of a model or of a part of a data set (`Source`), with a message if it is missing.
 
-    The jobs' own code asks, so that the messages are theirs. Of what is not here yet it fetches a config.json
-    at the most.
+    The jobs' own code looks, so that the messages are theirs. At most it downloads a config.json.
     """
     import huggingface_hub
 
@@ -283,7 +282,7 @@ def source_state(part: dict) -> str:
 
 
 def reach_hub() -> None:
-    """ConnectionError unless the hub answers, whatever it says. Asked once: its own client asks often."""
+    """Raise ConnectionError unless the hub gives any answer. One attempt: its own client makes many."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_session
 
@@ -304,7 +303,7 @@ def find_cache() -> Path:
 
 
 def look(plan: Plan, results: Path) -> list[Line]:
-    """Return everything that jobs on GPUs need of this machine."""
+    """Return everything that jobs on GPUs need from this machine."""
     c = plan.configuration
     on_gpu, processes = c.fsdp_vllm.device == "cuda", c.fsdp_vllm.processes
     conda = (Path(sys.prefix) / "conda-meta").is_dir()
@@ -371,7 +370,7 @@ def main() -> None:
     print(*lines, sep="\n")
     missing = sum(line.what == "MISSING" for line in lines)
     print(f"{missing} things are missing" if missing else "nothing is missing", flush=True)
-    # Not an orderly exit: it would wait for processes that do not end.
+    # A normal exit would wait for processes that do not end.
     os._exit(bool(missing))
 
 
