@@ -16,7 +16,7 @@ def read_evaluation(path: Path) -> pd.DataFrame:
         raise ValueError(f"has no column {', '.join(sorted(missing))}")
     steps = {tuple(sorted(rows["step"])) for _, rows in table.groupby(key)}
     if len(steps) != 1 or len(set(*steps)) != len(*steps):
-        raise ValueError("must have one row a step for each sampling")
+        raise ValueError("must have one row per step and sampling")
     if not table["accuracy"].between(0, 1).all() or np.isinf(table["entropy"]).any():
         raise ValueError("accuracies must lie between 0 and 1, and the entropy be finite")
     if (table["entropy"].isna() & (table["accuracy"] > 0)).any():

@@ -24,7 +24,7 @@ NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first, a
 MOST_JOBS = 10_000
 # Those of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-CLAIMED_EXPERIMENTS = ("theorems", "threshold", "limit")  # bandit experiments that the claims rest on
+CLAIMED_EXPERIMENTS = ("theorems", "threshold", "limit")  # bandit experiments that the claims need
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 
@@ -51,7 +51,7 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
             yield ("leave_out", key), f"there is no figure {key!r}{nearest(key, c.figures)}"
     for experiment in CLAIMED_EXPERIMENTS:
         if getattr(c.bandit, experiment) is None:
-            yield ("bandit", experiment), "is missing: the claims rest on it"
+            yield ("bandit", experiment), "is missing: the claims need it"
     yield from _sizes(c)
     yield from _train_sampling(c)
     if c.problems:
@@ -111,7 +111,7 @@ def _engine(c: Configuration) -> Iterator[Problem]:
     for section, others, other in (("pretrained", c.stand_ins, "stand_ins"), ("data", c.tasks, "tasks")):
         for name in getattr(c, section):
             if name in others:
-                yield (section, name), f"stands in {other} too; give one"
+                yield (section, name), f"is in {other} too; give one"
     for name, data in c.data.items():
         for field in ("test_problems", "train_problems"):
             if getattr(c.evaluation, field) > getattr(data, field):
@@ -151,7 +151,7 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
                     f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}.{field}",
                 )
         if where[0] == "controls" and not _subjects(sweep) <= shown:
-            yield path, "no panel shows this model, data set, objective and delta_v: where should it stand?"
+            yield path, "no panel shows this model, data set, objective and delta_v: where should it be drawn?"
 
 
 def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
@@ -317,7 +317,7 @@ def _train_sampling(c: Configuration) -> Iterator[Problem]:
             yield (
                 ("algorithm", "train_sampling", field),
                 f"is {value:g}, but log-probabilities of the rollouts are those at {field} 1, and the losses "
-                f"of {ratios} are made of them: give 1, or take these objectives out of figures, claims and "
+                f"of {ratios} use them: give 1, or take these objectives out of figures, claims and "
                 "calibration",
             )
 

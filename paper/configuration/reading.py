@@ -81,7 +81,7 @@ class _UniqueKeys(_Loader):
             key = repr(self.construct_object(key_node, deep=True))
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key} stands twice", key_node.start_mark
+                    None, None, f"key {key} appears twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
