@@ -151,7 +151,7 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
                     f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}.{field}",
                 )
         if where[0] == "controls" and not _subjects(sweep) <= shown:
-            yield path, "no panel shows this model, data set, objective and delta_v: where should it be drawn?"
+            yield path, "no panel shows this model, data set, objective and delta_v: which should draw it?"
 
 
 def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
@@ -317,7 +317,7 @@ def _train_sampling(c: Configuration) -> Iterator[Problem]:
             yield (
                 ("algorithm", "train_sampling", field),
                 f"is {value:g}, but log-probabilities of the rollouts are those at {field} 1, and the losses "
-                f"of {ratios} use them: give 1, or take these objectives out of figures, claims and "
+                f"of {ratios} are made of them: give 1, or take these objectives out of figures, claims and "
                 "calibration",
             )
 
