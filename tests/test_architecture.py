@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DESIGN = (ROOT / "docs/design.md").read_text()
+DESIGN = (ROOT / "docs/house.md").read_text()
 
 
 def table() -> dict[str, set[str]]:
-    """The table at the head of docs/design.md: package, and the packages that it may import."""
+    """The table at the head of docs/house.md: package, and the packages that it may import."""
     rows = re.findall(r"^\| `([a-z_]+)` \|[^|]*\|([^|]*)\|$", DESIGN, re.M)
     return {name: set(re.findall(r"`([a-z_]+)`", allowed)) for name, allowed in rows}
 
@@ -38,7 +38,7 @@ def test_packages_import_what_the_table_allows():
         assert all(name.startswith("asymre.") for name in imports(file) if "." in name), file
         used.setdefault(package_of(file), set()).update(others - {package_of(file)})
     used.pop("__init__")
-    assert used == allowed, "docs/design.md: the table of packages"
+    assert used == allowed, "docs/house.md: the table of packages"
 
 
 def test_arrows_run_one_way():

@@ -1,8 +1,8 @@
-"""Say what a scale on GPUs will cost, before anything starts: jobs, GPU hours, disk, memory.
+"""Estimate what a scale on GPUs will cost, before anything starts: jobs, GPU hours, disk, memory.
 
 python -m tools.plan_costs [--scale NAME] [--configfile FILE]
 
-Speeds and the GPU's memory are those of results/measured.json, if `make test-gpu` measured them here.
+Speeds and GPU memory come from results/measured.json, if `make test-gpu` measured them here.
 """
 
 import sys
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def tell(plan: Plan) -> None:
-    """Print the estimate, and what does not fit."""
+    """Print the estimate, and warnings where something does not fit."""
     print(costs_text(plan))
     for problem in problems(plan):
         print(f"WARNING: {problem}")

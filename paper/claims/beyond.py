@@ -18,10 +18,10 @@ from paper.claims.verdict import Claim, Row
 from paper.specs import ClaimedRun, ClaimsSpec
 
 NEVER = np.inf
-# What an evaluation has beside pass@k.
+# Columns of an evaluation besides pass@k.
 ALWAYS = ["distinct_correct", "entropy"]
 LATE_K = 8
-# A problem is rarely solved if the base policy solves it, and in fewer of the samples than this share.
+# A problem is rarely solved if the base policy solves it, but in a smaller share of the samples than this.
 RARE = 0.25
 FARTHEST = -0.5
 
@@ -168,11 +168,11 @@ COLLAPSE_BY_RATE = _by_rate(
 def beyond_rows(
     runs: pd.DataFrame, diversity: pd.DataFrame, cycles: pd.DataFrame, rates: pd.DataFrame, spec: ClaimsSpec
 ) -> list[Row]:
-    """Rows of A to C for every model and data set that their runs are of, of D, and of E.
+    """Return rows of A to C for every model and data set of their runs, of D, and of E.
 
-    runs, rates: `runs.summaries`; diversity: `diversity_summaries`; cycles: `cycle_summaries`; spec:
-    `objectives` says label and takes_delta_v of each. A and B read the same runs: those of AsymRE with
-    several N, and those of all objectives at the N that the other objectives have.
+    runs, rates: from `runs.summaries`; diversity: from `diversity_summaries`; cycles: from `cycle_summaries`;
+    spec: `objectives` gives label and takes_delta_v of each. A and B read the same runs: A those of AsymRE
+    with several N, B those of all objectives at the N that the other objectives have.
     """
     rows = _rare_problems(cycles, spec) + _rates(rates, spec)
     for own in _subjects(runs):
@@ -234,7 +234,7 @@ def _objectives(runs, spec):
                 claim = _filled(BETTER, name=name, delta_v=f"{delta_v:.12g}")
                 first = at(asymre, delta_v)
                 rows.append(training.difference_row(claim, first, compared, "final_test", subject, spec))
-            # An objective with a delta_v could prevent the collapse at 0.
+            # Only an objective with a delta_v can prevent the collapse at 0.
             if described.takes_delta_v:
                 claim = _filled(PREVENTS, name=name)
                 critical = (at(asymre, training.CRITICAL), at(other, training.CRITICAL))
@@ -248,7 +248,7 @@ def _filled(claim, **words):
 
 
 def read_pass_rates(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it has no pass rates of single problems."""
+    """Return an evaluation. ValueError if it has no pass rates of single problems."""
     table = read_evaluation(path)
     if "pass_rates" not in table.columns:
         raise ValueError("has no column pass_rates")
@@ -256,7 +256,7 @@ def read_pass_rates(path: Path) -> pd.DataFrame:
 
 
 def read_diversity(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
+    """Return an evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
     table = read_evaluation(path)
     missing = {"step", "split", "temperature", "pass_at_1", *ALWAYS} - set(table.columns)
     if missing or not ((table["split"] == "test") & (table["temperature"] == 1.0)).any():
@@ -265,7 +265,7 @@ def read_diversity(path: Path) -> pd.DataFrame:
 
 
 def diversity_summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and each measure at the last evaluation point.
+    """Return a row per run: its keys and each measure at the last evaluation point.
 
     Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_correct, entropy.
     """
@@ -281,9 +281,9 @@ def diversity_summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.Da
 
 
 def cycle_summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and `rare`, the pass rate of rarely solved problems after the first cycle.
+    """Return a row per run: its keys and `rare`, the rarely solved problems' pass rate after the first cycle.
 
-    NaN where the base policy solves none of them rarely; 0 after a run that diverged.
+    NaN if the base policy solves no problem rarely; 0 if the run diverged.
     """
     rows = []
     for run in runs:
@@ -304,7 +304,7 @@ def _rare_problems(cycles, spec):
 
 
 def _rates(runs, spec):
-    """runs: of several learning rates, for the main data set and perhaps another."""
+    """Yield the rows of E. runs: of several learning rates, for the main data set and perhaps another."""
     if not len(runs):
         return []
     subject = (True, numbers(runs["N"]))
@@ -336,7 +336,7 @@ def _rates(runs, spec):
 
 
 def _gains(first, second):
-    """What the runs `first` gain on `second` of the same block and learning rate over the first cycle."""
+    """Return the gains of runs `first` on `second`, by block and learning rate, over the first cycle."""
     gains = []
     for rate in sorted(set(first["learning_rate"]) & set(second["learning_rate"])):
         one, two = paired(*(runs[runs["learning_rate"] == rate] for runs in (first, second)))

@@ -124,9 +124,9 @@ ENTROPY = Claim(
 
 
 def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
-    """Rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
+    """Return rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
 
-    runs: `runs.summaries`. Off-policy runs alone count (N > 1, refreshed); for each N of the runs. A row
+    runs: from `runs.summaries`. Only off-policy runs count (N > 1, refreshed), for each N of the runs. A row
     pools models and data sets, each with its own blocks: three seeds of one decide little by themselves.
     """
     rows = []
@@ -134,12 +134,12 @@ def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
         rows += _learning(main, N, own, spec)
         rows += _comparisons(main, N, own, spec, [(RECOMMENDED, False)])
         rows += _entropies(main, N, own, spec)
-    # The paper's order: by claim first, and the other models and data sets after all of its own.
+    # The paper's order: by claim, and the other models and data sets last.
     return sorted(rows, key=lambda row: row.number)
 
 
 def seed_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
-    """Rows of claims 5 and 6 with a base policy for each seed, and at the calibration's delta_v too."""
+    """Return rows of claims 5 and 6 with a base policy per seed, and at the calibration's delta_v too."""
     values = [(RECOMMENDED, False)]
     if spec.delta_v is not None and not np.isclose(spec.delta_v, RECOMMENDED):
         values.append((spec.delta_v, True))
@@ -148,7 +148,7 @@ def seed_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
 
 
 def _subjects(runs, spec):
-    """(main, N, off-policy runs) of the main models and data set, then the others; N is 0 where none ran."""
+    """Return (main, N, off-policy runs) for the main models and data set, and the others; N is 0 if none."""
     off_policy = runs[(runs["N"] > 1) & runs["refreshed"].astype(bool)]
     is_main = off_policy["model"].isin(spec.main_models)
     is_main &= off_policy["dataset"] == spec.main_dataset
@@ -159,7 +159,7 @@ def _subjects(runs, spec):
 
 
 def _named(runs, spec):
-    """`Llama 8B and Qwen 3B on MATH; ...`"""
+    """Return `Llama 8B and Qwen 3B on MATH; ...`."""
     names = []
     for dataset, label in spec.datasets.items():
         of_it = set(runs.loc[runs["dataset"] == dataset, "model"])
@@ -169,7 +169,7 @@ def _named(runs, spec):
 
 
 def row(claim, estimate, runs, used, subject, spec, *, detail="", parts="", chosen=False):
-    """A row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was).
+    """Return a row on the runs `used`; the scale and `chosen` (whether delta_v was) tell what was calibrated.
 
     subject: (main, N).
     """
@@ -196,7 +196,7 @@ def row(claim, estimate, runs, used, subject, spec, *, detail="", parts="", chos
 
 
 def collapsed_share(runs, column="collapse"):
-    """The share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
+    """Return the share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
     hit = runs[column].notna()
     counts = [f"{v:.12g}: {int(hit[g.index].sum())} of {len(g)}" for v, g in runs.groupby("delta_v")]
     behind = {
@@ -213,7 +213,7 @@ def delta_v_text(runs, counted="runs"):
 
 
 def trend_row(claim, runs, measure, subject, spec, setting="delta_v", counted="runs"):
-    """A row on the order of `measure` over a setting, from the blocks that have every value of it."""
+    """Return a row on the order of `measure` over a setting, from blocks with every value of the setting."""
     table = by_block(runs, setting, measure)
     values = ", ".join(f"{value:.12g}: {mean:.4g}" for value, mean in table.mean().items())
     used = runs[pd.MultiIndex.from_frame(runs[BLOCK]).isin(table.index)]
@@ -248,7 +248,7 @@ def _learning(main, N, runs, spec):
 
 
 def _comparisons(main, N, runs, spec, values):
-    """values: the delta_v at which AsymRE meets GRPO, and whether the calibration chose it."""
+    """Yield the rows of claims 5 and 6. values: each delta_v compared with GRPO, and if it was calibrated."""
     subject = (main, N)
     asymre, grpo = of(runs, "asymre"), of(runs, "grpo")
     critical, recommended = at(asymre, CRITICAL), at(asymre, RECOMMENDED)
@@ -267,7 +267,7 @@ def _comparisons(main, N, runs, spec, values):
 
 
 def difference_row(claim, first, second, measure, subject, spec, *, chosen=False):
-    """A row on the measure of `first` less that of `second`, paired over blocks."""
+    """Return a row on the measure of `first` less that of `second`, paired over blocks."""
     one, two = paired(first, second)
     gain = one[measure].to_numpy() - two[measure].to_numpy()
     behind = {
@@ -279,7 +279,7 @@ def difference_row(claim, first, second, measure, subject, spec, *, chosen=False
 
 
 def collapse_pairs(claim, first, second, subject, spec):
-    """A row on the blocks in which `first` collapses and `second` does not."""
+    """Return a row on the blocks in which `first` collapses and `second` does not."""
     one, two = paired(first, second)
     counts = []
     for hit in (one["collapse"].notna(), two["collapse"].notna()):
@@ -293,7 +293,7 @@ def collapse_pairs(claim, first, second, subject, spec):
 
 def _entropies(main, N, runs, spec):
     asymre = of(runs, "asymre")
-    # Entropy is not defined after a run diverged: the delta_v at which one did are left out of all blocks.
+    # Entropy is undefined after a run diverged: drop the delta_v at which one did from all blocks.
     diverged = asymre.loc[asymre["entropy_drop"].isna(), "delta_v"].unique()
     left = asymre[~asymre["delta_v"].isin(diverged)]
     entropy = trend_row(ENTROPY, left, "entropy_drop", (main, N), spec)

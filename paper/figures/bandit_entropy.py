@@ -6,5 +6,5 @@ table = _bandit.table
 
 
 def draw(data, spec):
-    """data: of the experiment `limit`."""
+    """Draw the table of the experiment `limit`."""
     return _bandit.draw_against_v(data, (("entropy", "policy entropy (nats)"),), spec)

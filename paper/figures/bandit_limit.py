@@ -6,6 +6,6 @@ table = _bandit.table
 
 
 def draw(data, spec):
-    """data: of the experiment `limit`."""
+    """Draw the table of the experiment `limit`."""
     panels = (("reward", "expected reward"), ("support", "arms in the support"))
     return _bandit.draw_against_v(data, panels, spec)

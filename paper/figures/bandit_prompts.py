@@ -12,7 +12,7 @@ TITLES = {"u-shaped": "mean, U-shaped pass rates", "even": "mean, equal pass rat
 
 
 def draw(data, spec):
-    """data: of the experiment `prompts`."""
+    """Draw the table of the experiment `prompts`."""
     colours = sweep_colours(sorted(data["delta_v"].unique()))
     grid = np.linspace(0, 1, 501)
     with styled():

@@ -14,7 +14,7 @@ table = _bandit.table
 
 
 def draw(data, spec):
-    """data: of the experiment `threshold`."""
+    """Draw the table of the experiment `threshold`."""
     per_instance = data.groupby("instance").first()
     regret = data.assign(regret=data.best_reward - data.reward)
     with styled():

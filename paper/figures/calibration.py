@@ -17,7 +17,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """A panel an objective, with a line each end of a cycle; the last panel is the choice of delta_v."""
+    """Draw a panel per objective, a line per end of a cycle; the last panel shows the choice of delta_v."""
     rates, delta_vs = (data[data["choice"] == choice] for choice in ("learning_rate", "delta_v"))
     objectives = rates["objective"].unique()
     final = delta_vs.drop_duplicates("delta_v")

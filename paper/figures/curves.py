@@ -1,4 +1,4 @@
-"""Training curves: figures 3 to 5 and 8 to 13, and B. A panel a measure, drawn against the gradient step."""
+"""Training curves (figures 3 to 5, 8 to 13, and B): a panel per measure, against the gradient step."""
 
 import itertools
 import math
@@ -15,14 +15,14 @@ from asymre.specs import Rewards
 from paper.figures.style import new_figure, styled, sweep_colours
 from paper.specs import FigureSpec, Look
 
-SETTING = ["model", "dataset", "N"]  # one line style each combination, if a panel has several
+SETTING = ["model", "dataset", "N"]  # one line style per combination, if a panel has several
 LINE_STYLES = ("-", "--", "-.", ":")
 MOST_REFRESHES = 50  # more lines than that would only grey the panel
 ROLLOUTS = "rollout_accuracy"  # of the behaviour policy: drawn as steps beside the training accuracy
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """A row a panel, run and evaluation point, and, of training accuracy, a row a run and cycle.
+    """Return a row per panel, run and evaluation point; for training accuracy also per run and cycle.
 
     step, value, smoothed, panel_title, measure, draw, collapse_step, control, objective, delta_v, seed,
     panel, model, dataset, N (inf: never refreshed). Measure `rollout_accuracy`: the share of right answers
@@ -56,7 +56,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def _rollout_accuracy(metrics: pd.DataFrame, N: int, rewards: Rewards) -> pd.DataFrame:
-    """step (where a cycle begins, and the end of the run), rollout_accuracy."""
+    """Return a table of step (the beginnings of cycles, and the end of the run) and rollout_accuracy."""
     mean = metrics.groupby("cycle")["rollout_reward"].mean()
     accuracy = (mean - rewards.wrong) / (rewards.correct - rewards.wrong)
     ends = [*(mean.index * N), metrics["step"].max()]
@@ -64,9 +64,9 @@ def _rollout_accuracy(metrics: pd.DataFrame, N: int, rewards: Rewards) -> pd.Dat
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """One pair of axes a panel, with mean and range over seeds or a line a run.
+    """Draw one pair of axes per panel, with mean and range over seeds or a line per run.
 
-    spec: beside the size of the figure, `objectives`: label and colour of each.
+    spec: the size of the figure, and `objectives`: label and colour of each.
     """
     is_rollouts = data["measure"] == ROLLOUTS
     curves, rollouts = data[~is_rollouts], data[is_rollouts]
@@ -136,10 +136,10 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame, objectives: di
 
 
 def _colours(rows: pd.DataFrame, objectives: dict[str, Look]) -> dict[tuple[str, float | None], str]:
-    """Colour of each objective and delta_v of a panel, no two of them the same.
+    """Return a different colour for each objective and delta_v of a panel.
 
-    An objective without a colour of its own has those of the sweep over delta_v; one with several delta_v
-    has its colour for the largest, and lighter ones below.
+    An objective without a colour of its own gets those of the sweep over delta_v. One with a colour and
+    several delta_v has its colour for the largest, and lighter shades for the others.
     """
     sweep = sweep_colours(sorted(rows["delta_v"].dropna().unique()))
     colours = {}
@@ -153,7 +153,7 @@ def _colours(rows: pd.DataFrame, objectives: dict[str, Look]) -> dict[tuple[str,
 
 
 def _label(name: str, objective: str, delta_v: float, setting: dict[str, str | int]) -> str:
-    """`AsymRE -0.1, N = 20`: the objective, and whatever of model, data set and N the panel varies."""
+    """Return `AsymRE -0.1, N = 20`: the objective, and those of model, data set, N that the panel varies."""
     if not np.isnan(delta_v):
         name += f" {delta_v:+g}" if delta_v else " 0"
     if objective == "asymre" and delta_v == 0 and "N" not in setting:

@@ -1,4 +1,4 @@
-"""What a baseline costs in diversity (figure C): pass@k, right completions and entropy by delta_v."""
+"""What a baseline costs in diversity (figure C): pass@k, correct completions and entropy by delta_v."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ BASE_COLOUR = "0.6"
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """A row a run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
+    """Return a row per run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
     distinct_correct, entropy (NaN: the run diverged), model, dataset, delta_v, N, seed."""
     tables = []
     for run in spec.runs:
@@ -27,7 +27,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """Three panels: pass@k against k, distinct right completions and entropy against delta_v."""
+    """Draw three panels: pass@k against k, distinct correct completions and entropy against delta_v."""
     ks = sorted(int(name.removeprefix("pass_at_")) for name in data if name.startswith("pass_at_"))
     base, end = data[data["step"] == 0], data[data["step"] > 0]
     colours = sweep_colours(sorted(end["delta_v"].unique()))
@@ -45,8 +45,8 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
         axes[0].set_ylabel("pass@k")
         axes[0].set_ylim(0, 1)
         for axis, column, label in (
-            (axes[1], "distinct_correct", "distinct right completions a problem"),
-            (axes[2], "entropy", "entropy (nats a token)"),
+            (axes[1], "distinct_correct", "distinct correct completions per problem"),
+            (axes[2], "entropy", "entropy (nats per token)"),
         ):
             axis.axhline(base[column].mean(), color=BASE_COLOUR, ls="--")
             # 100 % of the values: from the least to the most.

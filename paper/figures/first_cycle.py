@@ -15,7 +15,7 @@ BINS = np.linspace(0, 1, 11)
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """A row a run and problem: model, dataset, delta_v, N, seed, problem, before, after."""
+    """Return a row per run and problem: model, dataset, delta_v, N, seed, problem, before, after."""
     tables = []
     for run in spec.runs:
         rows = read(run.input, "evaluation.parquet", read_evaluation).set_index("step")["pass_rates"]
@@ -29,7 +29,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """A panel a delta_v < 0."""
+    """Draw a panel per delta_v < 0."""
     values = sorted(v for v in data["delta_v"].unique() if v < 0)
     colours, grid = sweep_colours(values), np.linspace(0, 1, 501)
     with styled():

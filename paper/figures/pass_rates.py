@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from paper.figures.style import new_figure, styled
 from paper.specs import FigureSpec
 
-BINS = np.linspace(-1 / 32, 1 + 1 / 32, 18)  # a bin for each of 0, 1, ... 16 right answers of 16
+BINS = np.linspace(-1 / 32, 1 + 1 / 32, 18)  # a bin for each of 0, 1, ... 16 correct answers of 16
 
 
 def read_pass_rates(path) -> pd.DataFrame:
-    """task, problem, pass_rate. ValueError for anything else."""
+    """Return a table of task, problem and pass_rate. ValueError for anything else."""
     table = pd.read_parquet(path)
     if list(table) != ["task", "problem", "pass_rate"] or not table["pass_rate"].between(0, 1).all():
         raise ValueError("must have the columns task, problem and pass_rate, the last from 0 to 1")
@@ -22,7 +22,7 @@ def read_pass_rates(path) -> pd.DataFrame:
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """A row a model, data set and problem: pass_rate."""
+    """Return a row per model, data set and problem: pass_rate."""
     tables = []
     for run in spec.runs:
         rates = read(run.input, "pass_rates.parquet", read_pass_rates)
@@ -32,7 +32,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """A panel a data set, a line a model: share of the problems by pass rate."""
+    """Draw a panel per data set, a line per model: share of the problems by pass rate."""
     datasets = data["dataset"].unique()
     with styled():
         fig = new_figure(spec)

@@ -14,8 +14,8 @@ from paper.specs import FigureSpec
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """A row a run: model, dataset, objective, delta_v, seed, N (inf: never refreshed), final_accuracy,
-    collapse_step (NaN: none)."""
+    """Return a row per run: model, dataset, objective, delta_v, seed, N (inf: never refreshed),
+    final_accuracy, collapse_step (NaN: none)."""
     rows = []
     for run in spec.runs:
         evaluation = read(run.input, "evaluation.parquet", read_evaluation)
@@ -28,7 +28,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """Two maps: the share of collapsed runs and the mean final accuracy, over the seeds."""
+    """Draw two maps: the share of collapsed runs and the mean final accuracy, over the seeds."""
     collapsed = data.assign(collapsed=data["collapse_step"].notna())
     with styled():
         fig = new_figure(spec)

@@ -13,8 +13,8 @@ from paper.specs import FigureSpec
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """A row a run: model, dataset, objective, delta_v, N, learning_rate, seed, first_cycle (test accuracy,
-    mean over its steps), final_accuracy, collapse_step (NaN: none)."""
+    """Return a row per run: model, dataset, objective, delta_v, N, learning_rate, seed, first_cycle (test
+    accuracy, mean over its steps), final_accuracy, collapse_step (NaN: none)."""
     names = ("model", "dataset", "objective", "delta_v", "N", "learning_rate", "seed")
     rows = []
     for run in spec.runs:
@@ -29,7 +29,7 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """Two maps a model and data set: the first cycle and the end; other objectives under the delta_v."""
+    """Draw two maps per model and data set: first cycle and end, with other objectives below the delta_v."""
     others = [name for name in data["objective"].unique() if name != "asymre"]
     labels = data["delta_v"].map(lambda v: f"{v:+g}" if v else "0").where(data["objective"] == "asymre")
     data = data.assign(row=labels.fillna(data["objective"]), collapsed=data["collapse_step"].notna())
