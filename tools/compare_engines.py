@@ -17,8 +17,10 @@ from scipy import stats
 from asymre.engines.local.engine import LocalEngine
 from asymre.engines.local.policy import load_policy
 from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE
+from asymre.specs import FsdpTrainingSpec
 from asymre.training.loop import train_cycle
 from asymre.training.rollouts import read_rollouts, rows_of, shards_in
+from store.typed import build
 
 RELATIVE = 1e-4
 LEAST_SEEDS = 5
@@ -69,22 +71,22 @@ def compare_losses(results: Path) -> bool:
     worst, count = {"loss": 0.0, "gradient_norm": 0.0}, 0
     for cycle in sorted((results / "cycles").glob("*-*")):
         spec = json.loads((cycle / "spec.json").read_text(encoding="utf-8"))
-        params, inputs = spec["params"], spec["inputs"]
-        if params["first_step"]:
+        inputs = spec["inputs"]
+        training = build(FsdpTrainingSpec, spec["params"]).training
+        if training.first_step:
             continue
-        sampling = params["rollouts"]
         rollouts = read_rollouts(
             shards_in({name: results / path for name, path in inputs.items()}),
-            rows=rows_of(params, params["until"]),
+            rows=rows_of(training, training.until),
             problems=10**9,
             vocabulary_size=VOCABULARY_SIZE,
-            width=sampling["max_new_tokens"],
-            fill=END_ID,
+            width=training.rollouts.max_new_tokens,
+            padding=END_ID,
         )
         architecture, weights = load_policy(results / inputs["base_policy"])
-        engine = LocalEngine(architecture, weights, params["learning_rate"], sampling["group_size"])
+        engine = LocalEngine(architecture, weights, training.learning_rate, training.rollouts.group_size)
         ours = pd.read_parquet(cycle / "metrics.parquet")
-        local = pd.DataFrame(train_cycle(engine, rollouts, params, first_step=0))
+        local = pd.DataFrame(train_cycle(engine, rollouts, training, 0))
         for name in worst:
             # A loss near 0 is a difference of large terms: compare it on the scale of the gradient norm.
             scale = local[name].abs().clip(lower=0.1 * local["gradient_norm"])
