@@ -17,9 +17,12 @@ from matplotlib.figure import Figure
 
 from asymre.architecture import Architecture
 from asymre.datasets.problems import generate_problems
-from asymre.engines.local.engine import LocalEngine, train
+from asymre.engines.local.engine import LocalEngine
+from asymre.engines.local.rollouts import sampler
 from asymre.engines.local.tokenizer import VOCABULARY_SIZE
+from asymre.specs import Rewards, RolloutSpec, Sampling, TrainingSpec
 from asymre.tasks.arithmetic import Arithmetic
+from asymre.training.loop import train
 from benchmarks import decoder
 from benchmarks.timing import medians
 from paper.configuration.reading import load
@@ -65,20 +68,31 @@ def run(steps: int, N: int, width: int = 64) -> float:
     task = Arithmetic(terms=3, operators="+")
     problems = generate_problems(task, count=512, split="train", seed=0)
     engine: LocalEngine = decoder.engine_of(architecture(width, 2))
-    rollouts = {"prompts_per_step": decoder.PROMPTS, "group_size": decoder.GROUP, "max_new_tokens": 8}
-    rollouts |= {"temperature": 1.0, "top_p": 1.0, "verifier": "arithmetic"}
-    params = {
-        "objective": "asymre",
-        "settings": decoder.SETTINGS,
-        "normalisation": "token_sum",
-        "gradient_clip": 1.0,
-        "N": N,
-        "refreshed": True,
-        "seed": 0,
-        "rollouts": rollouts | {"rewards": {"correct": 1, "wrong": -1}},
-    }
+    spec = TrainingSpec(
+        objective="asymre",
+        settings=decoder.SETTINGS,
+        normalisation="token_sum",
+        learning_rate=0.0,  # the engine has its own
+        gradient_clip=1.0,
+        N=N,
+        refreshed=True,
+        snapshot_every=steps,
+        extra_snapshots=(),
+        rollouts=RolloutSpec(
+            prompts_per_step=decoder.PROMPTS,
+            group_size=decoder.GROUP,
+            max_new_tokens=8,
+            sampling=Sampling(1.0, 1.0),
+            rewards=Rewards(1, -1),
+            verifier="arithmetic",
+        ),
+        seed=0,
+        first_step=0,
+        until=steps,
+    )
+    sample = sampler(engine.policy, engine.architecture, problems, spec)
     start = time.perf_counter()
-    for _ in train(engine, problems, params, first_step=0, until=steps, first_rollouts=None):
+    for _ in train(engine, spec, sample(0, min(N, steps)), sample):
         pass
     return time.perf_counter() - start
 
