@@ -85,7 +85,10 @@ def _options(arguments: list[str], defaults: dict[str, Any]) -> tuple[dict[str, 
     others = [Path(argument) for argument in arguments if "=" not in argument]
     if unknown := sorted(set(given) - set(defaults)):
         raise InputError(f"unknown option {', '.join(unknown)}; known: {', '.join(defaults) or 'none'}")
-    return defaults | {name: type(defaults[name])(value) for name, value in given.items()}, others
+    try:
+        return defaults | {name: type(defaults[name])(value) for name, value in given.items()}, others
+    except ValueError as error:
+        raise InputError(f"option of another type: {error}") from None
 
 
 def checkpoint(artefact: Path, name: str) -> Path:
