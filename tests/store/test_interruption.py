@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.interrupt import RESULTS, SMOKE, different_figures, kill, run_with_kills, start, unfinished
+
 from tests.test_workflow import SNAKEMAKE, assert_same_files, copy_sources, planned, snakemake
 
 HERE = Path(__file__).parent

@@ -1,8 +1,10 @@
-"""The chain from a figure to its base policies, and its page."""
+"""The lineage of a result: every folder upstream of it, and the page that shows them."""
 
 import re
+import shutil
 
-from store import lineage as chain
+from store import lineage, record
+from tests.store.toy import folders, of_kind, publish
 
 # Path: what it was made from, as content by path.
 READ = {
@@ -21,10 +23,10 @@ def links_of(read=READ):
     def look_up(path):
         return ({"made": MADE | {"inputs": read[path]}}, "") if path in read else ({}, "not kept")
 
-    return chain.follow("figure/f-1", look_up)
+    return lineage.follow("figure/f-1", look_up)
 
 
-def test_every_folder_stands_once_from_the_figure_down():
+def test_every_folder_stands_once_from_the_result_down():
     links = {link.path: link for link in links_of()}
     assert list(links) == [
         "figure/f-1",
@@ -43,14 +45,14 @@ def test_every_folder_stands_once_from_the_figure_down():
     assert sorted(links["rollouts/r-1"].contents) == ["other", "r1"], "its readers read different ones"
 
 
-def test_a_long_chain_is_followed():
+def test_many_folders_in_a_row_are_followed():
     read = {f"cycles/c-{i}": {f"cycles/c-{i + 1}": f"{i}"} for i in range(3000)}
     links = links_of({"figure/f-1": {"cycles/c-0": "c"}} | read)
     assert len(links) == 3002
 
 
 def test_the_page_numbers_and_links():
-    page = chain.page("figure_<3>", "0123456789abcdef", links_of())
+    page = lineage.page("figure_<3>", "0123456789abcdef", links_of())
     assert page.startswith("<!DOCTYPE html>") and "figure_&lt;3&gt;" in page and "x &amp; y" in page
     rows = dict(re.findall(r'<tr id="n(\d+)"><td>\d+</td><td>(.*?)</td>', page))
     assert rows == {
@@ -60,3 +62,43 @@ def test_the_page_numbers_and_links():
     assert re.search(r'id="n3">.*?<a href="#n5">5</a> <a href="#n8">8</a>', page)
     assert "<td>0123456789ab</td>" in page and "not kept" in page
     assert "7 folders: x &amp; y; Python 3.11; torch 2" in page
+
+
+def test_the_page_of_a_report_reaches_the_numbers(graph, results):
+    page = (results / "reports/first.lineage.html").read_text()
+    upstream = [path for path in folders(graph) if "seed0" in path or "/first" in path]
+    # The state after the last piece goes into nothing.
+    upstream = [path for path in upstream if not path.startswith("state/seed0_until12")]
+    assert len(upstream) == 8
+    for path in upstream:
+        content = record.content(record.read_spec(results / path))[: lineage.DIGITS]
+        assert f"<td>{path.partition('/')[2]}</td><td>{content}</td>" in page
+    assert len(re.findall("<tr id=", page)) == len(upstream), "and nothing else"
+    assert "not kept" not in page and "damaged" not in page
+
+
+def test_the_page_says_what_is_gone_or_cannot_be_read(graph, results):
+    numbers, first, last = of_kind(graph, "numbers")[0], *of_kind(graph, "piece")[:2]
+    shutil.rmtree(results / numbers.path)
+    shutil.rmtree(results / "steps" / first.id)
+    (results / "piece" / last.id / "spec.json").write_text("{")
+    (results / "steps" / last.id / "spec.json").write_text("{")
+    publish(graph, results, "first")
+    page = (results / "reports/first.lineage.html").read_text()
+    states = re.findall(r"<td>([^<]*)</td><td>[0-9a-f]{12}</td><td>.*\((.*)\)</td>", page)
+    assert sorted(states) == [
+        (numbers.id, "not kept"),
+        (last.id, "damaged"),
+        (last.id, "damaged"),
+        (first.id, "not kept"),
+    ]
+
+
+def test_a_checkpoint_that_is_gone_is_followed_by_the_record_of_its_artefact(graph, results):
+    """What the job read, it read for all that it wrote."""
+    for piece in of_kind(graph, "piece")[:2]:
+        for folder in ("state", "steps"):
+            shutil.rmtree(results / folder / piece.id)
+    publish(graph, results, "first")
+    page = (results / "reports/first.lineage.html").read_text()
+    assert of_kind(graph, "numbers")[0].id in page and page.count("(not kept)") == 3
