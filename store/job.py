@@ -113,7 +113,9 @@ def _run(make, project, kind, spec_argument, output, joined, checkpoints=(), *, 
     with _temporary(output, [output.parent, *(results / name for name in checkpoints)]) as folder:
         make(params, inputs, folder)
         machine = record.machine_class(gpu)
-        # Rename the artefact last, so that its existence implies complete checkpoints.
+        # The artefact goes first and comes last: its existence implies complete checkpoints.
+        if checkpoints:
+            _set_aside(output)
         for source, target in [
             *((folder / name, results / name / output.name) for name in checkpoints),
             (folder, output),
@@ -203,13 +205,18 @@ def _make_readable(folder: Path) -> None:
 
 
 def _put_in_place(source: Path, target: Path) -> None:
-    replaced = target.with_name(f".{target.name}.{os.getpid()}.replaced.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        # Renamed before it is deleted: no half of it keeps the name.
-        os.replace(target, replaced)
+    replaced = _set_aside(target)
     os.replace(source, target)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _set_aside(target: Path) -> Path:
+    """Return the name of what was `target`. Renamed before it is deleted: no half of it keeps its name."""
+    replaced = target.with_name(f".{target.name}.{os.getpid()}.replaced.partial")
+    if target.exists():
+        os.replace(target, replaced)
+    return replaced
 
 
 def _verify(folder: Path) -> Path:

@@ -1,144 +1,216 @@
-"""A run that is killed, starved of disk or started twice ends with the figures of an undisturbed one."""
+"""A run that is killed, starved of disk or started twice ends with the reports of an undisturbed one."""
 
 import base64
+import errno
 import itertools
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from tests.interrupt import RESULTS, SMOKE, different_figures, kill, run_with_kills, start, unfinished
 
-from tests.test_workflow import SNAKEMAKE, assert_same_files, copy_sources, planned, snakemake
+from store import folder as keeping
+from store import job, record
+from store.files import write_text
+from tests.store.kills import killed_before_change
+from tests.store.toy import (
+    RESULTS,
+    contents,
+    copy_sources,
+    files_of,
+    forks,
+    named,
+    planned,
+    publish,
+    reports_in,
+    run_job,
+    snakemake,
+    start,
+    unfinished,
+)
 
-HERE = Path(__file__).parent
-
-
-# --- killed at random --------------------------------------------------------------------------
-
-
-def test_ten_kills_on_the_way_of_one_run_change_no_figure(tmp_path, request):
-    folder = copy_sources(tmp_path / "asymre")
-    seen = run_with_kills(folder, kills=10, seed=0, tell=print)
-    assert all(kill["jobs"] is not None for kill in seen), "a run was over before its kill"
-    assert sum(kill["jobs"] > 0 for kill in seen) >= 5 and sum(kill["results"] > 0 for kill in seen) >= 5
-    assert any(kill["partial"] for kill in seen), "no kill left a half-written result"
-    snakemake(folder, *SMOKE)
-    # Late: another process may be making it meanwhile.
-    assert different_figures(folder, request.getfixturevalue("finished")) == []
-    assert unfinished(folder) == [] and planned(folder) == {}
-
-
-def test_after_a_kill_snakemake_says_what_to_do(finished, tmp_path):
-    folder = copied(finished, tmp_path)
-    shutil.rmtree(folder / RESULTS / "figures")
-    process, mark = start(folder, *SMOKE)
-    wait_until(lambda: locked(folder) and (folder / RESULTS / "figures").is_dir(), process)
-    kill(process, mark)
-    message = snakemake(folder, *SMOKE, check=False)
-    assert "cannot be locked" in message and "--unlock" in message and "Traceback" not in message
-    snakemake(folder, "--unlock", *SMOKE)
-    snakemake(folder, *SMOKE)
-    assert different_figures(folder, finished) == []
-
-
-def test_a_result_that_was_in_place_when_the_run_was_killed_hides_no_other_job(finished, tmp_path):
-    folder = copied(finished, tmp_path)
-    shutil.rmtree(folder / RESULTS / "figures")
-    in_place = next((folder / RESULTS / "figure").glob("figure_1-*")).relative_to(folder)
-    # Snakemake's note that a job was running: removed when it has seen the job end.
-    note = folder / ".snakemake/incomplete" / base64.b64encode(str(in_place).encode()).decode()
-    note.parent.mkdir(parents=True)
-    note.touch()
-    jobs = planned(folder)
-    expected = {f"figure_{number}": 1 for number in range(1, 14)}
-    assert jobs == expected | {"claims": 1, "save_configuration": 1}
-
-
-def copied(finished: Path, tmp_path: Path) -> Path:
-    folder = copy_sources(tmp_path / "copy")
-    shutil.copytree(finished / "results", folder / "results")
-    return folder
-
-
-def locked(folder: Path) -> bool:
-    locks = folder / ".snakemake/locks"
-    return locks.is_dir() and any(locks.iterdir())
-
-
-def wait_until(true, process: subprocess.Popen) -> None:
-    while not true():
-        assert process.poll() is None, "it ended too early"
-        time.sleep(0.005)
+SLOW = ("--config", "pause=0.05")
 
 
 # --- killed in the middle of a write -----------------------------------------------------------
 
 
-def killed_before_change(n: int, folder: Path, script: str, *arguments) -> bool:
-    """Run a script that dies before its n-th change of a file in `results`; False if it has fewer."""
-    done = subprocess.run(
-        [sys.executable, HERE / "kill_at.py", str(n), folder / "results", folder / "scripts" / script]
-        + [*map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stdout + done.stderr
-    return done.returncode != 0
-
-
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "again"])
 @pytest.mark.parametrize(
-    ("kind", "script"), [("problems", "make_problems_task.py"), ("rollouts", "sample_rollouts_local.py")]
+    ("kind", "slug"),
+    [("numbers", "seed0"), ("piece", "seed0_until12"), ("sum", "seed0"), ("report", "both")],
 )
-def test_a_job_killed_before_any_of_its_writes_leaves_its_result_whole_or_missing(
-    finished, tmp_path, kind, script
-):
-    folder = copied(finished, tmp_path)
-    result = sorted((folder / RESULTS / kind).iterdir())[0]
-    reference = finished / RESULTS / kind / result.name
-    shutil.rmtree(result)
+def test_a_job_killed_anywhere_leaves_its_result_whole_or_missing(graph, made, results, kind, slug, exists):
+    path = named(graph, kind, slug).path
+    checkpoints = graph.checkpoints.folders if kind == graph.checkpoints.of else ()
+    outputs = [f"{folder}/{path.partition('/')[2]}" for folder in (kind, *checkpoints)]
     for n in itertools.count(1):
-        if not killed_before_change(n, folder, script, reference / "spec.json", result):
+        if not exists:
+            for output in outputs:
+                shutil.rmtree(results / output, ignore_errors=True)
+        killed = killed_before_change(n, results, lambda: run_job(graph, results, path))
+        there = [output for output in outputs if (results / output).exists()]
+        for output in there:
+            record.check(results / output)
+        assert path not in there or there == outputs, "an artefact without its checkpoints"
+        if not killed:
             break
-        if result.exists():
-            assert_same_files(reference, result)
-    assert n > 3, "the kills hit no write"
-    assert_same_files(reference, result)
-    assert unfinished(folder) == []
+        if n % 7 == 0:
+            run_job(graph, results, path)
+            assert not unfinished(results), "the next job leaves nothing of the killed one"
+    assert n > 5 + 4 * len(checkpoints), "the kills hit no write"
+    assert all(files_of(results / output) == files_of(made / output) for output in outputs)
+    assert unfinished(results) == []
 
 
-def test_a_kill_while_a_figure_is_published_leaves_no_marker_of_another_figure(finished, tmp_path):
-    folder = copied(finished, tmp_path)
-    figures = folder / RESULTS / "figures"
-    marker = next((figures / ".current").glob("figure_3-*"))
-    source = folder / RESULTS / "figure" / marker.name
-    new = {suffix: (source / name).read_bytes() for name, suffix in PUBLISHED.items()}
+def test_a_kill_while_a_report_is_published_leaves_no_stamp_of_another(graph, results):
+    stamp = results / ".stamps" / graph.targets["first"].id
+    other = stamp.with_name("first-0123456789")
+    new = contents(results, "reports/first.*")
+    assert len(new) == 3
     for n in itertools.count(1):
-        # What another version of the figure left.
-        marker.unlink(missing_ok=True)
-        (marker.parent / "figure_3-0123456789").touch()
-        for suffix in new:
-            (figures / f"figure_03.{suffix}").write_text("old")
-        killed = killed_before_change(n, folder, "publish.py", source, "figure_03", marker)
-        now = {suffix: (figures / f"figure_03.{suffix}").read_bytes() for suffix in new}
-        assert all(content in (b"old", new[suffix]) for suffix, content in now.items())
-        assert now == new or not marker.exists()
-        assert set(now.values()) == {b"old"} or not (marker.parent / "figure_3-0123456789").exists()
+        # What another version of the report left.
+        stamp.unlink(missing_ok=True)
+        other.touch()
+        for name in new:
+            (results / name).write_text("old")
+        killed = killed_before_change(n, results, lambda: publish(graph, results, "first"))
+        now = contents(results, "reports/first.*")
+        assert all(now[name] in (b"old", new[name]) for name in new)
+        assert now == new or not stamp.exists()
+        assert set(now.values()) == {b"old"} or not other.exists()
         if not killed:
             break
     assert n > 8, "the kills hit no write"
-    assert now == new and marker.exists() and unfinished(folder) == []
+    assert now == new and stamp.exists() and unfinished(results) == []
+    assert keeping.verify(results, keeping.paths_in(results, graph.kinds)).findings == []
 
 
-PUBLISHED = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
+def test_a_text_is_written_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    for n in itertools.count(1):
+        killed = killed_before_change(n, tmp_path, lambda: write_text(file, "new"))
+        assert file.read_text() in ("old", "new")
+        if not killed:
+            break
+    assert n > 2 and file.read_text() == "new" and unfinished(tmp_path) == []
+
+
+def test_an_archive_is_packed_whole_or_not_at_all(results, tmp_path):
+    file, target = next(results.glob("reports/*")), tmp_path / "all.tar"
+    keeping.pack([file], target)
+    whole = target.read_bytes()
+    target.write_text("old")
+    for n in itertools.count(1):
+        killed = killed_before_change(n, tmp_path, lambda: keeping.pack([file], target))
+        assert target.read_bytes() in (b"old", whole)
+        if not killed:
+            break
+    assert n > 2 and unfinished(tmp_path) == []
+
+
+# --- a run that is killed ----------------------------------------------------------------------
+
+
+def wait_until(true, process: int) -> None:
+    ends = time.monotonic() + 60
+    while not true():
+        assert _members(process), "it ended too early"
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
+def kill(process: int) -> None:
+    """Kill Snakemake and all that it started."""
+    os.killpg(process, signal.SIGKILL)
+    assert forks().wait(process) == -signal.SIGKILL, "it was over before"
+    while _members(process):
+        time.sleep(0.005)
+
+
+def _members(session: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def finished_results(clone: Path) -> int:
+    return len(list((clone / RESULTS).glob("[!.]*/*-*[0-9a-f]")))
+
+
+def test_kills_on_the_way_of_one_run_change_no_report(tmp_path, finished):
+    """Some when a job has written half, some a random time after a random number of new results."""
+    clone, chosen, partial = copy_sources(tmp_path / "clone"), random.Random(0), 0
+    for number in range(6):
+        before = finished_results(clone)
+        process, _ = start(clone, *SLOW)
+        if number % 2:
+            wait_until(lambda: unfinished(clone / RESULTS), process)
+        else:
+            wanted = before + chosen.randint(0, 2)
+            wait_until(lambda wanted=wanted: finished_results(clone) >= wanted, process)
+            time.sleep(chosen.uniform(0, 0.4))
+        kill(process)
+        partial += bool(unfinished(clone / RESULTS))
+        # What `snakemake --unlock` does.
+        shutil.rmtree(clone / "results/toy/.snakemake/locks", ignore_errors=True)
+    assert partial >= 2, "no kill left a half-written result"
+    assert 4 <= finished_results(clone), "the kills hit no job"
+    snakemake(clone)
+    assert reports_in(clone) == reports_in(finished)
+    assert unfinished(clone / RESULTS) == [] and planned(clone) == {}
+
+
+def test_after_a_kill_snakemake_says_what_to_do(clone, finished):
+    for name in ("reports", "report", "sum"):
+        shutil.rmtree(clone / RESULTS / name)
+    process, _ = start(clone, *SLOW)
+    wait_until(lambda: unfinished(clone / RESULTS), process)
+    kill(process)
+    message = snakemake(clone, check=False)
+    assert "cannot be locked" in message and "--unlock" in message
+    snakemake(clone, "--unlock")
+    snakemake(clone)
+    assert reports_in(clone) == reports_in(finished)
+
+
+def note_as_incomplete(clone: Path, path: str) -> None:
+    """Leave what Snakemake notes while a job runs, and removes when it has seen the job end."""
+    note = clone / "results/toy/.snakemake/incomplete" / base64.b64encode(f"small/{path}".encode()).decode()
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text("1")
+
+
+def test_a_result_in_place_when_the_run_was_killed_hides_no_other_job(clone, graph):
+    shutil.rmtree(clone / RESULTS / "reports")
+    note_as_incomplete(clone, graph.targets["first"].path)
+    assert planned(clone) == {"publish_first": 1, "publish_both": 1}
+
+
+def test_a_profile_that_reruns_what_is_incomplete_makes_the_reports_all_the_same(clone, graph):
+    """Snakemake alone would make the numbers again, and end with success and without the report."""
+    shutil.rmtree(clone / RESULTS / graph.targets["first"].path)
+    (clone / RESULTS / "reports/first.csv").unlink()
+    numbers = named(graph, "numbers", "seed0").path
+    note_as_incomplete(clone, numbers)
+    before = (clone / RESULTS / numbers).stat().st_mtime_ns
+    (clone / "theirs").mkdir()
+    (clone / "theirs/config.yaml").write_text("rerun-incomplete: true\n")
+    snakemake(clone, "--profile", "theirs")
+    assert (clone / RESULTS / "reports/first.csv").is_file()
+    assert (clone / RESULTS / numbers).stat().st_mtime_ns == before
 
 
 # --- a full disk -------------------------------------------------------------------------------
@@ -163,34 +235,59 @@ def small_disk(tmp_path):
 
 
 def test_a_run_goes_on_after_a_full_disk(finished, tmp_path, small_disk):
-    folder = copy_sources(tmp_path / "asymre")
-    small_disk(folder / "results", "500k")
-    target = ["bandit", *SMOKE]
-    output = " ".join(snakemake(folder, *target, check=False).split())  # it is wrapped
+    clone = copy_sources(tmp_path / "clone")
+    small_disk(clone / RESULTS, "64k")
+    output = " ".join(snakemake(clone, check=False).split())  # it is wrapped
     assert "No space left on device" in output and "free some space and run again" in output, output
-    assert "Traceback" not in output, output
-    subprocess.run(["mount", "-o", "remount,size=100m", folder / "results"], check=True)
-    snakemake(folder, *target)
-    made = sorted((folder / RESULTS / "figures").glob("*.csv"))
-    assert len(made) == 4
-    for file in made:
-        assert file.read_bytes() == (finished / RESULTS / "figures" / file.name).read_bytes()
-    assert unfinished(folder) == []
+    assert 0 < finished_results(clone), "some results fit"
+    subprocess.run(["mount", "-o", "remount,size=10m", clone / RESULTS], check=True)
+    snakemake(clone)
+    assert reports_in(clone) == reports_in(finished) and unfinished(clone / RESULTS) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), True),
+        (RuntimeError("PytorchStreamWriter failed: No space left on device"), True),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES)), False),
+    ],
+)
+def test_a_full_disk_is_told_in_one_line_and_nothing_else_is_taken_for_it(error, told):
+    expected = "error: results/a cannot be written: .*No space left.*; free some space and run again"
+    with pytest.raises(SystemExit if told else OSError, match=expected if told else "denied"):
+        with job.full_disk_is_reported("results/a"):
+            raise error
+
+
+def test_a_job_without_disk_leaves_nothing(graph, results, monkeypatch):
+    path = named(graph, "piece", "seed0_until6").path
+    shutil.rmtree(results / path)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record, "describe", full)
+    with pytest.raises(SystemExit, match="free some space"):
+        run_job(graph, results, path)
+    assert not (results / path).exists() and unfinished(results) == []
 
 
 # --- two at once -------------------------------------------------------------------------------
 
 
-def test_a_second_invocation_refuses_and_the_first_ends_well(finished, tmp_path):
-    folder = copy_sources(tmp_path / "asymre")
-    process, mark = start(folder, "bandit", *SMOKE)
-    wait_until(lambda: locked(folder), process)
-    second = subprocess.run([*SNAKEMAKE, "bandit", *SMOKE], cwd=folder, capture_output=True, text=True)
+def test_a_second_run_is_refused_and_the_first_ends_well(finished, tmp_path):
+    """In the same clone, and in one whose results are the same folder, which Snakemake does not notice."""
+    clone, other = (copy_sources(tmp_path / name) for name in ("clone", "other"))
+    (other / "results/toy").mkdir(parents=True)
+    (other / RESULTS).symlink_to(clone / RESULTS)
+    process, output = start(clone, *SLOW)
+    wait_until(lambda: unfinished(clone / RESULTS), process)
     # By Snakemake's own lock, or by that of the results folder.
-    refused = re.search("cannot be locked|another snakemake uses", second.stdout + second.stderr)
-    assert second.returncode != 0 and refused
-    assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
-    made = sorted((folder / RESULTS / "figures").glob("*.csv"))
-    assert len(made) == 4
-    for file in made:
-        assert file.read_bytes() == (finished / RESULTS / "figures" / file.name).read_bytes()
+    assert re.search("cannot be locked|another snakemake uses", snakemake(clone, *SLOW, check=False))
+    assert "another snakemake uses small" in snakemake(other, check=False)
+    snakemake(other, "--dry-run")
+    assert _members(process), "it was over before the others were refused"
+    assert forks().wait(process) == 0, output.read_text()
+    assert reports_in(clone) == reports_in(finished)
+    assert planned(other) == {}
