@@ -1,5 +1,6 @@
+"""What has to be made and why, what Snakemake then plans, and what no target names any more."""
+
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -8,246 +9,253 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as testing
 from hypothesis import strategies as st
 
-from paper.configuration import reading
-from paper.published import published_files
-from tests.test_workflow import copy_sources
-from tools import options, prune, why
-from workflow import plan, stale
-from workflow.fsdp_vllm_graph import BESIDE
-from workflow.plan import build
+from store import folder, stale
+from store.graph import Graph
+from tests.store.toy import (
+    RESULTS,
+    ROOT,
+    contents,
+    copy_sources,
+    edit,
+    folders,
+    named,
+    overlay,
+    plan_of,
+    planned,
+    reports_in,
+    retitled,
+    settings,
+    snakemake,
+)
 
-ROOT = Path(__file__).resolve().parents[1]
+RULES = {"numbers": "draw", "piece": "add_piece", "sum": "add", "report": "report"}
 
 
-def plan_of(root=ROOT, **overlay):
-    return plan.build(root, reading.load(root, {"scale": "smoke", "results": "mine"} | overlay))
+def existing(graph: Graph, results: Path) -> set[str]:
+    return folder.existing(results, graph.kinds)
 
 
-@pytest.fixture(scope="module")
-def smoke():
-    return plan.build(ROOT, reading.load(ROOT, {"scale": "smoke"}))
+def report_of(graph: Graph, results: Path) -> str:
+    there = existing(graph, results)
+    return stale.report(graph, folder.read_specs(results, there), there, folder.read_stamps(results))
+
+
+def groups_of(graph: Graph, results: Path) -> list[str]:
+    """Return the head of each group of the report."""
+    return [line for line in report_of(graph, results).splitlines() if re.match(r"\d+ \w+: ", line)]
+
+
+def missing(graph: Graph, results: Path) -> list[str]:
+    made = stale.missing(graph, existing(graph, results), folder.read_stamps(results))
+    return [artefact.path for artefact in made]
+
+
+def write(path: Path, text: str = "x") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
-def results(tmp_path, monkeypatch, smoke):
-    """results/smoke with everything that the plan names, made and published; the current folder is above."""
-    monkeypatch.chdir(tmp_path)
-    folder = Path("results/smoke")
-    make(folder, smoke)
-    return folder
+def tree(tmp_path) -> Path:
+    """A copy of the sources, to be edited."""
+    return copy_sources(tmp_path / "tree")
 
 
-def make(folder, p, paths=None):
-    """Fabricate artefacts of a plan, all if no paths are given, and their logs."""
-    for path in p.graph.artefacts if paths is None else paths:
-        (folder / path).mkdir(parents=True)
-        (folder / path / "spec.json").write_text(json.dumps(json.loads(p.graph.spec_json(path)), indent=1))
-        (folder / path / "data.bin").write_bytes(bytes(1000))
-        write(folder / f"logs/{path}.log")
-    for name, target in p.graph.targets.items() if paths is None else ():
-        write(folder / f".stamps/{target.id}")
-        for file in published_files(name):
-            write(folder / file)
-        write(folder / f"logs/publish/{target.id}.log")
-    if paths is None:
-        write(folder / f".stamps/{p.configuration_id}")
-        write(folder / "configuration.yaml")
-        write(folder / "runs.csv")
+# --- what changes an id ---------------------------------------------------------------------------
 
 
-def write(path, text="x"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+def test_comments_docstrings_and_formatting_change_no_id(tree, graph):
+    numbers = tree / "store/toy/numbers.py"
+    edit(numbers, "def draw(", "# A comment.\n\n\ndef draw(")
+    edit(numbers, '"""Return integers', '"""Another docstring. Return integers')
+    edit(numbers, "initial=start))[1:]", "initial = start)\n    )[1:]")
+    edit(tree / "store/toy/scripts/draw.py", '"""Draw numbers', '"""Another docstring: draw numbers')
+    assert plan_of(tree).artefacts.keys() == graph.artefacts.keys()
 
 
-def test_a_deleted_published_file_is_published_again(smoke, results):
-    (results / "figures/figure_03.png").unlink()
-    assert "Made already, but not published: figure_3" in report_of(smoke, results)
+def test_the_order_of_keys_changes_no_id(graph):
+    turned = [dict(reversed(report.items())) for report in settings()["reports"]]
+    assert plan_of(reports=turned).artefacts.keys() == graph.artefacts.keys()
 
 
-def unpublish(folder, name):
-    for marker in (folder / ".stamps").glob(f"{name}-*"):
-        marker.unlink()
+def test_ids_are_the_same_in_another_process_and_folder(tree, graph):
+    program = "from tests.store.toy import plan_of; print(*plan_of().artefacts)"
+    shutil.copytree(ROOT / "tests/store", tree / "tests/store")
+    for variables in ({"PYTHONHASHSEED": "1"}, {"PYTHONOPTIMIZE": "2"}):
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tree, env=variables, capture_output=True, text=True
+        )
+        assert done.stdout.split() == list(graph.artefacts), done.stderr
 
 
-def everything(folder):
-    # The lock of a run, or of prune, stays and is no result.
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != ".lock"}
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale_kinds"),
+    [
+        ("numbers.py", "randint(0, 99)", "randint(0, 98)", {"numbers", "piece", "sum", "report"}),
+        ("scripts/draw.py", "spec.count)", "spec.count,)", set()),
+        ("scripts/draw.py", '"numbers.txt"', '"numbers" + ".txt"', {"numbers", "piece", "sum", "report"}),
+        ("scripts/add_piece.py", "start = 0", "start = 0 + 0", {"piece", "sum", "report"}),
+        ("scripts/add.py", "values[spec.first", "values[0 + spec.first", {"sum", "report"}),
+        ("scripts/report.py", '"sum"', '"total"', {"report"}),
+        # They carry values, and compute no number.
+        ("project.py", "run make setup", "run make", set()),
+        ("plan.py", '"""A report: of', '"""A report of', set()),
+    ],
+)
+def test_changed_code_makes_stale_what_uses_it_and_nothing_else(tree, graph, file, old, new, stale_kinds):
+    edit(tree / "store/toy" / file, old, new)
+    changed = set(plan_of(tree).artefacts) - set(graph.artefacts)
+    assert {path.partition("/")[0] for path in changed} == stale_kinds
+    if stale_kinds:
+        # And back: no time, no place, no history is in an id.
+        edit(tree / "store/toy" / file, new, old)
+        again = tree.rename(tree.with_name("again"))
+        assert plan_of(again).artefacts.keys() == graph.artefacts.keys()
 
 
-# --- why: what has to be made -------------------------------------------------------------------
+def test_a_changed_pin_makes_stale_what_imports_it(tree, graph):
+    pins = (tree / "requirements.txt").read_text()
+    (tree / "requirements.txt").write_text(re.sub(r"(?m)^numpy==.*$", "numpy==0.1", pins))
+    assert plan_of(tree).artefacts.keys() == graph.artefacts.keys(), "no job of the toy imports it"
+    (tree / "requirements.txt").write_text(re.sub(r"(?m)^tabulate==.*$", "tabulate==0.1", pins))
+    other = tree.rename(tree.with_name("other"))
+    changed = set(plan_of(other).artefacts) - set(graph.artefacts)
+    assert {path.partition("/")[0] for path in changed} == {"report"}
 
 
-def report_of(p, folder):
-    existing = options.existing_paths(folder)
-    return stale.report(p, options.read_specs(folder, existing), existing, why.read_stamps(folder))
+# --- why: what has to be made ---------------------------------------------------------------------
 
 
-def groups_of(p, folder):
-    """Head of each group of the report."""
-    return [line for line in report_of(p, folder).splitlines() if re.match(r"\d+ \w+: ", line)]
-
-
-def test_nothing_exists(smoke, tmp_path):
-    made = stale.missing(smoke, set(), set())
-    needed, todo = set(), [smoke.graph.targets[name] for name in smoke.graph.default]
-    while todo:
-        artefact = todo.pop()
-        needed.add(artefact.path)
-        todo.extend(artefact.inputs.values())
-    assert {a.path for a in made} == needed < set(smoke.graph.artefacts)
-    kinds = [a.kind for a in made]
-    assert kinds == sorted(kinds, key=stale.KINDS.index)
-    heads = groups_of(smoke, tmp_path / "nowhere")
-    assert heads == [
-        f"{kinds.count(kind)} {kind}: nothing comparable exists" for kind in stale.KINDS if kind in kinds
+def test_nothing_exists(graph, tmp_path):
+    made = missing(graph, tmp_path)
+    kinds = [path.partition("/")[0] for path in made]
+    assert Counter(kinds) == {"numbers": 2, "piece": 4, "sum": 2, "report": 2}
+    assert kinds == sorted(kinds, key=graph.kinds.index), "upstream first"
+    assert groups_of(graph, tmp_path) == [
+        f"{kinds.count(kind)} {kind}: nothing comparable exists" for kind in dict.fromkeys(kinds)
     ]
-    report = report_of(smoke, tmp_path)
-    assert report.startswith(f"{len(made)} of {len(smoke.graph.artefacts)} artefacts have to be made.\n")
-    assert f"    and {kinds.count('training') - 3} more\n" in report
-    assert report.endswith("configuration.yaml and runs.csv have to be saved.")
+    report = report_of(graph, tmp_path)
+    assert report.startswith(f"10 of {len(graph.artefacts)} artefacts have to be made.\n")
+    assert report.count("\n    and 1 more") == 1, "of four pieces three are listed"
 
 
-def test_everything_exists(smoke, results):
-    assert report_of(smoke, results) == "Nothing has to be made: all figures are up to date."
+def test_everything_exists(graph, results):
+    assert report_of(graph, results) == ""
+    shutil.rmtree(results / "steps")
+    assert report_of(graph, results) == "", "what is temporary is missed by nobody"
 
 
-def test_the_kinds_are_those_of_the_plan(smoke):
-    split = plan_of(training={"cycles_per_job": 1})
-    hub = build(ROOT, reading.load(ROOT, {"scale": "rehearsal"}))
-    kinds = {a.kind for p in (split, hub) for a in p.graph.artefacts.values()}
-    assert kinds | set(BESIDE) == set(stale.KINDS)
+def test_a_deleted_published_file_is_published_again(graph, results):
+    (results / "reports/first.csv").unlink()
+    assert report_of(graph, results) == "Made already, but not published: first"
 
 
-def test_the_walk_stops_at_what_exists(smoke, results):
-    figure = smoke.figures["figure_1"]
-    shutil.rmtree(results / figure.inputs["data"].path)
-    assert report_of(smoke, results).startswith("Nothing has to be made")
-    unpublish(results, "figure_1")
-    assert report_of(smoke, results) == "Made already, but not published: figure_1"
-    shutil.rmtree(results / figure.path)
-    made = stale.missing(smoke, options.existing_paths(results), why.read_stamps(results))
-    assert [a.path for a in made] == [figure.inputs["data"].path, figure.path]
+def test_the_walk_stops_at_what_exists(graph, results):
+    target = graph.targets["first"]
+    for path in (target.inputs["seed0"].path, target.inputs["seed0"].inputs["numbers"].path):
+        shutil.rmtree(results / path)
+    assert report_of(graph, results) == ""
+    (results / ".stamps" / target.id).unlink()
+    assert report_of(graph, results) == "Made already, but not published: first"
+    shutil.rmtree(results / target.path)
+    assert missing(graph, results) == [target.inputs["seed0"].path, target.path]
 
 
-def test_calibration_is_no_default_target(smoke, results):
-    for kind in ("calibration", "figure"):
-        for folder in (results / kind).glob("*calibration*" if kind == "figure" else "*"):
-            shutil.rmtree(folder)
-    unpublish(results, "calibration")
-    assert report_of(smoke, results).startswith("Nothing has to be made")
+def test_a_target_that_is_no_default_is_not_made(graph, results):
+    assert not (results / graph.targets["third"].path).exists() and report_of(graph, results) == ""
 
 
-def figure_9(**changes):
-    run = reading.load(ROOT).figures["figure_9"].model_dump()["runs"][0]
-    return {"figures": {"figure_9": {"runs": [run | changes]}}, "leave_out": {"figure_9": {"seeds": [1, 2]}}}
+def test_a_lost_checkpoint_is_made_again_with_its_artefact(graph, results):
+    """And, unless they exist, with the checkpoints that it goes on from."""
+    target, last = graph.targets["first"], named(graph, "piece", "seed0_until12")
+    for path in (target.path, target.inputs["seed0"].path, f"steps/{last.id}"):
+        shutil.rmtree(results / path)
+    (results / ".stamps" / target.id).unlink()
+    assert missing(graph, results) == [last.path, target.inputs["seed0"].path, target.path]
+    assert groups_of(graph, results)[0] == "1 piece: its checkpoints do not exist"
+    first = named(graph, "piece", "seed0_until6")
+    shutil.rmtree(results / "state" / first.id)
+    assert set(missing(graph, results)[:2]) == {first.path, last.path}
 
 
-def counts(p):
-    """How many artefacts of each kind the default targets need."""
-    return Counter(a.kind for a in stale.missing(p, set(), set()))
-
-
-# Overlay, and heads of groups of the report; {kind} stands for the number of artefacts of a kind.
 CHANGES = {
-    "one delta_v for another": (
-        figure_9(delta_v=[-0.05, 0]),
+    "a title": (
+        {"reports": retitled("first", "Another")},
+        ["1 report: params.title: Sum of one draw -> Another"],
+    ),
+    "fewer numbers": (
+        {"count": 10},
         [
-            "1 training: params.settings.delta_v: -0.1 -> -0.05",
-            "1 evaluation: input training changed",
-            "1 figure: params.caption: changed; params.panels: changed; "
-            "input llama-3b_math_asymre_-0.05_N2_seed0 is new; "
-            "input llama-3b_math_asymre_-0.05_N2_seed0/training is new; "
-            "input llama-3b_math_asymre_-0.1_N2_seed0 is gone; "
-            "input llama-3b_math_asymre_-0.1_N2_seed0/training is gone",
+            "2 numbers: params.count: 12 -> 10",
+            "2 piece: params.first: 6 -> 5; params.until: 12 -> 10; "
+            "input numbers changed; input previous changed",
+            "2 piece: params.until: 6 -> 5; input numbers changed",
+            "2 sum: params.until: 12 -> 10; input numbers changed",
+            "1 report: input seed0 changed; input seed1 changed",
+            "1 report: input seed0 changed",
         ],
     ),
-    "seeds": (
-        figure_9(seeds=[3, 5]) | {"leave_out": {"figure_9": {"seeds": []}}},
+    "another seed": (
+        {"reports": [{"name": "first", "title": "Sum of one draw", "seeds": [5], "default": True}]},
         [
-            "2 rollouts: params.seed: 0 -> 3, 0 -> 5",
-            "4 training: params.seed: 0 -> 3, 0 -> 5; input rollouts changed",
-            "4 evaluation: params.seed: 0 -> 3, 0 -> 5; input training changed",
+            "1 numbers: params.seed: 1 -> 5",
+            "1 piece: input numbers changed; input previous changed",
+            "1 piece: input numbers changed",
+            "1 sum: input numbers changed",
+            "1 report: input seed5 is new; input seed0 was removed",
         ],
     ),
-    "bandit": (
-        {"bandit": {"improvement": {"iterations": 5}}},
-        [
-            "1 bandit: params.settings.iterations: 4 -> 5",
-            "1 figure: params.caption: changed; input data changed",
-        ],
-    ),
-    "base policies": (
-        {"pretraining": {"seed": 3}},
-        [
-            "{base_policy} base_policy: params.pretraining.seed: 0 -> 3",
-            "{rollouts} rollouts: input policy changed",
-            "{training} training: input policy changed; input rollouts changed",
-            "{evaluation} evaluation: input base_policy changed; input training changed",
-        ],
-    ),
+    "one job instead of two": ({"pieces": 1}, []),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_reasons_of_a_changed_configuration(name, smoke, results):
-    overlay, expected = CHANGES[name]
-    expected = [text.format(**counts(smoke)) for text in expected]
-    changed = plan_of(**overlay)
-    heads = groups_of(changed, results)
-    # A line that ends in a head's words, and goes on, would be another reason: compare whole lines.
-    assert [head for head in expected if head not in heads] == [], "\n".join(heads)
-    assert sum(int(head.split()[0]) for head in heads) == len(
-        stale.missing(
-            changed, options.existing_paths(results), set(smoke.graph.artefacts) | why.read_stamps(results)
-        )
+def test_the_reasons_of_changed_settings(name, results):
+    changes, expected = CHANGES[name]
+    changed = plan_of(**changes)
+    assert groups_of(changed, results) == expected
+    assert sum(int(head.split()[0]) for head in expected) == len(missing(changed, results))
+
+
+def test_the_reasons_of_changed_code_and_packages(tree, results):
+    with (tree / "store/toy/scripts/report.py").open("a") as stream:
+        stream.write("\nfrom store.toy import extra\n")
+    (tree / "store/toy/extra.py").write_text("ADDED = 1\n")
+    pins = (tree / "requirements.txt").read_text()
+    (tree / "requirements.txt").write_text(re.sub(r"(?m)^tabulate==.*$", "tabulate==0.1", pins))
+    version = re.search(r"(?m)^tabulate==(.*)$", pins)[1]
+    (head,) = groups_of(plan_of(tree), results)
+    assert head == (
+        f"2 report: packages.tabulate: {version} -> 0.1; module store.toy.scripts.report changed; "
+        "module store.toy.extra is new"
     )
 
 
-@pytest.fixture
-def tree(tmp_path):
-    root = tmp_path / "tree"
-    for name in ("asymre", "scripts", "config"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "requirements.txt", root)
-    return root
-
-
-def test_reasons_of_changed_code_and_packages(tree, results, smoke):
-    with (tree / "asymre/metrics/evaluation.py").open("a") as stream:
-        stream.write("\nADDED = 1\n")
-    with (tree / "paper/figures/_bandit.py").open("a") as stream:
-        stream.write("\nfrom asymre.bandit import theory\n")
-    pins = (tree / "requirements.txt").read_text()
-    (tree / "requirements.txt").write_text(re.sub(r"(?m)^scipy==.*$", "scipy==0.1", pins))
-    scipy = re.search(r"(?m)^scipy==(.*)$", pins)[1]
-    heads = groups_of(plan_of(tree), results)
-    assert f"4 bandit: packages.scipy: {scipy} -> 0.1" in heads
-    assert f"{counts(smoke)['evaluation']} evaluation: code asymre/metrics/evaluation.py changed" in heads
-    drawn = [re.match(r"(\d+) figure: .*code asymre/bandit/theory.py is new", head) for head in heads]
-    assert sum(int(match[1]) for match in drawn if match) == 4, heads
-    assert not any(re.match(r"\d+ (training|rollouts|base_policy|problems): ", head) for head in heads)
-
-
-def test_unreadable_specifications_are_left_out(smoke, results):
-    changed = plan_of(bandit={"improvement": {"iterations": 5}})
-    old = next(a for a in smoke.graph.artefacts.values() if (a.kind, a.slug) == ("bandit", "improvement"))
-    spec = results / old.path / "spec.json"
+def test_specifications_that_cannot_be_read_are_left_out(graph, results):
+    assert folder.read_specs(results, existing(graph, results)).keys() >= set(missing(graph, Path("nowhere")))
+    changed = plan_of(reports=retitled("first", "Another"))
+    spec = results / graph.targets["first"].path / "spec.json"
     good = spec.read_text()
-    for damaged in ("{", "[]", "3", good.replace('"iterations": 4', '"iterations": 6')):
+    expected = "1 report: params.title: Sum of one draw -> Another"
+    for damaged in ("{", "[]", "3", good.replace("Sum of one draw", "Sum of a draw")):
         assert damaged != good
         spec.write_text(damaged)
-        assert "1 bandit: params.settings.iterations: 4 -> 5" not in groups_of(changed, results)
+        assert groups_of(changed, results) != [expected]
     spec.unlink()
-    write(results / "bandit/notes.txt")
-    (results / "bandit/empty-0123456789").mkdir()
-    assert groups_of(changed, results)[0].startswith("1 bandit: params.")
+    write(results / "report/notes.txt")
+    (results / "report/empty-0123456789").mkdir()
+    assert groups_of(changed, results)[0].startswith("1 report: params.title: Sums of two draws -> Another")
     spec.write_text(good)
-    assert groups_of(changed, results)[0] == "1 bandit: params.settings.iterations: 4 -> 5"
+    assert groups_of(changed, results) == [expected]
+
+
+def test_specifications_are_compared_without_records(graph, results):
+    specs = folder.read_specs(results, existing(graph, results))
+    assert specs == {path: json.loads(graph.spec_json(path)) for path in missing(graph, Path("nowhere"))}
 
 
 def test_differences_by_hand():
@@ -261,266 +269,218 @@ def test_differences_by_hand():
     }
     assert stale.differences({("slug",): "a"}, {("slug",): "b"}) == {"name": "a -> b"}
     code = {("code", name): "1" for name in "abcd"}
-    assert stale.differences(code, code | {("code", "a"): "2"}) == {"code a changed": ""}
-    assert stale.differences({}, code) == {"code files are new": "4"}
+    assert stale.differences(code, code | {("code", "a"): "2"}) == {"module a changed": ""}
+    assert stale.differences({}, code) == {"modules are new": "4"}
     inputs = {("inputs", name): "1" for name in "abc"}
-    assert list(stale.differences(inputs, {})) == ["input a is gone", "input b is gone", "input c is gone"]
+    assert list(stale.differences(inputs, {})) == [f"input {name} was removed" for name in "abc"]
+
+
+GRAPH = plan_of()
 
 
 @given(st.data())
-@settings(deadline=None, derandomize=True, max_examples=50)
-def test_missing_is_closed(data):
-    p = CLOSED
-    existing = data.draw(st.sets(st.sampled_from(sorted(p.graph.artefacts))))
-    markers = data.draw(st.sets(st.sampled_from([target.id for target in p.graph.targets.values()])))
-    made = {a.path for a in stale.missing(p, existing, markers)}
-    assert not made & existing
-    asked = {
-        p.graph.targets[name].path for name in p.graph.default if p.graph.targets[name].id not in markers
-    }
-    assert asked <= made | existing
-    read = {path for a in made for path in p.graph.inputs(a)}
-    assert read <= made | existing
-    assert made <= read | asked
+@testing(deadline=None, derandomize=True, max_examples=100)
+def test_what_is_missing_is_closed(data):
+    there = data.draw(st.sets(st.sampled_from(sorted(folders(GRAPH)))))
+    stamps = data.draw(st.sets(st.sampled_from([target.id for target in GRAPH.targets.values()])))
+    made = {artefact.path for artefact in stale.missing(GRAPH, there, stamps)}
+    asked = {target.path for target in GRAPH.default_targets() if target.id not in stamps}
+    assert asked <= made | there
+    read = {path for artefact in made for path in GRAPH.inputs(artefact)}
+    assert {GRAPH.owner(path) for path in read - there} <= made
+    assert made <= {GRAPH.owner(path) for path in read - there} | (asked - there)
 
 
-CLOSED = plan_of(training={"cycles_per_job": 1})
+# --- Snakemake plans what is stale, and nothing else ----------------------------------------------
 
 
-def test_why_refuses_a_broken_configuration(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write(Path("own.yaml"), yaml.safe_dump({"results": "mine", "bandit": {"armz": 3}}))
-    with pytest.raises(reading.ConfigurationError, match="own.yaml: bandit.armz: unknown key"):
-        why.why(ROOT, "smoke", Path("own.yaml"))
-    with pytest.raises(reading.ConfigurationError, match="none.yaml: cannot be read"):
-        why.why(ROOT, None, Path("none.yaml"))
+@pytest.mark.parametrize("kinds", [("sum", "report"), ("numbers", "sum"), ("report", "state"), ("piece",)])
+def test_snakemake_plans_what_why_names(kinds, clone, graph):
+    results = clone / RESULTS
+    for path in existing(graph, results):
+        kind, _, id = path.partition("/")
+        if kind in kinds and id.startswith(("seed0", "first")):
+            shutil.rmtree(results / path)
+    if "report" in kinds:
+        (results / "reports/first.txt").unlink()
+    why = Counter(RULES[path.partition("/")[0]] for path in missing(graph, results))
+    publishing = {"publish_first": 1} if "report" in kinds else {}
+    assert planned(clone) == why | publishing
+    assert bool(why) == ("report" in kinds), "published reports need nothing that they rest on"
 
 
-# --- prune: what no target names ----------------------------------------------------------------
+def test_touched_and_commented_files_plan_nothing(clone):
+    with (clone / "store/toy/numbers.py").open("a") as stream:
+        stream.write("# A comment.\n")
+    edit(clone / "store/toy/config.yaml", "pieces: 2\n", "")
+    edit(clone / "store/toy/config.yaml", "# The folder", "pieces: 2\n# The folder")
+    for number, path in enumerate(sorted(clone.rglob("*"))):
+        path.touch() if number % 2 else None
+    assert planned(clone) == {}
+
+
+def test_a_copy_of_the_results_in_a_fresh_clone_plans_nothing(finished, clone, tmp_path):
+    assert planned(clone) == {}  # copytree keeps times; .snakemake is not there
+    other = copy_sources(tmp_path / "without_times")
+    shutil.copytree(finished / RESULTS, other / RESULTS, copy_function=shutil.copyfile)
+    own = finished / "results/toy/.snakemake"
+    shutil.copytree(own, other / "results/toy/.snakemake", ignore=shutil.ignore_patterns("log"))
+    assert planned(other) == {}
+
+
+def test_a_value_that_is_changed_and_changed_back_is_published_again_and_no_more(clone):
+    before = reports_in(clone)
+    changed = overlay(clone, reports=retitled("first", "Another"))
+    assert planned(clone, *changed) == {"report": 1, "publish_first": 1}
+    # Under its default limit Snakemake looks for jobs each second, and once more for each job that ended.
+    output = snakemake(clone, "--verbose", *changed)
+    assert "3 of 3 jobs done" in output and output.count("Ready jobs: ") <= 4
+    after = reports_in(clone)
+    assert {name for name in before if before[name] != after[name]} == {"first.txt"}
+    assert planned(clone, *changed) == {}
+    assert planned(clone) == {"publish_first": 1}
+    snakemake(clone)
+    assert reports_in(clone) == before
+    stamps = [path.name for path in (clone / RESULTS / ".stamps").iterdir()]
+    assert sorted(stamps) == sorted(target.id for target in plan_of().default_targets())
+
+
+def test_results_of_other_code_are_never_used(clone):
+    edit(clone / "store/toy/numbers.py", "randint(0, 99)", "randint(0, 98)")
+    assert planned(clone) == {
+        "draw": 2, "add_piece": 4, "add": 2, "report": 2, "publish_first": 1, "publish_both": 1
+    }  # fmt: skip
+
+
+def test_code_edited_since_the_plan_stops_a_job(clone, graph):
+    """Before it writes under a name that would be wrong."""
+    path = named(graph, "numbers", "seed0").path
+    (clone / "spec.json").write_text(graph.spec_json(path))
+    shutil.rmtree(clone / RESULTS / path)
+    edit(clone / "store/toy/numbers.py", "randint(0, 99)", "randint(0, 98)")
+
+    def by_hand(spec: str, output: str) -> str:
+        script = [sys.executable, "store/toy/scripts/draw.py", spec, f"{RESULTS}/{output}"]
+        done = subprocess.run(script, cwd=clone, env={"PYTHONPATH": "."}, capture_output=True, text=True)
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        return done.stderr
+
+    message = by_hand("spec.json", path)
+    assert "store.toy.numbers changed since this job was planned; run snakemake again" in message
+    message = by_hand("spec.json", "numbers/another-0123456789")
+    assert f"the specification belongs to {path.partition('/')[2]}" in message
+    assert "none.json: cannot be read" in by_hand("none.json", path)
+    assert not (clone / RESULTS / path).exists()
+
+
+# --- prune: what no target names ------------------------------------------------------------------
 
 OWN = [
-    "training/notes.txt",
-    "training/my_run/policy.bin",
-    "training/.hidden-0123456789/x",
-    "figure/figure_3/figure.pdf",
+    "sum/notes.txt",
+    "sum/my_run/policy.bin",
+    "sum/.hidden-0123456789/x",
+    "report/first/report.txt",
     "own/thing-0123456789/x",
     "logs/own/thing-0123456789.log",
-    "logs/training/notes.log",
-    ".stamps/figure_3-0123456789",
-    "figures/.figure_03.pdf.77.partial",
-    "figures/old-0123456789",
+    "logs/sum/notes.log",
+    ".stamps/first-0123456789",
+    "reports/.first.txt.77.partial",
+    "reports/old-0123456789",
     "notes-0123456789/x",
 ]
 LEFTOVERS = [
-    "training/.llama-8b_math_asymre_-0.1_N2_seed0-0123456789.4711.partial",
-    "problems/math-0123456789",
-    "logs/problems/math-0123456789.log",
-    "logs/publish/figure_3-0123456789.log",
+    "sum/.seed0-0123456789.4711.partial",
+    "state/.seed0_until6-0123456789.4711.replaced.partial",
+    "numbers/seed0-0123456789",
+    "state/seed0_until6-0123456789",
+    "steps/seed0_until6-0123456789",
+    "logs/numbers/seed0-0123456789.log",
+    "logs/publish/first-0123456789.log",
 ]
 
 
-@pytest.fixture
-def cluttered(results):
-    """Current results, somebody's own things, and what no target names; the last as expected of prune."""
+def superfluous(graph: Graph, results: Path) -> list[str]:
+    places = [*graph.kinds, *(f"logs/{kind}" for kind in graph.kinds), "logs/publish"]
+    return stale.superfluous(graph, folder.existing(results, places))
+
+
+def test_what_no_target_names_is_listed_and_nothing_else(graph, results):
+    assert superfluous(graph, results) == []
     for path in OWN:
         write(results / path)
-    expected = set(LEFTOVERS)
     for path in LEFTOVERS:
-        write(results / path if path.endswith(".log") else results / path / "policy/x", "1234")
-    old = plan_of(evaluation={"samples": 4})
-    current = set(stale_paths(results))
-    replaced = sorted(set(old.graph.artefacts) - current)
-    make(results, old, replaced)
-    expected |= {*replaced, *(f"logs/{path}.log" for path in replaced)}
-    return results, expected
+        write(results / path if path.endswith(".log") else results / path / "x")
+    assert superfluous(graph, results) == sorted(LEFTOVERS)
+    before = contents(results, "**/*")
+    for path in superfluous(graph, results):
+        folder.remove(results / path)
+    after = contents(results, "**/*")
+    assert before.keys() - after.keys() == {p if p.endswith(".log") else f"{p}/x" for p in LEFTOVERS}
+    # What another plan names: all but what both name.
+    other = plan_of(count=8)
+    assert set(superfluous(other, results)) == existing(graph, results) - {
+        path for path in existing(graph, results) if "/my_run" in path or "0123456789" in path
+    } - {"sum/notes.txt", "report/first"}
 
 
-def stale_paths(results):
-    return options.existing_paths(results)
+def test_a_target_that_is_no_default_keeps_what_it_rests_on(graph, results):
+    write(results / graph.targets["third"].path / "x")
+    assert superfluous(graph, results) == []
 
 
-def test_prune_lists_and_removes_nothing_else(cluttered, capsys):
-    results, expected = cluttered
-    before = everything(results)
-    prune.main(["--scale", "smoke"])
-    listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in listed[:-1]] == sorted(expected)
-    assert listed[-1].startswith(f"{results}: {len(expected)} entries, ")
-    assert listed[-1].endswith("named by no target; --yes removes them")
-    assert everything(results) == before
-
-    prune.main(["--scale", "smoke", "--yes"])
-    assert capsys.readouterr().out.splitlines()[-1].endswith("removed")
-    gone = {path for path in before if any(path == e or path.startswith(f"{e}/") for e in expected)}
-    assert everything(results) == before - gone
-
-    prune.main(["--scale", "smoke", "--yes"])
-    assert capsys.readouterr().out == f"{results}: 0 entries, 0.000 MB, removed\n"
-
-
-def test_prune_keeps_all_that_targets_name(results, smoke):
-    before = everything(results)
-    assert any("seed100" in path for path in before), "the calibration's runs"
-    prune.main(["--scale", "smoke", "--yes"])
-    assert everything(results) == before
-
-
-def test_prune_of_another_configuration(results, smoke):
-    write(Path("own.yaml"), yaml.safe_dump({"results": "mine", "scale": "smoke"}))
-    make(Path("results/mine"), smoke, [smoke.figures["figure_1"].path])
-    write(Path("results/mine/problems/math-0123456789/x"))
-    before = everything(results)
-    prune.main(["--configfile", "own.yaml", "--yes"])
-    assert everything(results) == before
-    left = {str(path) for path in Path("results/mine").glob("[!l]*/*")}
-    assert left == {f"results/mine/{smoke.figures['figure_1'].path}"}
-
-
-def test_prune_without_results(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    prune.main(["--scale", "smoke", "--yes"])
-    assert capsys.readouterr().out == "results/smoke: 0 entries, 0.000 MB, removed\n"
-    assert everything(tmp_path) == set()
-
-
-def test_prune_waits_for_snakemake(cluttered, capsys):
-    results, expected = cluttered
-    write(Path(".snakemake/locks/0.input.lock"))
-    before = everything(results)
-    with pytest.raises(SystemExit, match="snakemake runs here"):
-        prune.main(["--scale", "smoke", "--yes"])
-    assert everything(results) == before
-    prune.main(["--scale", "smoke"])
-    assert f"{len(expected)} entries" in capsys.readouterr().out
-
-
-def test_prune_removes_links_and_not_what_they_lead_to(results, tmp_path):
+def test_links_are_removed_and_not_what_they_lead_to(graph, results, tmp_path):
     write(tmp_path / "elsewhere/x")
-    (results / "training/moved-0123456789").symlink_to(tmp_path / "elsewhere")
-    (results / "training/broken-0123456789").symlink_to(tmp_path / "nothing")
-    prune.main(["--scale", "smoke", "--yes"])
-    assert not any((results / f"training/{name}-0123456789").is_symlink() for name in ("moved", "broken"))
+    (results / "sum/moved-0123456789").symlink_to(tmp_path / "elsewhere")
+    (results / "sum/broken-0123456789").symlink_to(tmp_path / "nothing")
+    for path in superfluous(graph, results):
+        folder.remove(results / path)
+    assert not any((results / f"sum/{name}-0123456789").is_symlink() for name in ("moved", "broken"))
     assert (tmp_path / "elsewhere/x").is_file()
 
 
-def test_an_interrupted_prune_leaves_no_half_artefact(cluttered, monkeypatch, smoke):
-    results, expected = cluttered
+def test_an_interrupted_removal_leaves_no_half_artefact(graph, results, monkeypatch):
+    half = results / "sum/old-0123456789"
+    write(half / "spec.json")
+    write(half / "sums.txt")
 
     def interrupted(path):
-        (path / "data.bin").unlink()
+        (path / "sums.txt").unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(prune.shutil, "rmtree", interrupted)
-        prune.main(["--scale", "smoke", "--yes"])
-    folders = [path for path in results.glob("*/*-*") if path.is_dir() and path.parent.name in stale.KINDS]
-    half = [path for path in folders if (path / "spec.json").exists() and not (path / "data.bin").exists()]
-    assert len(half) == 1
-    assert stale.superfluous(smoke, [str(half[0].relative_to(results))])
-    assert half[0].name.endswith(".partial")
+        patched.setattr(shutil, "rmtree", interrupted)
+        folder.remove(half)
+    assert not half.exists()
+    (left,) = superfluous(graph, results)
+    assert left.endswith(".partial") and (results / left / "spec.json").exists()
 
 
 def test_size_counts_files(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/x").write_bytes(bytes(1500))
     (tmp_path / "a/b/y").write_bytes(bytes(20))
-    assert prune.size(tmp_path / "a") == 1520
-    assert prune.size(tmp_path / "a/x") == 1500
+    assert folder.size(tmp_path / "a") == 1520
+    assert folder.size(tmp_path / "a/x") == 1500
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "training",
-        "training/",
-        "training/x-0123456789/policy",
-        "training/../figures/x-0123456789",
-        "figures/figure_03.pdf",
-        ".stamps/figure_3-0123456789",
+        "sum",
+        "sum/",
+        "sum/x-0123456789/policy",
+        "sum/../reports/x-0123456789",
+        "reports/first.txt",
+        ".stamps/first-0123456789",
         "configuration.yaml",
-        "runs.csv",
         "logs/configuration.log",
-        "training/x-01234567",
-        "training/x-012345678Z",
-        "training/x-0123456789.log",
-        "logs/training/x-0123456789",
-        "trainings/x-0123456789",
+        "sum/x-01234567",
+        "sum/x-012345678Z",
+        "sum/x-0123456789.log",
+        "logs/sum/x-0123456789",
+        "sums/x-0123456789",
     ],
 )
-def test_superfluous_takes_no_other_name(path, smoke):
-    assert stale.superfluous(smoke, [path]) == []
-    assert stale.superfluous(smoke, ["training/x-0123456789"]) == ["training/x-0123456789"]
-
-
-# --- the command line ---------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    return copy_sources(tmp_path_factory.mktemp("workflow") / "repository")
-
-
-def run(folder, *command):
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"COLUMNS": "200", "XDG_CACHE_HOME": str(folder / ".cache"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
-    )
-
-
-RULES = {
-    "bandit": "simulate_bandit",
-    "problems": "make_problems",
-    "base_policy": "make_base_policy",
-    "rollouts": "sample_rollouts",
-    "cycles": "train_cycles",
-    "training": "train_policy",
-    "evaluation": "evaluate_policy",
-    "figure": "plot_figure",
-    "claims": "check_claims",
-}
-
-
-def some(p):
-    return set(sorted(p.graph.artefacts)[::3])
-
-
-def some_and_all_that_follows(p):
-    gone = some(p)
-    while more := {path for path in p.graph.artefacts if gone & set(p.graph.inputs(path))} - gone:
-        gone |= more
-    return gone
-
-
-@pytest.mark.parametrize("gone", [some_and_all_that_follows, some])
-def test_why_names_what_snakemake_plans(gone, repository, smoke):
-    results = repository / "results/smoke"
-    shutil.rmtree(results, ignore_errors=True)
-    make(results, smoke)
-    for path in gone(smoke):
-        shutil.rmtree(results / path)
-    lost = {name for name in smoke.graph.default if smoke.graph.targets[name].path in gone(smoke)}
-    unpublished = lost | {"figure_2", "figure_6"}
-    for name in unpublished:
-        unpublish(results, name)
-    planned = run(repository, "-m", "snakemake", "-n", "--config", "scale=smoke")
-    counts = {
-        name.replace(" ", "_"): int(n)
-        for name, n in re.findall(r"^ (\w[\w ]*?) {2,}(\d+) *$", planned.stdout + planned.stderr, re.M)
-    }
-    told = run(repository, "-m", "tools.why", "--scale", "smoke")
-    assert told.returncode == 0, told.stderr
-    ours = {}
-    for n, kind in re.findall(r"^(\d+) (\w+): ", told.stdout, re.M):
-        ours[RULES[kind]] = ours.get(RULES[kind], 0) + int(n)
-    assert ours == {name: n for name, n in counts.items() if name in RULES.values()}, planned.stdout
-    assert ours["train_policy"] > 0
-    assert unpublished == {name for name in counts if name.startswith(("figure_", "claims"))}
-
-
-@pytest.mark.parametrize("tool", ["why", "prune", "verify", "archive", "plan_costs"])
-def test_commands_say_what_is_wrong_and_no_more(tool, repository):
-    done = run(repository, "-m", f"tools.{tool}", "--scale", "smok")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == "error: --scale: scale: there is no scale 'smok'; did you mean 'smoke'?\n"
+def test_superfluous_takes_no_other_name(path, graph):
+    assert stale.superfluous(graph, [path]) == []
+    assert stale.superfluous(graph, ["sum/x-0123456789"]) == ["sum/x-0123456789"]
