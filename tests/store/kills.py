@@ -1,4 +1,4 @@
-"""Kill something before its n-th change of a file below a folder, as a power cut would."""
+"""Kill something at its n-th change of a file below a folder."""
 
 import os
 import signal
@@ -11,8 +11,11 @@ from pathlib import Path
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.utime", "shutil.copyfile"}
 
 
-def killed_before_change(n: int, below: Path, run: Callable[[], object]) -> bool:
-    """Call `run` in a fork that is killed before its n-th change; return False if it makes fewer."""
+def killed_at_change(n: int, below: Path, run: Callable[[], object]) -> bool:
+    """Call `run` in a fork that is killed at its n-th change; return False if it makes fewer.
+
+    It is killed before it renames, removes or makes something, and after it has opened a file to write.
+    """
     process = os.fork()
     if not process:
         try:
@@ -38,6 +41,9 @@ def _hook(n: int, below: str) -> Callable[[str, tuple], None]:
         if (writes or event in CHANGES) and _path(event, arguments).startswith(below):
             left -= 1
             if left == 0:
+                if writes:
+                    # Nothing is written yet, and what was there is gone.
+                    os.open(arguments[0], arguments[2])
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook

@@ -17,7 +17,7 @@ import pytest
 from store import folder as keeping
 from store import job, record
 from store.files import write_text
-from tests.store.kills import killed_before_change
+from tests.store.kills import killed_at_change
 from tests.store.toy import (
     RESULTS,
     contents,
@@ -53,7 +53,7 @@ def test_a_job_killed_anywhere_leaves_its_result_whole_or_missing(graph, made, r
         if not exists:
             for output in outputs:
                 shutil.rmtree(results / output, ignore_errors=True)
-        killed = killed_before_change(n, results, lambda: run_job(graph, results, path))
+        killed = killed_at_change(n, results, lambda: run_job(graph, results, path))
         there = [output for output in outputs if (results / output).exists()]
         for output in there:
             record.check(results / output)
@@ -79,7 +79,7 @@ def test_a_kill_while_a_report_is_published_leaves_no_stamp_of_another(graph, re
         other.touch()
         for name in new:
             (results / name).write_text("old")
-        killed = killed_before_change(n, results, lambda: publish(graph, results, "first"))
+        killed = killed_at_change(n, results, lambda: publish(graph, results, "first"))
         now = contents(results, "reports/first.*")
         assert all(now[name] in (b"old", new[name]) for name in new)
         assert now == new or not stamp.exists()
@@ -95,7 +95,7 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("old")
     for n in itertools.count(1):
-        killed = killed_before_change(n, tmp_path, lambda: write_text(file, "new"))
+        killed = killed_at_change(n, tmp_path, lambda: write_text(file, "new"))
         assert file.read_text() in ("old", "new")
         if not killed:
             break
@@ -108,7 +108,7 @@ def test_an_archive_is_packed_whole_or_not_at_all(results, tmp_path):
     whole = target.read_bytes()
     target.write_text("old")
     for n in itertools.count(1):
-        killed = killed_before_change(n, tmp_path, lambda: keeping.pack([file], target))
+        killed = killed_at_change(n, tmp_path, lambda: keeping.pack([file], target))
         assert target.read_bytes() in (b"old", whole)
         if not killed:
             break
@@ -199,7 +199,15 @@ def test_a_result_in_place_when_the_run_was_killed_hides_no_other_job(clone, gra
     assert planned(clone) == {"publish_first": 1, "publish_both": 1}
 
 
-def test_a_profile_that_reruns_what_is_incomplete_makes_the_reports_all_the_same(clone, graph):
+@pytest.mark.parametrize(
+    ("arguments", "makes"),
+    [
+        (("--profile", "theirs"), True),
+        # Without what profiles/default says, Snakemake refuses.
+        (("--workflow-profile", "none", "--rerun-triggers", "mtime", "--rerun-incomplete"), False),
+    ],
+)
+def test_what_is_noted_as_incomplete_is_not_made_again(clone, graph, arguments, makes):
     """Snakemake alone would make the numbers again, and end with success and without the report."""
     shutil.rmtree(clone / RESULTS / graph.targets["first"].path)
     (clone / RESULTS / "reports/first.csv").unlink()
@@ -208,8 +216,9 @@ def test_a_profile_that_reruns_what_is_incomplete_makes_the_reports_all_the_same
     before = (clone / RESULTS / numbers).stat().st_mtime_ns
     (clone / "theirs").mkdir()
     (clone / "theirs/config.yaml").write_text("rerun-incomplete: true\n")
-    snakemake(clone, "--profile", "theirs", "--config", "pieces=1")
-    assert (clone / RESULTS / "reports/first.csv").is_file()
+    # In one job: pieces would stand between the numbers and the sum.
+    snakemake(clone, *arguments, "--config", "pieces=1", check=makes)
+    assert (clone / RESULTS / "reports/first.csv").is_file() == makes
     assert (clone / RESULTS / numbers).stat().st_mtime_ns == before
 
 
@@ -281,7 +290,7 @@ def test_a_second_run_is_refused_and_the_first_ends_well(finished, tmp_path):
     clone, other = (copy_sources(tmp_path / name) for name in ("clone", "other"))
     (other / "results/toy").mkdir(parents=True)
     (other / RESULTS).symlink_to(clone / RESULTS)
-    process, output = start(clone, *SLOW)
+    process, output = start(clone, "--verbose", *SLOW)
     wait_until(lambda: unfinished(clone / RESULTS), process)
     # By Snakemake's own lock, or by that of the results folder.
     assert re.search("cannot be locked|another snakemake uses", snakemake(clone, *SLOW, check=False))
@@ -291,3 +300,6 @@ def test_a_second_run_is_refused_and_the_first_ends_well(finished, tmp_path):
     assert forks().wait(process) == 0, output.read_text()
     assert reports_in(clone) == reports_in(finished)
     assert planned(other) == {}
+    # Under its default limit Snakemake looks for jobs each second, and once more for each job that ended.
+    assert "13 of 13 jobs done" in output.read_text()
+    assert output.read_text().count("Ready jobs: ") <= 14, "it looks when a job ends, and not by the clock"
