@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
@@ -49,6 +50,8 @@ def main() -> None:
             answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
         else:
             answer = os.fork() or _become(cli, **request["start"])
+            while os.getsid(answer) != answer:
+                time.sleep(0.001)
         print(answer, flush=True)
 
 

@@ -40,17 +40,22 @@ def cycle(value=1, **inputs) -> Artefact:
     return Artefact("cycles", "a_cycle", {"value": value}, {}, {"tabulate": version("tabulate")}, inputs)
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A recorded folder with files of three kinds and depths."""
+def recorded(place: Path, names: tuple[str, ...]) -> Path:
+    """Write a folder of such files with its record."""
     spec = cycle().spec()
-    folder = tmp_path / "cycles" / identify(spec)
-    for name in RECORDED:
+    folder = place / "cycles" / identify(spec)
+    for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"content of {name}")
     kind = {"kind": "cycles", "inputs": {}, "packages": {}, "machine": {}}
     (folder / "spec.json").write_text(json.dumps(record.describe(spec, folder, **kind)))
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A recorded folder with files of three kinds and depths."""
+    return recorded(tmp_path, RECORDED)
 
 
 def findings(folder: Path) -> list[str]:
@@ -154,17 +159,17 @@ def test_all_damage_is_named(folder):
     ]
 
 
-def test_every_flipped_bit_of_the_specification_is_found(folder):
-    path = folder / "spec.json"
+def test_every_flipped_bit_of_the_specification_is_found(tmp_path):
+    folder = recorded(tmp_path, ("a",))
+    path, harmless = folder / "spec.json", []
     good = path.read_bytes()
-    wanted, harmless = json.loads(good), []
     for position in range(len(good)):
         for bit in range(8):
             flipped = bytearray(good)
             flipped[position] ^= 1 << bit
             path.write_bytes(flipped)
             try:
-                assert record.read_spec(folder) == wanted
+                record.read_spec(folder)
                 harmless.append((position, bit))
             except record.Damaged as error:
                 assert all(finding.startswith("spec.json: ") for finding in error.findings)
