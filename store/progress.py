@@ -14,7 +14,7 @@ EVERY_S = 10.0
 
 
 class ProgressLine(logging.Handler):
-    """Prints to standard error, at most every few seconds."""
+    """Print to standard error, at most every few seconds."""
 
     def __init__(self):
         super().__init__()
@@ -48,7 +48,7 @@ class ProgressLine(logging.Handler):
             print(f"{done} of {self._total} jobs done{text}", file=sys.stderr, flush=True)
 
     def seconds_left(self) -> float:
-        """Estimate in seconds. A rule without a finished job counts as a mean job."""
+        """Return an estimate. A rule without a finished job counts as a mean job."""
         spent = [s for seconds in self._seconds.values() for s in seconds]
         mean = sum(spent) / len(spent)
         means = {rule: sum(s) / len(s) for rule, s in self._seconds.items()}
@@ -58,7 +58,7 @@ class ProgressLine(logging.Handler):
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3 h 05 min`."""
+    """Return `40 s`, `12 min` or `3 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
