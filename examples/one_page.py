@@ -2,12 +2,12 @@
 
     .venv/bin/python examples/one_page.py [DELTA_V]
 
-A decoder learns sums from a writer who slips, so it knows the task and often errs. Cycles of N gradient steps
-then improve it on completions that a frozen copy of the policy, mu, has sampled, by gradient ascent on
+A decoder learns sums from worked solutions with slips, so it knows the task and often errs. Cycles of N
+gradient steps then improve it, on completions sampled from a frozen copy mu of the policy, by ascent on
 
     J(pi) = E_{x, y~mu(.|x)}[ (r(y, x) - V_mu(x) - delta_v) log pi(y|x) ]      (arXiv 2506.20520, Eq. 4).
 
-The workflow runs the same pieces: a training job with this specification gives the same bytes.
+The workflow uses the same functions: a training job with this specification gives the same bytes.
 """
 
 import sys
@@ -30,7 +30,7 @@ from asymre.training.normalisation import normalise
 DELTA_V = float(sys.argv[1]) if __name__ == "__main__" and sys.argv[1:] else -0.1
 SIZE = {"hidden_size": 64, "intermediate_size": 160, "layers": 2, "heads": 4, "key_value_heads": 2}
 ARCHITECTURE = Architecture("llama", **SIZE, vocabulary_size=VOCABULARY_SIZE, tie_embeddings=False)
-TASK = "uneven"  # sums such as 37+8+6=, solved as 45,51. : some steps are hardly ever written right
+TASK = "uneven"  # sums such as 37+8+6=, solved as 45,51. ; some steps are hardly ever correct
 SETTINGS = {"terms": 3, "operators": "+", "error": 0.02, "always": 0.25, "alpha": 0.5, "beta": 0.5}
 PRETRAINING = {"steps": 600, "batch_size": 96, "learning_rate": 0.008, "seed": 0}
 SPEC = TrainingSpec(
@@ -39,7 +39,7 @@ SPEC = TrainingSpec(
     normalisation="token_sum",  # log pi(y|x) is a sum over the tokens of y
     learning_rate=2e-4,
     gradient_clip=1.0,
-    N=100,  # gradient steps per cycle: how far off-policy training gets
+    N=100,  # gradient steps per cycle: the larger, the further off-policy
     refreshed=True,
     snapshot_every=100,
     extra_snapshots=(),
@@ -73,7 +73,7 @@ def main() -> LocalEngine:
 
 
 def cycle(engine: LocalEngine, problems, first_step: int) -> None:
-    """Sample from the policy as it is now, mu, and take N gradient steps on these rollouts."""
+    """Sample from the current policy, which becomes mu, and take N gradient steps on these rollouts."""
     G, batch = SPEC.rollouts.group_size, SPEC.rollouts.batch
     span = {"seed": SPEC.seed, "first_step": first_step, "steps": SPEC.N}
     mu = sample_rollouts(engine.policy(), ARCHITECTURE, problem_arrays(problems), SPEC.rollouts, **span)

@@ -1,6 +1,6 @@
-"""What figures, the calibration and tables of claims show: the plan makes these, their scripts read them.
+"""Specifications of figures, the calibration and tables of claims: the plan creates them, scripts read them.
 
-There are no defaults: a field that is missing or misspelt fails when the plan is made.
+There are no defaults, so a missing or misspelt field fails when the plan is built.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from asymre.specs import Rewards
 
 @dataclass(frozen=True)
 class ShownRun:
-    """A run in a figure. input: what is read of it. model, dataset: labels. task: the data set's key."""
+    """A run in a figure. input: its input's name. model, dataset: labels. task: the data set's key."""
 
     input: str
     model: str
@@ -25,7 +25,7 @@ class ShownRun:
     learning_rate: float
 
     def described(self, *names: str) -> dict[str, Any]:
-        """Return some of its fields, for the columns of a table."""
+        """Return some of the fields, for the columns of a table."""
         return {name: getattr(self, name) for name in names}
 
 
@@ -49,7 +49,7 @@ class PanelSpec:
 
 @dataclass(frozen=True)
 class Look:
-    """Label and colour of an objective; None: the colours of its delta_v."""
+    """Label and colour of an objective; with colour None, each delta_v has its own."""
 
     label: str
     colour: str | None
@@ -57,7 +57,7 @@ class Look:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """A figure; what its chart does not read is empty. width, height: inches. columns: of panels."""
+    """A figure; fields that its chart does not read are empty. width, height: inches. columns: of panels."""
 
     chart: str
     title: str
@@ -85,7 +85,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CalibrationSpec:
-    """The runs between which the calibration chooses, and its rule."""
+    """The runs among which the calibration chooses, and its rule."""
 
     N: int
     tolerance: float
@@ -95,7 +95,7 @@ class CalibrationSpec:
 
 @dataclass(frozen=True)
 class ClaimedRun:
-    """A run in a table of claims, by the keys of its model and data set."""
+    """A run in a table of claims, with the keys of its model and data set."""
 
     input: str
     model: str
@@ -121,8 +121,8 @@ class Compared:
 class ClaimsSpec:
     """A table of claims.
 
-    models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. delta_v: the one
-    that the calibration seeds prefer. diversity, first_cycle, rates, objectives: of claims beyond the paper.
+    models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. delta_v: chosen
+    on the calibration seeds. diversity, first_cycle, rates, objectives: for claims beyond the paper.
     """
 
     table: str

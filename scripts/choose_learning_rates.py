@@ -1,4 +1,4 @@
-"""Apply the calibration's rules: calibration.csv, one row a candidate and end of a cycle."""
+"""Apply the calibration's rules: calibration.csv, one row per candidate and end of a cycle."""
 
 from dataclasses import asdict
 from functools import partial

@@ -3,7 +3,8 @@
 python -m tools.compare_engines [RESULTS LOCAL_RESULTS]
 
 Accuracies are means over seeds: at each evaluation point their 95 % intervals must overlap. Losses and
-gradient norms are compared on the same stored rollouts, and must be equal to 1e-4. Otherwise exits with 1.
+gradient norms are compared on the same stored rollouts, and must agree to within 1e-4. Otherwise the exit
+status is 1.
 """
 
 import json
@@ -62,7 +63,7 @@ def compare_accuracies(ours: pd.DataFrame, local: pd.DataFrame) -> bool:
             f"local {other['accuracy'].mean():.3f} [{other_low:.3f}, {other_high:.3f}]"
             f"{'' if overlap else '  DO NOT OVERLAP'}"
         )
-    print(f"{points} points of {LEAST_SEEDS} seeds or more")
+    print(f"{points} points with {LEAST_SEEDS} seeds or more")
     return good and points > 0
 
 

@@ -3,7 +3,7 @@
 python -m tools.preflight [--scale NAME] [--configfile FILE] [-]
 
 -: the resolved configuration is JSON on standard input. The exit status is 1 if anything is missing. Nothing
-here waits for ever: interpreters, compilers and the hub are asked in processes with a time limit.
+here waits for ever: interpreters, compilers and the hub are queried in processes with a time limit.
 """
 
 import json
@@ -33,9 +33,9 @@ from workflow.costs import GB, with_costs
 from workflow.plan import Plan
 
 OK, MISSING, NOTE = "ok", "MISSING", "note"
-Line = tuple[str, str]  # one of these, and what was looked at
+Line = tuple[str, str]  # one of these, and what was checked
 VLLM = ROOT / ".venv-vllm"
-# Seconds. torch may lie on a slow disk, and a hub that cannot be reached is asked several times.
+# Seconds. torch may be on a slow disk, and an unreachable hub is tried several times.
 PROBE_S, COMPILER_S, CONNECTION_S, HUB_S, PORT_S = 180, 60, 20, 90, 5
 PUBLISHED_BYTES = 2  # per parameter, in the files of the hub
 PROBE = """
@@ -60,11 +60,11 @@ print(json.dumps(found))
 
 
 class NoAnswer(Exception):
-    """Why a program gave no answer."""
+    """A program gave no answer; the message says why."""
 
 
 def ask(command: list[str], seconds: float, environment: Mapping[str, str] | None = None) -> str:
-    """Return the standard output of a program. NoAnswer if it cannot be started, fails, or takes longer."""
+    """Return the standard output of a program. Raises NoAnswer if it cannot start, fails, or times out."""
     try:
         process = subprocess.Popen(
             command,
@@ -81,7 +81,7 @@ def ask(command: list[str], seconds: float, environment: Mapping[str, str] | Non
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        # Not waited for: a process that a driver holds does not even end when it is killed.
+        # Not waited for: a process stuck in a driver does not end even when it is killed.
         os.killpg(process.pid, signal.SIGKILL)
         raise NoAnswer(f"{Path(command[0]).name} does not answer within {seconds:g} s") from None
     if process.returncode:
@@ -91,7 +91,7 @@ def ask(command: list[str], seconds: float, environment: Mapping[str, str] | Non
 
 
 def probe(python: str | Path) -> dict[str, Any]:
-    """Return what an interpreter has: torch, CUDA, GPUs, vLLM, Python's headers; or only an error."""
+    """Return what an interpreter has (torch, CUDA, GPUs, vLLM, Python's headers), or only an error."""
     try:
         return json.loads(ask([str(python), "-P", "-c", PROBE], PROBE_S))
     except (NoAnswer, ValueError) as error:
@@ -106,7 +106,7 @@ def one(is_there: bool, text: str, remedy: str) -> Line:
 
 
 def check_gpus(plan: Plan, found: dict[str, Any]) -> list[Line]:
-    """torch, the driver and the GPUs that a training job sees. found: of `probe`."""
+    """Check torch, the driver and the GPUs that a training job sees. found: from `probe`."""
     settings = plan.configuration.fsdp_vllm
     if found.get("error") or not found["torch"]:
         return [(MISSING, f"torch for training: {found.get('error') or 'not installed'}: make setup")]
@@ -132,7 +132,7 @@ def check_gpus(plan: Plan, found: dict[str, Any]) -> list[Line]:
 
 
 def driver() -> list[str]:
-    """Return what nvidia-smi tells of the driver, for a machine whose GPUs torch does not see."""
+    """Return a GPU and driver from nvidia-smi, for a machine whose GPUs torch does not see."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         return [f"nvidia-smi lists {line.strip()}" for line in ask(query, CONNECTION_S).splitlines()[:1]]
@@ -141,10 +141,10 @@ def driver() -> list[str]:
 
 
 def check_vllm(found: dict[str, Any] | None, complete: bool, on_gpu: bool, conda: bool) -> list[Line]:
-    """found: of `probe`, in .venv-vllm; None if there is no such environment. complete: fully installed."""
+    """Check .venv-vllm. found: from `probe`, None without that environment. complete: fully installed."""
     setup = "make setup-vllm VLLM_PINS=envs/vllm.txt" if on_gpu else "make setup-vllm"
     if found is None and conda:
-        return [(NOTE, "vLLM: no .venv-vllm; conda makes vLLM's environment, which is not checked")]
+        return [(NOTE, "vLLM: no .venv-vllm; conda creates vLLM's environment, which is not checked")]
     if found is None or not complete:
         lacking = "is not complete (no .venv-vllm/.complete)" if found else "is missing"
         return [(MISSING, f"vLLM: its environment .venv-vllm {lacking}: {setup}")]
@@ -156,7 +156,7 @@ def check_vllm(found: dict[str, Any] | None, complete: bool, on_gpu: bool, conda
 
 
 def check_compiler(include: str | None) -> list[Line]:
-    """The C compiler and Python's headers, with which Triton builds. include: folder of Python.h."""
+    """Check the C compiler and Python's headers, which Triton needs. include: folder of Python.h."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return [(MISSING, "C compiler, for what Triton builds: none on PATH: install gcc, or set CC")]
@@ -180,11 +180,11 @@ def check_compiler(include: str | None) -> list[Line]:
 
 
 def memory_limit(environment: Mapping[str, str], groups: Path = Path("/sys/fs/cgroup")) -> tuple[float, str]:
-    """Return the main memory in bytes that jobs can have here, and what sets it."""
+    """Return the main memory in bytes that jobs can have here, and what limits it."""
     limits = [(float(psutil.virtual_memory().total), "the machine")]
     own = Path("/proc/self/cgroup").read_text(encoding="utf-8") if Path("/proc/self/cgroup").exists() else ""
     paths = {path.strip().lstrip("/") for path in (line.split(":", 2)[2] for line in own.splitlines())}
-    # In a container the path may be that of outside; the limit then stands at the root.
+    # In a container the path may be the host's; the limit is then at the root.
     for folder in (parent for path in {"", *paths} for parent in (Path(path), *Path(path).parents)):
         for file in (groups / folder / "memory.max", groups / "memory" / folder / "memory.limit_in_bytes"):
             text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
@@ -195,7 +195,7 @@ def memory_limit(environment: Mapping[str, str], groups: Path = Path("/sys/fs/cg
 
 
 def check_memory(plan: Plan, limit: float, of: str) -> list[Line]:
-    """Main memory that jobs ask for and models need. limit, of: of `memory_limit`."""
+    """Check the main memory that jobs request and models need. limit, of: from `memory_limit`."""
     c = plan.configuration
     jobs = {job: getattr(c.fsdp_vllm.jobs, job).memory_gb * GB for job in ("sample", "train", "evaluate")}
     job = max(jobs, key=lambda name: jobs[name])
@@ -203,7 +203,7 @@ def check_memory(plan: Plan, limit: float, of: str) -> list[Line]:
     needs = {model: costs.host_memory(c, architecture_of(c, model)) for model in models}
     largest = max(needs, key=lambda name: needs[name])
     has = f"there are {gb(limit)} ({of})"
-    asks = f"main memory: fsdp_vllm.jobs.{job} asks for {gb(jobs[job])}, {has}"
+    asks = f"main memory: fsdp_vllm.jobs.{job} requests {gb(jobs[job])}, {has}"
     trains = f"main memory: {largest} needs {gb(needs[largest])} in training, {has}"
     return [
         one(limit >= jobs[job], asks, "take a larger machine, or lower memory_gb"),
@@ -212,7 +212,7 @@ def check_memory(plan: Plan, limit: float, of: str) -> list[Line]:
 
 
 def check_disk(plan: Plan, results: Path) -> list[Line]:
-    """Disk of one run at its peak, and of all."""
+    """Check the disk space for one run at its peak; also report that of all."""
     c, free = plan.configuration, free_disk(results)
     peaks = [costs.run_peak(c, architecture_of(c, run.model), run.N) for run in plan.trainings]
     text = f"disk: {gb(free)} free for {results}/, one run takes up to {gb(max(peaks))}, "
@@ -229,7 +229,7 @@ def free_disk(folder: Path) -> float:
 
 
 def check_port(host: str = "127.0.0.1") -> list[Line]:
-    """Whether a process can listen on a port of this machine and be reached there."""
+    """Check that a process can listen, and be reached, on a port of this machine."""
     text = f"TCP on {host}, over which training processes find each other"
     try:
         with socket.create_server((host, 0)) as server:
@@ -250,7 +250,7 @@ def gb(size: float) -> str:
 
 
 def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, dict, list[str]]]:
-    """Return what default targets read from outside, by key: artefact, source, and these targets."""
+    """Return what default targets read from outside, by key: artefact, source, and the targets' names."""
     found: dict[str, tuple[Artefact, dict, list[str]]] = {}
     for name in plan.graph.default:
         for artefact in plan.graph.upstream([name]):
@@ -268,13 +268,13 @@ def sources_of(artefact: Artefact) -> dict[str, dict]:
 
 
 def check_sources(plan: Plan, results: Path) -> list[Line]:
-    """Whether each model and each part of a data set is here or can be had; and room for what is fetched."""
+    """Check that each model and part of a data set is here or available, and that downloads fit the disk."""
     needed = needed_sources(plan)
 
     def state_of(key: str) -> tuple[str, str]:
         artefact, part, _ = needed[key]
         if (results / artefact.path / SPEC).is_file():
-            return "made already", ""
+            return "already made", ""
         command = [sys.executable, str(Path(__file__).resolve()), "--source", json.dumps(part)]
         try:
             state, _, message = ask(command, HUB_S, {"PYTHONPATH": str(ROOT)}).strip().partition(" ")
@@ -295,7 +295,7 @@ def check_sources(plan: Plan, results: Path) -> list[Line]:
 
 
 def check_cache(size: float) -> list[Line]:
-    """Whether so many bytes can be written to the hub's cache."""
+    """Check that `size` bytes can be written to the hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folder = Path(HF_HUB_CACHE)
@@ -310,9 +310,9 @@ def check_cache(size: float) -> list[Line]:
 
 
 def source_state(part: dict) -> str:
-    """Return the state of a model or of a part of a data set, and the message if it is missing.
+    """Return the state of a model or of a part of a data set, with a message if it is missing.
 
-    The jobs' own code asks, so that the messages are theirs. It fetches at most a config.json.
+    The jobs' own code checks, so that messages are equal. At most a config.json is downloaded.
     """
     import huggingface_hub
 
@@ -355,13 +355,13 @@ def source_state(part: dict) -> str:
 
 
 def reach_hub() -> None:
-    """ConnectionError unless the hub answers, whatever it answers. Asked once: its own client asks often."""
+    """Raise ConnectionError unless the hub responds at all. Tried once: its own client retries often."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_session
 
     try:
         get_session().head(ENDPOINT, timeout=CONNECTION_S)
-    except Exception as error:  # httpx's own, or that of HF_HUB_OFFLINE
+    except Exception as error:  # of httpx, or because of HF_HUB_OFFLINE
         raise ConnectionError(f"no connection to {ENDPOINT} ({type(error).__name__}: {error})") from None
 
 
@@ -369,7 +369,7 @@ def reach_hub() -> None:
 
 
 def look(plan: Plan, results: Path) -> list[Line]:
-    """Return a line for everything that jobs on GPUs need of this machine."""
+    """Return a line for everything that jobs on GPUs need from this machine."""
     on_gpu, vllm_python = plan.configuration.fsdp_vllm.device == "cuda", VLLM / "bin/python"
     with ThreadPoolExecutor() as threads:
         sources = threads.submit(check_sources, plan, results)
@@ -384,7 +384,7 @@ def look(plan: Plan, results: Path) -> list[Line]:
         lines += sources.result()
     lines += check_port()
     if on_gpu and shutil.which("sinfo") and "SLURM_JOB_ID" not in os.environ:
-        text = "this is no job of Slurm: to check a node, run the target preflight with profiles/slurm"
+        text = "this is not a Slurm job: to check a node, run the target preflight with profiles/slurm"
         lines.append((NOTE, text))
     return lines
 
@@ -414,7 +414,7 @@ def main() -> None:
         print(f"{what:<9}{text}")
     missing = sum(what == MISSING for what, _ in lines)
     print(f"{missing} things are missing" if missing else "nothing is missing", flush=True)
-    # Not an orderly exit: it would wait for processes that do not end.
+    # A regular exit would wait for processes that do not end.
     os._exit(missing > 0)
 
 

@@ -1,4 +1,4 @@
-"""The targets: figures, the calibration and the tables of claims, with the artefacts upstream of each."""
+"""The targets: figures, the calibration and the tables of claims, with all upstream artefacts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ NOTHING |= {"rewards": None, "smoothing_window": None, "columns": None}
 
 
 def figure(b: Builder, engine: Engine, name: str, figure: Figure) -> Artefact:
-    """A figure of the configuration, whatever its chart."""
+    """Return a figure of the configuration, whatever its chart."""
     chart = CHARTS[figure.chart]
     frame = {"title": figure.title, "width": figure.width, "height": figure.height}
     if chart.of == "experiment":
@@ -61,7 +61,7 @@ def _bandit(b: Builder, experiment: str) -> Artefact:
 
 
 def _curves(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict, dict[str, Artefact]]:
-    """Return fields of the specification, and inputs, of a figure with panels."""
+    """Return the specification's fields and the inputs of a figure with panels."""
     controls = [run for sweep in figure.controls for run in runs_of(b.configuration, name, sweep)]
     inputs: dict[str, Artefact] = {}
     shown: set[str] = set()
@@ -75,7 +75,7 @@ def _curves(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     panels = []
     for panel in figure.panels:
         runs = [r for sweep in panel.runs or figure.runs for r in runs_of(b.configuration, name, sweep)]
-        # A control is drawn where its own objective is shown.
+        # A control is drawn only beside runs with the same subject.
         own_controls = [r for r in dict.fromkeys(controls) if r.subject in {run.subject for run in runs}]
         curves = [curve(r, False) for r in dict.fromkeys(runs)] + [curve(r, True) for r in own_controls]
         panels.append(PanelSpec(panel.title, panel.measure, panel.draw, tuple(curves)))
@@ -89,7 +89,7 @@ def _curves(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
 
 
 def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict, dict[str, Artefact]]:
-    """Return the same of a figure with one value per run and setting, not a curve."""
+    """Return the specification's fields and the inputs of a figure with one value per run and setting."""
     runs = [run for sweep in figure.runs for run in runs_of(b.configuration, name, sweep)]
     reads = CHARTS[figure.chart].reads
     of = Builder.base_policy if reads == "base_policy" else getattr(engine, reads)
@@ -100,7 +100,7 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
 
 
 def _shown(c: Configuration, run: Run) -> ShownRun:
-    """A run for a figure's script; `input` names its evaluation."""
+    """Return a run for a figure's script; `input` names its evaluation."""
     return ShownRun(
         input=run.slug,
         model=c.models[run.model],
@@ -116,7 +116,7 @@ def _shown(c: Configuration, run: Run) -> ShownRun:
 
 
 def calibration_figure(b: Builder, engine: Engine) -> Artefact:
-    """The figure of the calibration, drawn from the table of what was chosen."""
+    """Return the figure of the calibration, drawn from its table of candidates and choices."""
     k, t = b.configuration.calibration, b.configuration.training
     N = t.N.get(k.N, k.N)
     by_rate = [
@@ -154,7 +154,7 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
 
 
 def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
-    """The tables of claims: of the default figures, of more seeds, and of the figures beyond the paper."""
+    """Return the tables of claims: default figures, more seeds, and figures beyond the paper."""
     c = b.configuration
 
     def runs_of_figures(target: str, reads: str, *, by_rate: bool = False) -> list[Run]:
@@ -165,14 +165,14 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
             if (figure.chart == BY_RATE) == by_rate
             for sweep in shown_sweeps(figure)
             for run in runs_of(c, name, sweep)
-            # Else a claim is about runs at the learning rate of the calibration.
+            # Claims other than those by rate are about runs at the calibrated learning rate.
             if by_rate or run.own_rate is None
         ]
 
     def more_runs(sweeps: list[Sweep]) -> list[Run]:
         return [run for sweep in sweeps for run in runs_of(c, "claims", sweep)]
 
-    # The paper's, without what a further figure compares them with.
+    # The paper's models and data sets, without those that only further figures add.
     shown = runs_of_figures("all", "evaluation") + more_runs(c.claims.runs)
     models = {name: label for name, label in c.models.items() if name in {run.model for run in shown}}
     datasets = {name: label for name, label in c.datasets.items() if name in {run.dataset for run in shown}}
@@ -219,7 +219,7 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
             diversity=also("diversity", runs_of_figures("beyond", "diversity"), engine.diversity),
             first_cycle=also("first_cycle", runs_of_figures("beyond", "first_cycle"), engine.first_cycle),
             rates=also("rates", by_rate, engine.evaluation),
-            # Figure E compares with more than the paper has.
+            # Figure E has models and data sets beyond the paper's.
             models={name: c.models[name] for name in models | {run.model: 0 for run in by_rate}},
             datasets={name: c.datasets[name] for name in datasets | {run.dataset: 0 for run in by_rate}},
             objectives={
@@ -231,7 +231,7 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
 
 
 def _claimed(c: Configuration, run: Run, input: str) -> ClaimedRun:
-    """A run for the script of the claims, with keys for names."""
+    """Return a run for the script of the claims; keys identify its model and data set."""
     base_seed = run.base_seed
     if base_seed is None:
         base_seed = c.pretraining.seed if c.pretraining else 0

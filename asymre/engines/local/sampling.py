@@ -1,6 +1,6 @@
-"""Sampling completions from a policy with a key-value cache.
+"""Sampling of completions from a policy, with a key-value cache.
 
-Shapes: P prompts, G completions a prompt, R = P * G rows, L prompt tokens, T new tokens, V vocabulary.
+Shapes: P prompts, G completions per prompt, R = P * G rows, L prompt tokens, T new tokens, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from asymre.architecture import Architecture
 from asymre.engines.local.decoder import Weights, forward, layout
 from asymre.engines.local.tokenizer import END_ID
 
-# Completions sampled at a time: more are no faster.
+# More completions at a time are not faster.
 ROWS_PER_BATCH = 512
 
 
@@ -26,7 +26,7 @@ class Completions:
 
 
 def generated_mask(tokens_RT: Tensor) -> Tensor:
-    """True on the tokens that the policy chose: up to and with the first end token."""
+    """Return a mask, true on the tokens that the policy chose: up to and including the first end token."""
     is_end_RT = (tokens_RT == END_ID).long()
     return is_end_RT.cumsum(1) - is_end_RT == 0
 
@@ -46,8 +46,8 @@ def sample(
 ) -> Completions:
     """Sample `group_size` completions of each prompt.
 
-    The noise of all rows is drawn before the first batch, so that `rows_per_batch` decides speed and memory,
-    and never which random number a row uses. The completions of a prompt are sampled together, up to
+    The noise of all rows is drawn before the first batch, so that `rows_per_batch` decides speed and memory
+    but not which random number a row uses. The completions of a prompt are sampled together, up to
     `rows_per_batch` of them: attention within a batch grows with the square of its rows.
     """
     noise_PGT = torch.rand(
@@ -94,7 +94,7 @@ def _sample_batch(weights, architecture, prompts_PL, noise_PGT, temperature, top
 
 
 def entropy(log_probs: Tensor) -> Tensor:
-    """Entropy in nats [...] of distributions given by log-probabilities [..., V]."""
+    """Return the entropy in nats [...] of distributions given by log-probabilities [..., V]."""
     return -(log_probs.exp() * log_probs).sum(-1)
 
 
@@ -108,7 +108,7 @@ def _choose(logits_RV, noise_R, temperature, top_p):
 
 
 def _nucleus(probs_RV: Tensor, top_p: float) -> Tensor:
-    """Zero outside the smallest set of likeliest tokens that holds `top_p` (Holtzman et al. 2020)."""
+    """Zero all but the smallest set of likeliest tokens that holds `top_p` (Holtzman et al. 2020)."""
     ordered_RV, order_RV = probs_RV.sort(dim=-1, descending=True, stable=True)
     kept_RV = ordered_RV.cumsum(-1) - ordered_RV < top_p
     return torch.zeros_like(probs_RV).scatter(1, order_RV, ordered_RV * kept_RV)
