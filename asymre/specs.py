@@ -74,7 +74,7 @@ class ShardSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Gradient steps `first_step` to `until` - 1 of a run.
+    """The gradient steps of a run after step `first_step`, up to and with step `until`.
 
     settings: arguments of the objective, including delta_v. N: gradient steps per cycle. refreshed: whether
     the behaviour policy is refreshed after each cycle. seed: None if the steps draw no random numbers.

@@ -4,7 +4,7 @@ from workflow import cluster
 
 SETTINGS, JOBS = CONFIGURATION.fsdp_vllm, CONFIGURATION.fsdp_vllm.jobs
 ON_GPU = SETTINGS.device == "cuda"
-# The same interpreter for all jobs but vLLM's, which has an environment of its own.
+# vLLM has its own environment; all other jobs use this interpreter.
 CONDA = snakemake_private.uses_conda(workflow)
 PYTHON = {
     "train": "python" if CONDA else shlex.quote(sys.executable),
@@ -179,7 +179,7 @@ rule join_evaluations:
 rule preflight:
     log:
         f"{RESULTS}/logs/preflight.log",
-    # Whatever a profile says: a retry would find the same.
+    # Overrides profiles: a retry would find the same.
     retries: 0
     conda:
         "../envs/train.yaml"

@@ -57,7 +57,7 @@ def check(task: str, measured: dict[str, float], accuracy: Bounds, never_solved:
             measured["sampled"],
             accuracy,
             "pretraining.accuracy",
-            "samples right answers on {0} {1:.0%} of the time",
+            "samples correct answers on {0} {1:.0%} of the time",
         ),
         (
             measured["never_solved"],

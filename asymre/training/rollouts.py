@@ -206,7 +206,7 @@ def _matrix(column: pa.ChunkedArray, padding: float, width: int | None = None) -
     longest = int(lengths.max())
     width = longest if width is None else width
     if longest > width:
-        raise ValueError(f"a row has {longest} tokens, more than the {width} that were asked for")
+        raise ValueError(f"a row has {longest} tokens, more than the limit of {width}")
     matrix = torch.full((len(lengths), width), padding, dtype=values.dtype)
     matrix[torch.arange(width) < lengths[:, None]] = values
     return matrix, lengths
