@@ -27,8 +27,8 @@ from asymre.training.loop import train_cycle
 from asymre.training.rollouts import Rollouts, from_lists
 from asymre.training.snapshots import snapshot_folder
 from paper.configuration import reading
-from tests.hub_processes import make_engine
-from tests.test_workflow import SNAKEMAKE
+from tests.fsdp_processes import make_engine
+from tests.helpers import SNAKEMAKE
 from tools.measured_costs import Measured
 from workflow import plan as planning
 from workflow.costs import training_memory

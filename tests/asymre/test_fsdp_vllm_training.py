@@ -10,7 +10,6 @@ import time
 import weakref
 from pathlib import Path
 
-import hub_processes as hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -34,9 +33,10 @@ from asymre.engines.local.policy import load_policy, save_policy
 from asymre.training.loop import train_cycle
 from asymre.training.rollouts import Rollouts, write_rollouts
 from scripts import train_cycle_fsdp
-from tests.conftest import tiny
+from tests import fsdp_processes as hub
+from tests.helpers import tiny
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HALF = hub.STEPS // 2
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from paper.configuration import reading
 from paper.configuration.reading import ConfigurationError
 from paper.published import stem
-from tests.test_workflow import ROOT, copy_sources
+from tests.helpers import ROOT, copy_sources
 from workflow import plan
 
 PAPER, OWN = "config/paper.yaml", "own.yaml"

@@ -18,7 +18,7 @@ from asymre.datasets.readers import SCHEMA, choose, column, read_file, read_gsm8
 from scripts import make_problems_dataset
 from store.job import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

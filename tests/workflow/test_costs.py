@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hub_processes
 import pytest
 import torch
 
@@ -14,11 +13,12 @@ from asymre.engines.fsdp_vllm.launch import run_processes
 from asymre.engines.local.decoder import initial_weights
 from asymre.engines.local.policy import save_policy
 from paper.configuration import reading
-from tests.conftest import tiny
+from tests import fsdp_processes
+from tests.helpers import tiny
 from workflow import costs
 from workflow.plan import build
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def gpu(**hub):
@@ -70,7 +70,7 @@ def test_memory_of_a_process_on_a_cpu(architecture, dtype, tokens, chunk, tmp_pa
     c = gpu(processes=1, tokens_per_micro_batch=tokens, tokens_per_chunk=chunk, **dtype)
     settings = dtype | {"tokens_per_micro_batch": tokens, "chunk": chunk}
     arguments = (tmp_path / "policy", tmp_path / "small", architecture.vocabulary_size, settings)
-    peak = run_processes(1, hub_processes.peak_memory, *arguments)
+    peak = run_processes(1, fsdp_processes.peak_memory, *arguments)
     assert 0.6 < peak / costs.training_memory(c, architecture).total < 1.05
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from paper.configuration import reading
 from store.lock import Busy, hold
-from tests.test_workflow import ROOT, SNAKEMAKE, copy_sources, edit, tool
+from tests.helpers import ROOT, SNAKEMAKE, copy_sources, edit, tool
 from workflow import plan
 
 SMOKE = ("--config", "scale=smoke")

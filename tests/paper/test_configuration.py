@@ -16,9 +16,9 @@ from paper.configuration import reading
 from paper.configuration.checks import cross_checks
 from paper.configuration.reading import ConfigurationError
 from paper.configuration.schema import WITH_DELTA_V, Configuration, Section
-from tests.test_workflow import copy_sources
+from tests.helpers import copy_sources
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAPER, CPU, OWN = "config/paper.yaml", "config/scale/cpu.yaml", "own.yaml"
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
 SWEEP = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}

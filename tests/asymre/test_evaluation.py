@@ -1,6 +1,7 @@
 """Measures of a snapshot on known answers, curves and the calibration rule on handmade cases."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -16,18 +17,9 @@ from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest
 from asymre.metrics.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
 from asymre.metrics.evaluation import as_table, pass_at_k
 from asymre.tasks.arithmetic import Arithmetic
+from tests.specs import EVALUATION
 
 SETTINGS = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 6}
-SNAPSHOT = {
-    "seed": 0,
-    "test_problems": 5,
-    "train_problems": 3,
-    "samples": 4,
-    "test_sampling": {"temperature": 0.1, "top_p": 0.95},
-    "max_new_tokens": 6,
-    "verifier": "arithmetic",
-    "samplings": [["test", None], ["test", 1.0], ["train", 1.0]],
-}
 
 
 @pytest.mark.parametrize("samples", [1, 4, 6])
@@ -110,7 +102,7 @@ def test_snapshot_is_measured_as_the_paper_does(weights, architecture, problems,
         lambda w, a, table, task, **settings: calls.append((table, settings)) or {},
     )
     test = problems.slice(0, 8)
-    rows = evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT, step=50)
+    rows = evaluate_snapshot(weights, architecture, problems, test, EVALUATION, step=50)
     columns = ("step", "split", "temperature", "top_p")
     assert [tuple(row[c] for c in columns) for row in rows] == [
         (50, "test", 0.1, 0.95),
@@ -121,11 +113,11 @@ def test_snapshot_is_measured_as_the_paper_does(weights, architecture, problems,
     assert [(s["temperature"], s["top_p"]) for _, s in calls] == [(0.1, 0.95), (1, 1), (1, 1)]
     assert calls[0][0].equals(test.slice(0, 5)) and calls[2][0].equals(problems.slice(0, 3))
     few = evaluate_snapshot(
-        weights, architecture, problems, test, SNAPSHOT | {"samplings": [["train", 1.0]]}, 50
+        weights, architecture, problems, test, replace(EVALUATION, samplings=(("train", 1.0),)), 50
     )
     assert [row["split"] for row in few] == ["train"] and calls.pop() == calls[2]
-    evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT, step=75)
-    evaluate_snapshot(weights, architecture, problems, test, SNAPSHOT | {"seed": 1}, step=50)
+    evaluate_snapshot(weights, architecture, problems, test, EVALUATION, step=75)
+    evaluate_snapshot(weights, architecture, problems, test, replace(EVALUATION, seed=1), step=50)
     assert len({s["stream"] for _, s in calls}) == 9
 
 
@@ -133,7 +125,7 @@ def test_evaluation_table_reads_as_curves(weights, architecture, problems):
     rows = [
         row
         for step in (50, 0)
-        for row in evaluate_snapshot(weights, architecture, problems, problems, SNAPSHOT, step)
+        for row in evaluate_snapshot(weights, architecture, problems, problems, EVALUATION, step)
     ]
     table = as_table(rows).to_pandas()
     assert table["pass_at_4"].isna().tolist() == [True, False, False] * 2

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from paper.configuration import reading
-from tests.test_workflow import SNAKEMAKE, copy_sources, counts, planned, snakemake
+from tests.helpers import SNAKEMAKE, copy_sources, counts, planned, snakemake
 from workflow import fsdp_vllm_graph as fsdp_vllm_graph
 from workflow.plan import build
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STUB = """
 import hashlib, os
 from pathlib import Path

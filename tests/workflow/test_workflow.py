@@ -15,7 +15,7 @@ import pytest
 from paper.published import PUBLISHED, PUBLISHED_CLAIMS
 from store.artefact import identify
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["Snakefile", "rules", "scripts", "tools", "asymre", "config", "envs", "profiles", "docs"]
 SOURCES += ["requirements.txt"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]

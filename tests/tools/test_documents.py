@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from paper.configuration import reading
-from tests.test_workflow import ROOT
+from tests.helpers import ROOT
 from workflow import plan
 
 README = (ROOT / "README.md").read_text()

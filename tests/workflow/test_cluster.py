@@ -14,7 +14,7 @@ from tools import local_slurm
 from workflow import cluster
 from workflow.cluster import Nodes, problems
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WITH_GPUS = [sys.executable, str(ROOT / "scripts/with_gpus.py")]
 
 # --- what a cluster can give --------------------------------------------------------------------

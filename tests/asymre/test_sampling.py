@@ -1,6 +1,7 @@
 """Sampling against forward passes, frequencies, determinism; rollouts and their files."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,9 @@ from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
 from asymre.engines.local.sampling import Completions, entropy, generated_mask, sample
 from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
 from asymre.seeding import numpy_stream, torch_stream
+from asymre.specs import Rewards
 from asymre.training.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
+from tests.specs import ROLLOUTS
 
 DEFAULTS = {
     "group_size": 6,
@@ -24,6 +27,7 @@ DEFAULTS = {
     "top_p": 1.0,
     "rows_per_batch": 24,
 }
+GROUPS_OF_SIX = replace(ROLLOUTS, group_size=6, max_new_tokens=12, rewards=Rewards(correct=1, wrong=0))
 
 
 def draw(weights, architecture, prompts_PL, seed=0, **changes):
@@ -146,7 +150,8 @@ def test_first_token_frequencies(weights, architecture, prompts, temperature):
 
 def test_second_token_depends_on_the_first(weights, architecture, prompts):
     """Frequencies of pairs of tokens: the cache belongs to the row that it is used for."""
-    drawn = draw(weights, architecture, prompts[:1], group_size=50_000, max_new_tokens=2)
+    # Groups of 50 bound the memory: a group attends to all of its completions at once.
+    drawn = draw(weights, architecture, prompts[[0] * 1000], group_size=50, max_new_tokens=2)
     pairs = drawn.tokens_RT[drawn.tokens_RT[:, 0] != END_ID]
     firsts = torch.arange(VOCABULARY_SIZE)[:, None]
     log_probs = full_log_probs(weights, architecture, prompts[:1], firsts.repeat(1, 2)).double()
@@ -214,13 +219,9 @@ def test_entropy_by_hand():
 def sampled(weights, architecture, problems, monkeypatch):
     """Rollouts of one step of two prompts, rewarded for an even first token."""
     monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
-    params = DEFAULTS | {
-        "verifier": "arithmetic",
-        "prompts_per_step": 2,
-        "rewards": {"correct": 0.25, "wrong": -2},
-    }
+    spec = replace(GROUPS_OF_SIX, prompts_per_step=2, rewards=Rewards(correct=0.25, wrong=-2))
     return sample_rollouts(
-        weights, architecture, problem_arrays(problems), params, seed=0, first_step=0, steps=1
+        weights, architecture, problem_arrays(problems), spec, seed=0, first_step=0, steps=1
     )
 
 
@@ -232,11 +233,7 @@ def test_rewards_are_those_of_the_configuration(sampled):
 def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, monkeypatch):
     """Each completion is held against its own problem's answer, with the real verifier."""
     architecture, weights = constant_policy(torch.zeros(VOCABULARY_SIZE))
-    params = DEFAULTS | {
-        "verifier": "arithmetic",
-        "prompts_per_step": 5,
-        "rewards": {"correct": 1, "wrong": 0},
-    }
+    spec = replace(GROUPS_OF_SIX, prompts_per_step=5)
     answers = problems["answer"].to_pylist()
     order = problem_order(seed=0, first=0, count=10, problems=10).repeat(6)
     texts = [f"{answers[p] + (row % 3 == 0)}." for row, p in enumerate(order)]
@@ -244,22 +241,18 @@ def test_rewards_are_for_the_answer_of_the_prompt(constant_policy, problems, mon
     known = Completions(tokens_RT, torch.zeros(60, 12), torch.zeros(60, 12))
     monkeypatch.setattr(rollouts_module, "sample", lambda *_, **__: known)
     part = {"seed": 0, "first_step": 0, "steps": 2}
-    rollouts = sample_rollouts(weights, architecture, problem_arrays(problems), params, **part)
+    rollouts = sample_rollouts(weights, architecture, problem_arrays(problems), spec, **part)
     assert rollouts.problem_id.tolist() == order.tolist()
     assert rollouts.reward.tolist() == [float(row % 3 != 0) for row in range(60)]
 
 
 def test_seeds_and_cycles_get_their_own_random_numbers(weights, architecture, problems):
     """The same policy on the same problem: other completions for another seed or first step."""
-    params = DEFAULTS | {
-        "verifier": "arithmetic",
-        "prompts_per_step": 1,
-        "rewards": {"correct": 1, "wrong": 0},
-    }
+    spec = replace(GROUPS_OF_SIX, prompts_per_step=1)
     one = problems.slice(0, 1)
     tokens = [
         sample_rollouts(
-            weights, architecture, problem_arrays(one), params, seed=s, first_step=f, steps=3
+            weights, architecture, problem_arrays(one), spec, seed=s, first_step=f, steps=3
         ).tokens
         for s, f in ((0, 0), (0, 0), (0, 3), (3, 0))
     ]
@@ -275,7 +268,7 @@ def write(path, rollouts):
 
 
 def read(path, rows, problems=1000, width=12):
-    sizes = {"vocabulary_size": VOCABULARY_SIZE, "width": width, "fill": END_ID}
+    sizes = {"vocabulary_size": VOCABULARY_SIZE, "width": width, "padding": END_ID}
     return read_rollouts([path], rows=rows, problems=problems, **sizes)
 
 
@@ -285,7 +278,7 @@ def test_a_cycle_is_read_from_its_files_in_order(sampled, tmp_path):
     parts = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     pq.write_table(table.slice(0, 5), parts[0])
     pq.write_table(table.slice(5), parts[1])
-    sizes = {"vocabulary_size": VOCABULARY_SIZE, "width": 12, "fill": END_ID}
+    sizes = {"vocabulary_size": VOCABULARY_SIZE, "width": 12, "padding": END_ID}
     whole = read_rollouts(parts, rows=12, problems=1000, **sizes)
     for name, tensor in vars(whole).items():
         assert torch.equal(tensor, getattr(sampled, name)), name

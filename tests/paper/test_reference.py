@@ -11,7 +11,7 @@ from paper.configuration import reading, reference
 from paper.configuration.schema import Configuration
 from tools import generate
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -1,47 +1,29 @@
 """The off-policy loop: fused and split runs, the behaviour policy, what a step does."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from asymre.engines.local import engine as engine_module
 from asymre.engines.local import rollouts as rollouts_module
 from asymre.engines.local.decoder import forward
-from asymre.engines.local.engine import LocalEngine, token_log_probs, train
+from asymre.engines.local.engine import LocalEngine, token_log_probs
 from asymre.engines.local.policy import load_policy, save_policy
-from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
+from asymre.engines.local.rollouts import problem_arrays, sample_rollouts, sampler
 from asymre.engines.local.sampling import generated_mask
 from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode
-from asymre.training.loop import train_cycle
+from asymre.training.loop import train, train_cycle
 from asymre.training.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
 from asymre.training.snapshots import is_finite
+from tests.specs import ROLLOUTS, training
 
-GROUP, PROMPTS_PER_STEP = 4, 2
-BATCH = GROUP * PROMPTS_PER_STEP
-ROLLOUTS = {
-    "prompts_per_step": PROMPTS_PER_STEP,
-    "group_size": GROUP,
-    "max_new_tokens": 6,
-    "temperature": 1.0,
-    "top_p": 1.0,
-    "rewards": {"correct": 1, "wrong": -1},
-    "verifier": "arithmetic",
-}
+GROUP, BATCH = ROLLOUTS.group_size, ROLLOUTS.batch
 
 
-def parameters(N=3, objective="asymre", **settings):
-    return {
-        "N": N,
-        "refreshed": True,
-        "seed": 0,
-        "objective": objective,
-        "settings": {"delta_v": -0.1, "clip": 0.2} | settings,
-        "normalisation": "token_sum",
-        "gradient_clip": 1.0,
-        "rollouts": ROLLOUTS,
-    }
+def parameters(N=3, until=8, objective="asymre", **settings):
+    return training(objective, N=N, until=until, settings={"delta_v": -0.1, "clip": 0.2} | settings)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +34,7 @@ def easy_verifier(monkeypatch):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """What `train` samples, with a copy of the policy that it was sampled from."""
+    """What a run samples, with a copy of the policy that it was sampled from."""
     recorded = []
 
     def recording(weights, *arguments, **keywords):
@@ -61,14 +43,20 @@ def recorded(monkeypatch):
         recorded.append((policy, rollouts))
         return rollouts
 
-    monkeypatch.setattr(engine_module, "sample_rollouts", recording)
+    monkeypatch.setattr(rollouts_module, "sample_rollouts", recording)
     return recorded
 
 
-def run(weights, architecture, problems, params, until, learning_rate=0.01):
-    engine = LocalEngine(architecture, weights, learning_rate, GROUP)
-    metrics = list(train(engine, problems, params, first_step=0, until=until, first_rollouts=None))
-    return engine, metrics
+def run(weights, architecture, problems, spec):
+    """The engine and the metrics of a run from its base policy on."""
+    engine = LocalEngine(architecture, weights, 0.01, GROUP)
+    sample = sampler(engine.policy, architecture, problems, spec)
+    first = sample(0, min(spec.N, spec.until))
+    return engine, list(train(engine, spec, first, sample))
+
+
+def no_rollouts(step, steps):
+    raise AssertionError("sampled")
 
 
 def write(path, rollouts):
@@ -79,7 +67,7 @@ def write(path, rollouts):
 
 
 def read(path, rows):
-    sizes = {"vocabulary_size": VOCABULARY_SIZE, "width": ROLLOUTS["max_new_tokens"], "fill": END_ID}
+    sizes = {"vocabulary_size": VOCABULARY_SIZE, "width": ROLLOUTS.max_new_tokens, "padding": END_ID}
     return read_rollouts([path], rows=rows, problems=1000, **sizes)
 
 
@@ -98,10 +86,10 @@ def bits(rows):
 @pytest.mark.parametrize("objective", ["asymre", "grpo"])
 def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_path, objective):
     """Three cycles in one process, or one at a time with everything through files in between."""
-    params = parameters(N=3, objective=objective)
+    spec = parameters(N=3, until=8, objective=objective)
     base = tmp_path / "base"
     save_policy(base, architecture, weights)
-    fused, fused_metrics = run(load_policy(base)[1], architecture, problems, params, until=8)
+    fused, fused_metrics = run(load_policy(base)[1], architecture, problems, spec)
     save_policy(tmp_path / "fused", architecture, fused.policy())
     fused.save_optimiser(tmp_path / "fused" / "optimiser.safetensors")
 
@@ -116,7 +104,8 @@ def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_pat
         engine = LocalEngine(architecture, loaded, 0.01, GROUP)
         if first:
             engine.load_optimiser(folder / "optimiser.safetensors")
-        metrics += train(engine, problems, params, first_step=first, until=until, first_rollouts=stored)
+        own = replace(spec, first_step=first, until=until)
+        metrics += train(engine, own, stored, no_rollouts)
         folder = tmp_path / f"policy_{until}"
         save_policy(folder, architecture, engine.policy())
         engine.save_optimiser(folder / "optimiser.safetensors")
@@ -132,19 +121,20 @@ def test_fused_equals_split_bit_for_bit(weights, architecture, problems, tmp_pat
 
 
 def test_given_rollouts_serve_the_first_cycle_alone(weights, architecture, problems, recorded):
-    expected_engine, expected = run(weights, architecture, problems, parameters(N=2), until=4)
+    spec = parameters(N=2, until=4)
+    expected_engine, expected = run(weights, architecture, problems, spec)
     (_, first), _ = recorded
     recorded.clear()
     engine = LocalEngine(architecture, weights, 0.01, GROUP)
-    metrics = train(engine, problems, parameters(N=2), first_step=0, until=4, first_rollouts=first)
+    metrics = train(engine, spec, first, sampler(engine.policy, architecture, problems, spec))
     assert bits(metrics) == bits(expected)
     assert_same(engine.policy(), expected_engine.policy())
-    assert len(recorded) == 1  # the second cycle was sampled anew
+    assert len(recorded) == 1  # the second cycle was sampled again
 
 
 def test_behaviour_policy_is_that_of_cycle_start(weights, architecture, problems, recorded):
     """The ratio is 1 on each cycle's first step and only there; log mu can be recomputed."""
-    _, metrics = run(weights, architecture, problems, parameters(N=3), until=9)
+    _, metrics = run(weights, architecture, problems, parameters(N=3, until=9))
     for row in metrics:
         first = row["step"] % 3 == 1
         assert (abs(row["ratio_max"] - 1) < 1e-5) == first, row["step"]
@@ -160,8 +150,9 @@ def test_behaviour_policy_is_that_of_cycle_start(weights, architecture, problems
 
 def test_metrics_by_hand(weights, architecture, problems, recorded):
     """The metrics of the second step of a cycle, from the rollouts and one plain forward pass."""
-    engine, params = LocalEngine(architecture, weights, 0.01, GROUP), parameters(N=2)
-    steps = train(engine, problems, params, first_step=0, until=2, first_rollouts=None)
+    engine, spec = LocalEngine(architecture, weights, 0.01, GROUP), parameters(N=2, until=2)
+    sample = sampler(engine.policy, architecture, problems, spec)
+    steps = train(engine, spec, sample(0, 2), sample)
     next(steps)
     after_one = {name: weight.clone() for name, weight in engine.policy().items()}
     metrics = next(steps)
@@ -224,7 +215,7 @@ def test_problems_come_in_one_order_whatever_N(weights, architecture, problems, 
     seen = {}
     for N in (1, 4, 5):
         recorded.clear()
-        run(weights, architecture, problems, parameters(N=N), until=5)
+        run(weights, architecture, problems, parameters(N=N, until=5))
         seen[N] = torch.cat([r.problem_id for _, r in recorded]).tolist()
     assert seen[1] == seen[4] == seen[5]
     assert sorted(seen[1][::GROUP]) == list(range(10))  # 5 steps of 2 prompts: one epoch
@@ -233,8 +224,7 @@ def test_problems_come_in_one_order_whatever_N(weights, architecture, problems, 
 
 def test_first_rollouts_do_not_depend_on_delta_v(weights, architecture, problems, recorded):
     for delta_v in (-0.5, 0.1):
-        params = parameters(N=2, delta_v=delta_v)
-        run(weights, architecture, problems, params, until=4)
+        run(weights, architecture, problems, parameters(N=2, until=4, delta_v=delta_v))
     (_, first), (_, second), (_, other_first), (_, other_second) = recorded
     assert_same(vars(first), vars(other_first))
     assert torch.equal(second.problem_id, other_second.problem_id)
@@ -302,7 +292,7 @@ def test_gradient_at_ratio_1_is_that_of_reinforce(weights, architecture, problem
     mask = generated_mask(batch.tokens)
     log_probs, _ = plain_log_probs(weights, architecture, prompts, batch.tokens)
     batch = Rollouts(**vars(batch) | {"log_probs": log_probs * mask})
-    params = parameters(objective=objective, delta_v=-0.3) | {"gradient_clip": math.inf}
+    params = replace(parameters(objective=objective, delta_v=-0.3), gradient_clip=math.inf)
     gradients, metrics = step_with_gradients(weights, architecture, params, batch)
     # Rewards +1, -1, -1, +1: mean 0, unbiased standard deviation sqrt(4 / 3).
     advantage = batch.reward / math.sqrt(4 / 3) if objective == "grpo" else batch.reward + 0.3
@@ -316,12 +306,12 @@ def test_gradient_at_ratio_1_is_that_of_reinforce(weights, architecture, problem
     assert metrics["gradient_norm"] == pytest.approx(norm, rel=1e-3)
 
 
-def test_gradient_is_clipped_and_filling_has_none(weights, architecture, problems):
+def test_gradient_is_clipped_and_padding_has_none(weights, architecture, problems):
     batch = fixed_batch(problems)
     gradients, metrics = step_with_gradients(weights, architecture, parameters(), batch)
     clipped = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
     assert metrics["gradient_norm"] > 2 and clipped == pytest.approx(1, rel=1e-4)
-    # Filling after the end is never generated: other tokens there change nothing.
+    # Padding after the end is never generated: other tokens there change nothing.
     batch.tokens[2, 2:] = torch.tensor([3, 4])
     others, other_metrics = step_with_gradients(weights, architecture, parameters(), batch)
     assert other_metrics["loss"] == pytest.approx(metrics["loss"], abs=1e-5)
@@ -330,7 +320,7 @@ def test_gradient_is_clipped_and_filling_has_none(weights, architecture, problem
 
 
 def test_optimiser_of_other_weights_is_refused(weights, architecture, problems, tmp_path):
-    engine, _ = run(weights, architecture, problems, parameters(), until=1)
+    engine, _ = run(weights, architecture, problems, parameters(until=1))
     engine.save_optimiser(tmp_path / "optimiser.safetensors")
     fewer = {name: weight for name, weight in weights.items() if name != "model.norm.weight"}
     with pytest.raises(ValueError, match="belong"):
@@ -341,13 +331,13 @@ def test_optimiser_of_other_weights_is_refused(weights, architecture, problems, 
 def test_a_step_that_is_not_finite_ends_the_run_and_leaves_the_weights(
     weights, architecture, problems, objective
 ):
-    params = parameters(objective=objective, delta_v=math.inf, truncation=1.0, beta=0.1)
-    engine, metrics = run(weights, architecture, problems, params, until=6)
+    params = parameters(until=6, objective=objective, delta_v=math.inf, truncation=1.0, beta=0.1)
+    engine, metrics = run(weights, architecture, problems, params)
     assert len(metrics) == 1 and not is_finite(metrics[0])
     assert_same(engine.policy(), weights)
 
 
-def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, architecture, problems, recorded):
+def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, architecture, problems):
     """Two steps of rollouts serve five steps, in an order of their own each epoch, group by group."""
     first = sample_rollouts(
         weights, architecture, problem_arrays(problems), ROLLOUTS, seed=0, first_step=0, steps=2
@@ -359,10 +349,9 @@ def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, archite
             used.append(rollouts.tokens[rows])
             return super().log_probs(rollouts, rows)
 
-    params = parameters(N=2) | {"refreshed": False}
+    spec = replace(parameters(N=2, until=5), refreshed=False)
     engine = Recording(architecture, weights, 0.01, GROUP)
-    metrics = list(train(engine, problems, params, first_step=0, until=5, first_rollouts=first))
-    assert recorded == []
+    metrics = list(train(engine, spec, first, no_rollouts))
     assert [row["cycle"] for row in metrics] == [0, 0, 1, 1, 2]
     epochs = [torch.cat(used[start : start + 2]) for start in (0, 2)]
     assert torch.equal(epochs[0], first.tokens)
@@ -372,5 +361,5 @@ def test_rollouts_of_a_behaviour_policy_that_is_never_refreshed(weights, archite
     # From the middle on, as a job of its own: the same order.
     again = Recording(architecture, engine.policy(), 0.01, GROUP)
     used.clear()
-    list(train(again, problems, params, first_step=2, until=4, first_rollouts=first))
+    list(train(again, replace(spec, first_step=2, until=4), first, no_rollouts))
     assert torch.equal(torch.cat(used), epochs[1])

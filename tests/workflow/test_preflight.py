@@ -15,16 +15,14 @@ import yaml
 from asymre.engines.fsdp_vllm import installed
 from asymre.engines.local.policy import save_policy
 from paper.configuration import reading
-from tests.conftest import tiny
-from tests.test_cluster import program
-from tests.test_workflow import SNAKEMAKE, copy_sources, planned
+from tests.helpers import SNAKEMAKE, copy_sources, planned, program, tiny
 from tools import preflight
 from workflow import costs
 from workflow import preflight as check
 from workflow.plan import build
 from workflow.preflight import GB, Gpu, Installed, Line, Source
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RUN = {"model": "llama-8b", "dataset": "math", "objective": "grpo", "N": 250, "seeds": 0}
 PANELS = [{"title": "t", "measure": "test_accuracy", "runs": [RUN]}]
 ONE_RUN = {

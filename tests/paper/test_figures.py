@@ -12,7 +12,7 @@ from paper.configuration.schema import OBJECTIVES
 from paper.figures import curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
 from paper.figures.catalogue import CHARTS
 from paper.figures.style import add_caption, save
-from tests.test_workflow import ROOT
+from tests.helpers import ROOT
 
 DRAWN = {name: {"label": entry.label, "colour": entry.colour} for name, entry in OBJECTIVES.items()}
 

@@ -20,7 +20,7 @@ from store import fingerprint
 from store.artefact import canonical, identify
 from workflow import plan
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=200)
 
 

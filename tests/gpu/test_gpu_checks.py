@@ -13,9 +13,9 @@ from asymre.engines.fsdp_vllm.launch import run_processes
 from asymre.engines.fsdp_vllm.model import load_model
 from asymre.engines.local.decoder import forward
 from asymre.engines.local.policy import load_policy
+from tests.fsdp_processes import Allocations
 from tests.gpu import checks
 from tests.gpu.checks import ROOT, TINY, Sizes
-from tests.test_hub_training import Allocations
 from tools.measured_costs import Measured
 
 SIZES = Sizes(

@@ -10,7 +10,7 @@ import pytest
 
 from tools.which_delta_v import after_cycles, pass_rates_in
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def tool(*arguments):

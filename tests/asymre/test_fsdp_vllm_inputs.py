@@ -21,7 +21,7 @@ from store import job
 from workflow import fsdp_vllm_graph as fsdp_vllm_graph
 from workflow.builder import Builder
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHAPE = {
     "family": "llama",
     "hidden_size": 16,

@@ -20,11 +20,11 @@ from asymre.tasks import Task
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES, TASKS
 from paper.figures.catalogue import CHARTS, VARYING
-from tests.test_workflow import copy_sources, snakemake
+from tests.helpers import copy_sources, snakemake
 from workflow import plan
 from workflow.engines import ENGINES, Engine
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 

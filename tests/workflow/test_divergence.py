@@ -11,7 +11,7 @@ from asymre.metrics.curves import read_evaluation, read_metrics
 from asymre.training.loop import METRICS
 from asymre.training.snapshots import divergence_in, mark
 from scripts import train_cycle_fsdp, train_policy_local
-from tests.test_workflow import copy_sources, planned, snakemake
+from tests.helpers import copy_sources, planned, snakemake
 
 # Rewards whose gradients overflow: the first step of each run diverges.
 OVERLAY = """

@@ -7,7 +7,7 @@ import pytest
 
 from tools.generate import ROLES, environment
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = ["requirements.txt", "envs/train.txt", "envs/vllm.txt", "envs/vllm-cpu.txt"]
 # Versions that a GPU's packages need otherwise.
 DIFFERENT = {"setuptools", "apache-tvm-ffi", "triton"}
