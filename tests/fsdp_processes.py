@@ -1,36 +1,27 @@
-"""What the tests of the hub engine run on processes of their own, and the data that they run on."""
+"""What tests of engine fsdp_vllm run on processes of their own, and the data that they run on."""
 
 import ctypes
 import gc
 import os
 import signal
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from asymre.engines.fsdp_vllm import model
+from asymre.engines.fsdp_vllm import model, training
 from asymre.engines.fsdp_vllm.state import save_state, write_policy
 from asymre.training.loop import train_cycle
 from asymre.training.rollouts import Rollouts
-from scripts import train_cycle_fsdp
+from tests.specs import ROLLOUTS, TRAINING
 
-GROUP, PROMPTS_PER_STEP, WIDTH = 4, 2, 6
-BATCH = GROUP * PROMPTS_PER_STEP
+WIDTH = ROLLOUTS.max_new_tokens
+GROUP, BATCH = ROLLOUTS.group_size, ROLLOUTS.batch
 STEPS = 20
-PARAMS = {
-    "objective": "asymre",
-    "settings": {"delta_v": -0.1},
-    "normalisation": "token_sum",
-    "gradient_clip": 1.0,
-    "N": 10,
-    "rollouts": {
-        "group_size": GROUP,
-        "prompts_per_step": PROMPTS_PER_STEP,
-        "rewards": {"correct": 1, "wrong": -1},
-    },
-}
 
 
 def ragged_rollouts(rows, vocabulary_size=15, width=WIDTH, seed=0):
@@ -58,7 +49,11 @@ SETTINGS = {
 
 
 def make_engine(policy: Path, state: Path | None = None, **settings):
-    return train_cycle_fsdp.make_engine(policy, state, **SETTINGS | settings)
+    return training.make_engine(policy, state, **SETTINGS | settings)
+
+
+def no_progress(steps, text):
+    """Takes what a job would print."""
 
 
 def loaded_weights(policies):
@@ -85,22 +80,22 @@ def train(policy, first_step, until, state=None, out=None, die=False):
     engine = make_engine(policy, state)
     rows = slice(first_step * BATCH, until * BATCH)
     rollouts = Rollouts(**{name: t[rows] for name, t in vars(ragged_rollouts(STEPS * BATCH)).items()})
-    metrics = list(train_cycle(engine, rollouts, PARAMS, first_step=first_step))
+    metrics = list(train_cycle(engine, rollouts, TRAINING, first_step))
     if out:
         save_state(engine, out / "state")
         write_policy(engine, out / "bfloat16", policy, "bfloat16")
         write_policy(engine, out / "float32", policy, "float32")
     if die:
         dist.barrier()
-        list(train_cycle(engine, rollouts, PARAMS, first_step=first_step))
+        list(train_cycle(engine, rollouts, TRAINING, first_step))
         os.kill(os.getpid(), signal.SIGKILL)
     return metrics
 
 
-def cycle(policy, params, rollouts, settings):
+def cycle(policy, spec, rollouts, settings):
     """Metrics of the steps of a cycle, and the weights after it."""
     engine = make_engine(policy, **settings)
-    metrics = list(train_cycle(engine, rollouts, params, first_step=0))
+    metrics = list(train_cycle(engine, rollouts, spec, 0))
     weights = {name: p.detach().full_tensor().numpy() for name, p in engine.model.named_parameters()}
     return metrics, weights
 
@@ -172,3 +167,31 @@ def wait_for_ever(folder: Path):
     (folder / f"{os.getpid()}.pid").touch()
     dist.barrier()
     signal.pause()
+
+
+class Allocations(TorchDispatchMode):
+    """Bytes of the tensors that live, and the most of them so far."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self._known = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        out = function(*arguments, **keywords or {})
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage())
+        return out
+
+    def _add(self, storage):
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._remove, key, size)
+
+    def _remove(self, key, size):
+        self._known.discard(key)
+        self.live -= size

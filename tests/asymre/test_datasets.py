@@ -2,6 +2,8 @@
 
 import json
 import random
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -12,9 +14,11 @@ import pytest
 from huggingface_hub import errors
 
 from asymre.content import files_hash
+from asymre.datasets import prepare
 from asymre.datasets.numina import COLUMNS, split, verifiable_problems
 from asymre.datasets.overlaps import overlaps
 from asymre.datasets.readers import SCHEMA, choose, column, read_file, read_gsm8k, read_math, source_files
+from asymre.specs import DatasetProblemsSpec, SourceSpec
 from scripts import make_problems_dataset
 from store.job import InputError
 
@@ -28,7 +32,27 @@ def write_jsonl(path, rows):
 
 
 def local(folder, *files):
-    return {"folder": str(folder), "files": list(files), "revision": files_hash(folder, list(files))}
+    return SourceSpec(None, str(folder), files_hash(folder, list(files)), files)
+
+
+def problems_spec(format, **given):
+    """A specification; sources that are not given are None."""
+    sources = dict.fromkeys(("train", "test", "source", "held_out"))
+    return DatasetProblemsSpec(format, **sources | {"overlap": "keep", "seed": 0} | given)
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    with prepare.Verifier(workers=1) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def one_verifier(request, monkeypatch):
+    """Each job starts a verifier, which imports sympy: here they share one."""
+    if "own_verifier" not in request.keywords:
+        shared = request.getfixturevalue("verifier")
+        monkeypatch.setattr(prepare, "Verifier", lambda: nullcontext(shared))
 
 
 @pytest.fixture
@@ -42,16 +66,16 @@ def math(tmp_path):
     return tmp_path
 
 
-def math_params(folder, **changes):
+def math_spec(folder, **changes):
     train, test = local(folder, "train.jsonl"), local(folder, "test.parquet")
-    params = {"format": "math", "train": train, "test": test, "overlap": "keep", "seed": 0}
-    return params | {"train_problems": 12, "test_problems": 5} | changes
+    sizes = {"train_problems": 12, "test_problems": 5}
+    return problems_spec("math", **{"train": train, "test": test} | sizes | changes)
 
 
 def test_math_from_a_folder(math, tmp_path):
     output = tmp_path / "output"
     output.mkdir()
-    make_problems_dataset.make(math_params(math), {}, output)
+    make_problems_dataset.make(math_spec(math), {}, output)
     train, test = (pq.read_table(output / f"{name}.parquet") for name in ("train", "test"))
     assert train.schema.equals(SCHEMA) and test.schema.equals(SCHEMA)
     assert train["problem_id"].to_pylist() == list(range(12)) and test.num_rows == 5
@@ -74,9 +98,9 @@ def test_gsm8k_from_a_folder(tmp_path):
     write_jsonl(tmp_path / "train.jsonl", rows)
     write_jsonl(tmp_path / "test.jsonl", rows[:2])
     sources = {name: local(tmp_path, f"{name}.jsonl") for name in ("train", "test")}
-    params = {"format": "gsm8k", "overlap": "keep", "seed": 0, "train_problems": 5, "test_problems": 2}
+    spec = problems_spec("gsm8k", **sources, train_problems=5, test_problems=2)
     (tmp_path / "output").mkdir()
-    make_problems_dataset.make(params | sources, {}, tmp_path / "output")
+    make_problems_dataset.make(spec, {}, tmp_path / "output")
     train = pq.read_table(tmp_path / "output/train.parquet")
     assert train.schema.equals(SCHEMA)
     assert sorted(train["answer"].to_pylist()) == sorted(["6", "1200", "-3", "5", "2.50"])
@@ -110,8 +134,8 @@ def test_overlaps_duplicates_and_what_cannot_be_used_are_counted(math, tmp_path,
     own = {"test": local(math, "test.jsonl"), "test_problems": 2}
     dropped = {"duplicate": 1, "enormous number": 1, "picture missing": 1}
     for overlap, count, out in (("keep", 12, 0), ("drop", 10, 2)):
-        params = math_params(math, **own, overlap=overlap, train_problems=count)
-        make_problems_dataset.make(params, {}, tmp_path)
+        spec = math_spec(math, **own, overlap=overlap, train_problems=count)
+        make_problems_dataset.make(spec, {}, tmp_path)
         counts = json.loads((tmp_path / "counts.json").read_text())["train"]
         assert counts["dropped"] == dropped | {"overlaps the test": out}
         assert (counts["overlaps the test, kept"], counts["kept"]) == (2 - out, count)
@@ -123,8 +147,8 @@ def test_overlaps_duplicates_and_what_cannot_be_used_are_counted(math, tmp_path,
 def test_a_test_problem_is_dropped_for_its_answer_alone(math, tmp_path):
     answers = {"How many?": "(10^6)!", "What is shaded in the figure?": "2", "Which?": "3"}
     write_jsonl(math / "test.jsonl", [{"problem": p, "answer": a} for p, a in answers.items()])
-    params = math_params(math, test=local(math, "test.jsonl"), test_problems=2)
-    make_problems_dataset.make(params, {}, tmp_path)
+    spec = math_spec(math, test=local(math, "test.jsonl"), test_problems=2)
+    make_problems_dataset.make(spec, {}, tmp_path)
     assert set(pq.read_table(tmp_path / "test.parquet")["answer"].to_pylist()) == {"2", "3"}
     counts = json.loads((tmp_path / "counts.json").read_text())["test"]
     assert counts["dropped"] == {"enormous number": 1} and counts["picture missing, kept"] == 1
@@ -186,7 +210,7 @@ def test_a_folder_is_what_was_planned(math):
     assert source_files(source) == [math / "train.jsonl"]
     with open(math / "train.jsonl", "a", encoding="utf-8") as file:
         file.write("{}\n")
-    assert local(math, "train.jsonl")["revision"] != source["revision"]
+    assert local(math, "train.jsonl").revision != source.revision
     with pytest.raises(ValueError, match="changed since"):
         source_files(source)
     (math / "train.jsonl").unlink()
@@ -200,14 +224,14 @@ def test_answers_that_are_no_mathematics_are_refused_unless_few(math, tmp_path):
     with pytest.raises(
         InputError, match=r"train\.jsonl: 2 of 100 .*'\?\?' of train\.jsonl:4, cannot be parsed"
     ):
-        make_problems_dataset.make(math_params(math), {}, tmp_path)
+        make_problems_dataset.make(math_spec(math), {}, tmp_path)
     rows += [{"problem": f"more {n}?", "answer": "1"} for n in range(10)]
     write_jsonl(math / "train.jsonl", rows[4:])
-    make_problems_dataset.make(math_params(math), {}, tmp_path)
+    make_problems_dataset.make(math_spec(math), {}, tmp_path)
     assert json.loads((tmp_path / "counts.json").read_text())["train"]["compared as text"] == 1
 
 
-HUB = {"hub": "owner/data", "revision": COMMIT, "files": ["data/train.parquet"]}
+HUB = SourceSpec("owner/data", None, COMMIT, ("data/train.parquet",))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +254,7 @@ def test_the_hub_refuses(monkeypatch, kind, message):
     error.args = ("first line\nsecond line",)
 
     def download(repo, name, *, repo_type, revision):
-        assert (repo, name, repo_type, revision) == ("owner/data", HUB["files"][0], "dataset", COMMIT)
+        assert (repo, name, repo_type, revision) == ("owner/data", HUB.files[0], "dataset", COMMIT)
         raise error
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
@@ -241,12 +265,12 @@ def test_the_hub_refuses(monkeypatch, kind, message):
 
 def test_the_hub_gives_pinned_files_alone(monkeypatch, math, tmp_path):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repo, name, **options: math / name)
-    test = HUB | {"files": ["test.parquet"]}
+    test = replace(HUB, files=("test.parquet",))
     assert source_files(test) == [math / "test.parquet"]
-    make_problems_dataset.make(math_params(math, test=test), {}, tmp_path)
+    make_problems_dataset.make(math_spec(math, test=test), {}, tmp_path)
     assert pq.read_table(tmp_path / "test.parquet").num_rows == 5
     with pytest.raises(ValueError, match="revision is 'main'; write the 40 digits"):
-        source_files(HUB | {"revision": "main"})
+        source_files(replace(HUB, revision="main"))
 
 
 # Fewer words than a run.
@@ -382,11 +406,11 @@ def test_numina_from_files(math, tmp_path):
     for name, part in (("a", rows[:20]), ("b", rows[20:])):
         columns = pa.Table.from_pylist([row | {"solution": "long"} for row in part])
         pq.write_table(columns, math / f"{name}.parquet")
-    params = {"format": "numina", "source": local(math, "a.parquet", "b.parquet"), "seed": 0}
-    params |= {"held_out": local(math, "test.parquet"), "train_problems": 20, "test_problems": 4}
+    sources = {"source": local(math, "a.parquet", "b.parquet"), "held_out": local(math, "test.parquet")}
+    spec = problems_spec("numina", **sources, overlap=None, train_problems=20, test_problems=4)
     output = tmp_path / "output"
     output.mkdir()
-    make_problems_dataset.make(params, {}, output)
+    make_problems_dataset.make(spec, {}, output)
     train, test = (pq.read_table(output / f"{name}.parquet") for name in ("train", "test"))
     assert (train.num_rows, test.num_rows) == (20, 4)
     assert not set(train["prompt"].to_pylist()) & set(test["prompt"].to_pylist())
@@ -399,7 +423,7 @@ def test_numina_from_files(math, tmp_path):
         "not verifiable": 1,
     }
     with pytest.raises(InputError, match="30 train problems are asked for, there are 26"):
-        make_problems_dataset.make(params | {"train_problems": 30}, {}, output)
+        make_problems_dataset.make(replace(spec, train_problems=30), {}, output)
     pq.write_table(pa.table({"problem": ["p"], "answers": ["1"]}), math / "c.parquet")
     with pytest.raises(InputError, match=r"c\.parquet: no column 'answer'; the nearest is 'answers'"):
-        make_problems_dataset.make(params | {"source": local(math, "c.parquet")}, {}, output)
+        make_problems_dataset.make(replace(spec, source=local(math, "c.parquet")), {}, output)

@@ -1,4 +1,4 @@
-"""The hub engine: log-probabilities in chunks, micro-batches, several processes, state, policy folders."""
+"""Engine fsdp_vllm: log-probabilities in chunks, micro-batches, several processes, state, policy folders."""
 
 import dataclasses
 import json
@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import weakref
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,8 +17,6 @@ import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM
 
 from asymre.engines.fsdp_vllm import launch, micro_batches, state
@@ -27,14 +24,17 @@ from asymre.engines.fsdp_vllm.launch import run_processes
 from asymre.engines.fsdp_vllm.log_probs import Scorer
 from asymre.engines.fsdp_vllm.model import load_model, require_float32
 from asymre.engines.fsdp_vllm.state import save_state, write_policy
+from asymre.engines.fsdp_vllm.training import group_to_skip, train_process
 from asymre.engines.local.decoder import forward, initial_weights
 from asymre.engines.local.engine import LocalEngine
 from asymre.engines.local.policy import load_policy, save_policy
+from asymre.specs import FsdpTrainingSpec
 from asymre.training.loop import train_cycle
 from asymre.training.rollouts import Rollouts, write_rollouts
-from scripts import train_cycle_fsdp
+from store import job
 from tests import fsdp_processes as hub
 from tests.helpers import tiny
+from tests.specs import TRAINING, training
 
 ROOT = Path(__file__).resolve().parents[2]
 HALF = hub.STEPS // 2
@@ -44,7 +44,7 @@ HALF = hub.STEPS // 2
 def group():
     """This process is a group of one; those that it starts find the modules of the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+        patch.setenv("PYTHONPATH", str(ROOT))
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
         yield
         dist.destroy_process_group()
@@ -89,7 +89,7 @@ def plain_log_probs(weights, architecture, rollouts, row):
 
 @pytest.mark.parametrize("chunk", [1, 5, 1000])
 def test_chunks_equal_the_full_computation(policy, chunk):
-    """Values and gradients against a forward pass of our own decoder, row by row and without filling."""
+    """Values and gradients against a forward pass of our own decoder, row by row and without padding."""
     engine, rollouts = hub.make_engine(policy, chunk=chunk), hub.ragged_rollouts(13)
     architecture, plain = load_policy(policy)
     plain = {name: weight.requires_grad_() for name, weight in plain.items()}
@@ -111,39 +111,11 @@ def test_chunks_equal_the_full_computation(policy, chunk):
         torch.testing.assert_close(gradient, plain[name].grad, rtol=1e-4, atol=1e-5)
 
 
-class Allocations(TorchDispatchMode):
-    """Bytes of the tensors that live, and the most of them so far."""
-
-    def __init__(self):
-        super().__init__()
-        self.live = self.peak = 0
-        self._known = set()
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        out = function(*arguments, **keywords or {})
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                self._add(tensor.untyped_storage())
-        return out
-
-    def _add(self, storage):
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self._known:
-            self._known.add(key)
-            self.live += size
-            self.peak = max(self.peak, self.live)
-            weakref.finalize(storage, self._remove, key, size)
-
-    def _remove(self, key, size):
-        self._known.discard(key)
-        self.live -= size
-
-
 def peak_of_log_probs(model, tokens, chunk):
     """Bytes that log-probabilities of `tokens` tokens and their gradient take at the most."""
     scorer = Scorer(model, chunk)
     ids = torch.zeros(1, tokens + 1, dtype=torch.long)
-    with Allocations() as allocations:
+    with hub.Allocations() as allocations:
         log_probs, _ = scorer(ids, torch.zeros(tokens, dtype=torch.long), torch.arange(tokens), ids[0, 1:])
         log_probs.sum().backward()
     model.zero_grad()
@@ -182,7 +154,7 @@ def test_float32_softmax_in_bfloat16(policy):
     assert all(p.grad.dtype == torch.float32 for p in engine.model.parameters())
 
 
-def test_agrees_with_the_tiny_engine(policy):
+def test_agrees_with_the_local_engine(policy):
     """Loss, gradient norm and log-probabilities of whole steps on the same rollouts."""
     rollouts = hub.ragged_rollouts(5 * hub.BATCH)
     # The local engine's prompts have one length, and one prompt a group.
@@ -193,9 +165,9 @@ def test_agrees_with_the_tiny_engine(policy):
             "prompt_lengths": torch.full_like(rollouts.prompt_lengths, 9),
         }
     )
-    tiny_engine = LocalEngine(*load_policy(policy), 1e-3, hub.GROUP)
-    expected = list(train_cycle(tiny_engine, rollouts, hub.PARAMS, first_step=0))
-    metrics = list(train_cycle(hub.make_engine(policy), rollouts, hub.PARAMS, first_step=0))
+    local_engine = LocalEngine(*load_policy(policy), 1e-3, hub.GROUP)
+    expected = list(train_cycle(local_engine, rollouts, TRAINING, 0))
+    metrics = list(train_cycle(hub.make_engine(policy), rollouts, TRAINING, 0))
     assert_metrics_close(metrics, expected)
     for ours, theirs in zip(metrics, expected, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5, nan_ok=True)
@@ -204,7 +176,7 @@ def test_agrees_with_the_tiny_engine(policy):
 def test_a_step_of_6e_8_changes_float32_weights(one_policy):
     engine, rollouts = hub.make_engine(one_policy, learning_rate=6e-8), hub.ragged_rollouts(hub.BATCH)
     before = {name: p.full_tensor().clone() for name, p in engine.model.named_parameters()}
-    list(train_cycle(engine, rollouts, hub.PARAMS, first_step=0))
+    list(train_cycle(engine, rollouts, TRAINING, 0))
     for name, parameter in engine.model.named_parameters():
         after = parameter.full_tensor()
         # The coarsest are a norm's weights of 1: below 1 float32 has steps of 6e-8.
@@ -278,8 +250,8 @@ def test_settings_of_the_allocator(given, expected):
 # Groups of one reward only
 
 
-GRPO = hub.PARAMS | {"objective": "grpo", "settings": {"clip": 0.2}}
-AT_ZERO = hub.PARAMS | {"settings": {"delta_v": 0.0}}
+GRPO = training("grpo", settings={"clip": 0.2})
+AT_ZERO = training(settings={"delta_v": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -287,22 +259,22 @@ AT_ZERO = hub.PARAMS | {"settings": {"delta_v": 0.0}}
     [
         (GRPO, hub.GROUP),
         (AT_ZERO, hub.GROUP),
-        (hub.PARAMS, None),
-        (hub.PARAMS | {"settings": {"delta_v": 1e-9}}, None),
+        (TRAINING, None),
+        (training(settings={"delta_v": 1e-9}), None),
         # Its penalty pulls where the advantage is 0, too.
-        (hub.PARAMS | {"objective": "asymre_kl", "settings": {"delta_v": 0.0, "beta": 0.1}}, None),
-        (hub.PARAMS | {"objective": "asymre_kl", "settings": {"delta_v": 0.0, "beta": 0.0}}, hub.GROUP),
+        (training("asymre_kl", settings={"delta_v": 0.0, "beta": 0.1}), None),
+        (training("asymre_kl", settings={"delta_v": 0.0, "beta": 0.0}), hub.GROUP),
         (
-            hub.PARAMS | {"objective": "asymre_tis", "settings": {"delta_v": 0.0, "truncation": 2.0}},
+            training("asymre_tis", settings={"delta_v": 0.0, "truncation": 2.0}),
             hub.GROUP,
         ),
-        (hub.PARAMS | {"objective": "topr", "settings": {}}, None),
+        (training("topr", settings={}), None),
         # Wrong answers alone have no advantage.
-        (hub.PARAMS | {"objective": "positives_only", "settings": {}}, None),
+        (training("positives_only", settings={}), None),
     ],
 )
 def test_which_objectives_skip_groups(params, group):
-    assert train_cycle_fsdp.group_to_skip(params) == group
+    assert group_to_skip(params) == group
 
 
 def rollouts_with(groups):
@@ -364,14 +336,9 @@ def test_fewer_equal_rows_than_processes(one_policy):
 def a_cycle(one_policy, tmp_path):
     """What a job that trains a cycle of two steps gets; the log-probabilities in its rollouts are made up."""
     rollouts = rollouts_with([0, 0, 0, 1.0])
-    params = GRPO | {
-        "learning_rate": 1e-2,
-        "dtype": "float32",
-        "refreshed": True,
-        "recompute_log_probs": True,
-    }
-    params |= {"first_step": 0, "until": 2, "snapshot_every": 5, "extra_snapshots": []}
-    params["rollouts"] = params["rollouts"] | {"max_new_tokens": hub.WIDTH}
+    spec = FsdpTrainingSpec(
+        dataclasses.replace(GRPO, learning_rate=1e-2, until=2), dtype="float32", recompute_log_probs=True
+    )
     inputs = {
         "base_policy": one_policy,
         "problems": tmp_path / "problems",
@@ -390,10 +357,11 @@ def a_cycle(one_policy, tmp_path):
         changed = dataclasses.replace(rollouts, log_probs=log_probs)
         write_rollouts(inputs["rollouts_0"] / "rollouts.parquet", changed, hub.GROUP, **words)
         out = tmp_path / f"out_{len(list(tmp_path.glob('out_*')))}"
-        arguments = (params | changes, inputs, None, out, settings)
+        own = dataclasses.replace(spec, **changes)
+        arguments = (own, inputs, None, out, settings, job.reading, hub.no_progress)
         if processes == 1:
-            return train_cycle_fsdp.train_process(*arguments)
-        return run_processes(processes, train_cycle_fsdp.train_process, *arguments)
+            return train_process(*arguments)
+        return run_processes(processes, train_process, *arguments)
 
     return train
 
@@ -437,8 +405,8 @@ def test_micro_batches(lengths, budget, processes):
     assert all(high <= low for (_, high), (low, _) in zip(ranges, ranges[1:], strict=False))
 
 
-def test_little_is_filling():
-    """Tokens computed for ragged rows: at least 1.5 times fewer than with filling to the maximum."""
+def test_little_is_padding():
+    """Tokens computed for ragged rows: at least 1.5 times fewer than with padding to the maximum."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.empty(128).log_normal_(5.5, 0.7, generator=generator).clamp(20, 2048).long().tolist()
     for processes in (1, 2, 4):
@@ -747,7 +715,7 @@ def test_more_processes_than_gpus(monkeypatch):
 def test_sigterm_ends_all_and_jobs_do_not_meet(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nimport hub_processes as hub\n"
+        "import sys\nfrom pathlib import Path\nfrom tests import fsdp_processes as hub\n"
         "from asymre.engines.fsdp_vllm.launch import run_processes\n"
         "if __name__ == '__main__':\n    run_processes(2, hub.wait_for_ever, Path(sys.argv[1]))\n"
     )

@@ -16,7 +16,7 @@ from asymre.rewards import verifier as module
 from asymre.rewards.boxed import last_boxed
 from asymre.rewards.verifier import MAX_LENGTH, VERDICTS, Verifier
 
-MATH = Path(os.environ.get("ASYMRE_MATH_DATA") or Path(__file__).parents[2] / "shared" / "data" / "math")
+MATH = Path(os.environ.get("ASYMRE_MATH_DATA") or Path(__file__).parents[3] / "shared" / "data" / "math")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def boxed(answers):
 
 
 def test_hand_made_answers(verifier):
-    """tests/answers.tsv: what mathematics says (with percent, units and degrees as MATH grades them), and
+    """tests/asymre/answers.tsv: what mathematics says (with percent, units and degrees as MATH grades them), and
     beside it what is said instead, where a right answer is known to be missed."""
     with open(Path(__file__).parent / "answers.tsv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
