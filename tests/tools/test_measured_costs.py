@@ -74,7 +74,7 @@ def test_a_damaged_file_ends_the_command_with_its_name(plan, tmp_path):
     (tmp_path / "results/measured.json").write_text("{")
     with pytest.raises(SystemExit, match="^error: results/measured.json: content: "):
         plan()
-    assert plan(hub={"device": "cpu", "dtype": "float32"}), "nothing was measured for a CPU"
+    assert plan(fsdp_vllm={"device": "cpu", "dtype": "float32"}), "nothing was measured for a CPU"
 
 
 def test_the_plan_counts_with_measurements_and_says_so(plan):

@@ -1,6 +1,5 @@
 """The estimate before a run: parameters, memory, disk and hours by hand, and warnings."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +20,8 @@ from workflow.plan import build
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def gpu(**hub):
-    return reading.load(ROOT, {"scale": "gpu", "results": "mine", "hub": hub})
+def gpu(**own):
+    return reading.load(ROOT, {"scale": "gpu", "results": "mine", "fsdp_vllm": own})
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ MEASURED = [
 @pytest.mark.parametrize(("architecture", "dtype", "tokens", "chunk"), MEASURED)
 def test_memory_of_a_process_on_a_cpu(architecture, dtype, tokens, chunk, tmp_path, monkeypatch):
     """The plan is enough (to 5 %), and not far too much."""
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for folder, shape in (("policy", architecture), ("small", tiny())):
         save_policy(tmp_path / folder, shape, initial_weights(shape, torch.Generator().manual_seed(0)))
     c = gpu(processes=1, tokens_per_micro_batch=tokens, tokens_per_chunk=chunk, **dtype)
@@ -91,16 +90,16 @@ def test_log_probs_are_computed_again_for_ratios_alone():
         panels = [{"title": "t", "measure": "test_accuracy", "runs": [runs | {"delta_v": 0}]}]
         figures = {f"figure_{n}": None for n in (4, 5, 8, 9, 10, 11, 12, 13)}
         figures["figure_3"] = {"panels": panels, "runs": []}
-        hub = {"recompute_log_probs": recompute}
+        own = {"recompute_log_probs": recompute}
         training = {"steps": 500, "never_refreshed": 250}
-        asked = {"scale": "gpu", "results": "mine", "figures": figures, "training": training, "hub": hub}
-        plan = build(ROOT, reading.load(ROOT, asked))
+        asked = {"scale": "gpu", "results": "mine", "figures": figures, "training": training}
+        plan = build(ROOT, reading.load(ROOT, asked | {"fsdp_vllm": own}))
         own = [a for a in plan.graph.artefacts.values() if a.kind == "cycles"]
-        return plan, {a.id: a.params.get("recompute_log_probs") for a in own}
+        return plan, {a.id: a.params["recompute_log_probs"] for a in own}
 
     plan, found = cycles(True, 250)
     other, without = cycles(False, 250)
-    assert set(without.values()) == {None} and len(found) == len(without) == 4
+    assert set(without.values()) == {False} and len(found) == len(without) == 4
     again = {id for id, recomputed in found.items() if recomputed}
     assert len(again) == 2 and all("_grpo_" in id for id in again)
     # Ids of other objectives stay.
