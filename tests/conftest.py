@@ -5,7 +5,6 @@ import fcntl
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 # One thread: bits of sums depend on the number of threads, and so does the speed of the tests.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from tests.helpers import ROOT, copy_sources, run
+from tests.helpers import copy_sources, finish
 
 LIMIT_S = 600
 # After this many seconds more the process ends: a test that waits outside Python cannot be interrupted.
@@ -64,9 +63,7 @@ def finished(tmp_path_factory) -> Path:
     with (shared / "finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
-            finish = [sys.executable, "-P", ROOT / "tests/finish.py"]
-            done = run(copy_sources(folder), "smoke", command=finish, PYTHONPATH=str(folder))
-            assert done.returncode == 0, done.stdout
+            finish(copy_sources(folder), "smoke")
             complete.touch()
     return folder
 

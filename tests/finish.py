@@ -1,7 +1,8 @@
-"""Make all results of a scale with the project's own scripts, in a few processes and without Snakemake.
+"""Make results with the project's own scripts, in a few processes and without Snakemake.
 
-PYTHONPATH=COPY python -P tests/finish.py SCALE, in a copy of the repository. A start of Python and torch per job
-would take five times as long; tests/workflow/test_smoke.py compares the results with Snakemake's, byte by byte.
+PYTHONPATH=COPY python -P tests/finish.py SCALE-OR-CONFIGFILE [TARGET ...], in a copy of the repository. A start
+of Python and torch for each job would take five times as long. tests/workflow/test_smoke.py compares the results
+with Snakemake's, byte by byte.
 """
 
 import io
@@ -12,47 +13,59 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from paper.configuration import reading
 from paper.published import stem
 from scripts import publish, save_configuration
 from store.graph import Graph
 from store.publish import STAMPS
-from workflow.plan import Plan, build
+from tools.options import chosen_plan
+from workflow.plan import Plan
 
 PROCESSES = 2
 
 
-def run_job(script: str, spec: str, results: Path, path: str) -> None:
+def run_job(script: str, spec: str, results: Path, path: str, joined: list[str]) -> None:
     """Run the job of an artefact in this process, with the log that its rule writes."""
     log = results / f"logs/{path}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.argv, sys.stdin = [script, "-", str(results / path)], io.StringIO(spec)
+    sys.argv = [script, "-", str(results / path), *(str(results / folder) for folder in joined)]
+    sys.stdin = io.StringIO(spec)
     with log.open("w", encoding="utf-8") as stream, redirect_stdout(stream):
         runpy.run_path(script, run_name="__main__")
 
 
-def run_jobs(graph: Graph, results: Path) -> None:
-    """Run the jobs of all default targets, each as soon as its inputs exist."""
-    todo = {artefact.path: set(graph.inputs(artefact.path)) for artefact in graph.upstream(graph.default)}
-    running: dict[Future, str] = {}
+def missing(graph: Graph, results: Path, targets: tuple[str, ...]) -> dict[str, set[str]]:
+    """Return what the targets need and what does not exist, each with its missing inputs."""
+    waiting, found = [graph.targets[name].path for name in targets], {}
+    while waiting:
+        path = waiting.pop()
+        if path not in found and not (results / path).exists():
+            found[path] = {own for own in graph.inputs(path) if not (results / own).exists()}
+            waiting += found[path]
+    return found
+
+
+def run_jobs(graph: Graph, results: Path, targets: tuple[str, ...]) -> None:
+    """Run the jobs of targets, each as soon as its inputs exist."""
+    todo, running = missing(graph, results, targets), dict[Future, str]()
     fork = multiprocessing.get_context("fork")
     # A record names torch's capability if torch was loaded, so other jobs have processes of their own.
     with ProcessPoolExecutor(PROCESSES, fork) as with_torch, ProcessPoolExecutor(PROCESSES, fork) as others:
         while todo or running:
-            for path in [path for path, missing in todo.items() if not missing]:
+            for path in [path for path, inputs in todo.items() if not inputs]:
                 del todo[path]
                 pool = with_torch if "torch" in graph.artefacts[path].packages else others
-                job = pool.submit(run_job, graph.script(path), graph.spec_json(path), results, path)
-                running[job] = path
+                joined = [artefact.path for artefact in graph.joined.get(path, [])]
+                arguments = (graph.script(path), graph.spec_json(path), results, path, joined)
+                running[pool.submit(run_job, *arguments)] = path
             for job in wait(running, return_when=FIRST_COMPLETED).done:
                 job.result()
                 made = running.pop(job)
-                for missing in todo.values():
-                    missing.discard(made)
+                for inputs in todo.values():
+                    inputs.discard(made)
 
 
-def publish_all(plan: Plan, results: Path) -> None:
-    for name in plan.graph.default:
+def publish_all(plan: Plan, results: Path, targets: tuple[str, ...]) -> None:
+    for name in targets:
         target = plan.graph.targets[name]
         publish.main(results / target.path, stem(name), results / STAMPS / target.id)
     stamp = results / STAMPS / plan.configuration_id
@@ -60,12 +73,12 @@ def publish_all(plan: Plan, results: Path) -> None:
     save_configuration.save(content, plan.runs(), stamp, results / "configuration.yaml", results / "runs.csv")
 
 
-def main(scale: str) -> None:
-    plan = build(Path.cwd(), reading.load(Path.cwd(), {"scale": scale}))
-    results = Path("results") / plan.configuration.results
-    run_jobs(plan.graph, results)
-    publish_all(plan, results)
+def main(chosen: str, *targets: str) -> None:
+    file = Path(chosen) if chosen.endswith(".yaml") else None
+    plan, results = chosen_plan(Path.cwd(), None if file else chosen, file)
+    run_jobs(plan.graph, results, targets or plan.graph.default)
+    publish_all(plan, results, targets or plan.graph.default)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,14 +1,18 @@
-"""What tests of several rooms share: copies of the repository, Snakemake and commands in them, plans of them."""
+"""What tests of several rooms share: copies of the repository, commands in them, plans of them."""
 
 import filecmp
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 from asymre.architecture import Architecture
 from asymre.engines.local.tokenizer import VOCABULARY_SIZE
@@ -96,6 +100,34 @@ def by_hand(clone: Path, script: str, *arguments) -> subprocess.CompletedProcess
 def tool(clone: Path, name: str, *arguments) -> subprocess.CompletedProcess:
     """Run one of people's commands, as the Makefile calls it."""
     return command(clone, "-m", f"tools.{name}", *arguments)
+
+
+def call(main: Callable, folder: Path, *arguments) -> tuple[int, str]:
+    """Run the main function of a command in this process; return its exit status and what it prints.
+
+    As good as a process of its own where the folder holds the sources that are imported here.
+    """
+    output, words = io.StringIO(), list(map(str, arguments))
+    with (
+        chdir(folder),
+        redirect_stdout(output),
+        redirect_stderr(output),
+        patch.object(sys, "argv", [main.__module__, *words]),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            if isinstance(end.code, int | None):
+                return end.code or 0, output.getvalue()
+            return 1, f"{output.getvalue()}{end.code}\n"
+    return 0, output.getvalue()
+
+
+def finish(folder: Path, chosen: str, *targets: str) -> None:
+    """Make the results of a scale or a configuration file in a copy, without Snakemake (tests/finish.py)."""
+    command = [sys.executable, "-P", str(ROOT / "tests/finish.py")]
+    done = run(folder, chosen, *targets, command=command, PYTHONPATH=str(folder))
+    assert done.returncode == 0, done.stdout
 
 
 def program(path: Path, text: str) -> None:

@@ -13,31 +13,9 @@ import yaml
 
 from paper.configuration import reading
 from store.lock import Busy, hold
-from tests.helpers import ROOT, SNAKEMAKE, copy_sources, edit, tool
+from tests.helpers import ROOT, SMOKE, SNAKEMAKE, call, copy_sources, edit, run, tool
+from tools import prune
 from workflow import plan
-
-SMOKE = ("--config", "scale=smoke")
-
-
-@pytest.fixture
-def clone(finished, tmp_path) -> Path:
-    """A copy of the sources beside a plain copy of the finished results, without .snakemake."""
-    folder = copy_sources(tmp_path / "clone")
-    shutil.copytree(finished / "results", folder / "results")
-    return folder
-
-
-def run(folder: Path, *arguments, command=SNAKEMAKE, **variables) -> subprocess.CompletedProcess:
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / ".cache"), "COLUMNS": "200"} | variables
-    return subprocess.run(
-        [*command, *map(str, arguments)],
-        cwd=folder,
-        env={name: value for name, value in environment.items() if value is not None},
-        text=True,
-        encoding="utf-8",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -50,9 +28,11 @@ def forget_figure_3(clone: Path) -> None:
     (clone / "results/smoke/figures/figure_03.png").unlink()
 
 
-# --- success means that the targets are there ----------------------------------------------------
+# --- success means that the targets exist ---------------------------------------------------------
+# Slow ones of this file run the smoke scale; tests/store/ has the same of a smaller workflow.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
@@ -61,17 +41,18 @@ def forget_figure_3(clone: Path) -> None:
         (("--force",), "--force"),
     ],
 )
-def test_results_are_not_made_again_beside_what_rests_on_them(arguments, option, clone):
+def test_results_are_not_rebuilt_beside_what_rests_on_them(arguments, option, clone):
     forget_figure_3(clone)
     policies = sorted((clone / "results/smoke/base_policy").iterdir())
     before = [policy.stat().st_mtime_ns for policy in policies]
     done = run(clone, "figure_3", *arguments, *SMOKE)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert f"{option} would make results again that exist" in done.stdout
+    assert f"{option} would rebuild existing results" in done.stdout
     assert "delete their folders in results/smoke/" in done.stdout
     assert [policy.stat().st_mtime_ns for policy in policies] == before
 
 
+@pytest.mark.slow
 def test_a_profile_that_reruns_what_is_incomplete_makes_the_figures_all_the_same(clone):
     forget_figure_3(clone)
     policy = only(clone / "results/smoke/base_policy", "llama-8b-*").relative_to(clone)
@@ -87,15 +68,21 @@ def test_a_profile_that_reruns_what_is_incomplete_makes_the_figures_all_the_same
     assert "cores" not in yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_an_end_without_the_targets_is_no_success(clone):
     """If something else hides jobs one day: the refusal of --forcerun taken out, its kind is still caught."""
-    edit(clone / "rules/common.smk", "if given := forced(workflow.dag_settings):", "if given := None:")
+    edit(
+        clone / "store/snakemake_private.py",
+        "if given := forced(workflow.dag_settings):",
+        "if given := None:",
+    )
     forget_figure_3(clone)
     done = run(clone, "figure_3", "-R", "make_base_policy", *SMOKE)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert "targets are not there, such as results/smoke/figure" in done.stdout.replace("\n", " ")
+    assert "targets do not exist, such as results/smoke/figure" in done.stdout.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_snakemake_looks_for_jobs_when_one_ends_and_not_by_the_clock(clone):
     """With its default limit of jobs a second it looks each second, and once more for each job that ended."""
     for name in ("figure", "figures"):
@@ -115,11 +102,25 @@ def test_a_single_target_saves_its_configuration(clone):
     assert done.returncode == 0, done.stdout
     saved = yaml.safe_load((clone / "results/smoke/configuration.yaml").read_text(encoding="utf-8"))
     assert saved["figures"]["figure_7"]["title"].startswith("Entropy against")
-    markers = [path.name for path in (clone / "results/smoke/.stamps").glob("configuration-*")]
+    stamps = [path.name for path in (clone / "results/smoke/.stamps").glob("configuration-*")]
     mine = plan.build(clone, reading.load(clone, {"scale": "smoke"}))
-    assert markers == [mine.configuration_id]
+    assert stamps == [mine.configuration_id]
 
 
+def test_nothing_is_removed_from_a_results_folder_in_use(clone):
+    stray = clone / "results/smoke/training/left_over-0123456789"
+    stray.mkdir()
+    held = hold(clone / "results/smoke")
+    try:
+        code, output = call(prune.main, clone, "--scale", "smoke", "--yes")
+        assert code == 1 and "another snakemake uses results/smoke" in output
+        assert stray.is_dir()
+    finally:
+        os.close(held)
+    assert call(prune.main, clone, "--scale", "smoke", "--yes")[0] == 0 and not stray.exists()
+
+
+@pytest.mark.slow
 def test_two_runs_in_one_results_folder_are_refused(clone, tmp_path):
     other = copy_sources(tmp_path / "other")
     (other / "results").symlink_to(clone / "results")
@@ -154,6 +155,7 @@ def test_a_path_that_cannot_stand_in_pythonpath_is_refused(tmp_path):
     assert "a path with ':' cannot stand in PYTHONPATH: move the clone" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_path_with_spaces_and_quotes_works(finished, tmp_path):
     folder = copy_sources(tmp_path / "it's a clone")
     shutil.copytree(finished / "results", folder / "results")
@@ -164,23 +166,34 @@ def test_a_path_with_spaces_and_quotes_works(finished, tmp_path):
     assert (folder / "results/smoke/figures/figure_07.pdf").is_file()
 
 
-def test_without_docstrings_everything_works(tmp_path):
-    ids = "from pathlib import Path; from paper.configuration import reading; from workflow import plan\n"
-    ids += "print(*plan.build(Path('.'), reading.load(Path('.'))).graph.artefacts)"
-    outputs = []
-    for optimise in (None, "2"):
-        done = run(ROOT, "-c", ids, command=[sys.executable], PYTHONOPTIMIZE=optimise, XDG_CACHE_HOME=None)
-        assert done.returncode == 0, done.stdout
-        outputs.append(done.stdout)
-    assert outputs[0] == outputs[1]
-    for name in ("why", "prune", "verify", "archive", "plan_costs", "local_slurm", "report"):
-        command = [sys.executable, "-m", f"tools.{name}", "--help"]
-        done = run(ROOT, command=command, PYTHONOPTIMIZE="2", XDG_CACHE_HOME=None)
-        assert done.returncode == 0 and "usage" in done.stdout, done.stdout
-    done = run(ROOT, command=[sys.executable, "-m", "tools.generate", "--check"], PYTHONOPTIMIZE="2")
+WITHOUT_DOCSTRINGS = """
+import runpy, sys
+from pathlib import Path
+from paper.configuration import reading
+from workflow import plan
+assert reading.__doc__ is None
+print(*plan.build(Path("."), reading.load(Path("."))).graph.artefacts)
+for name in ("why", "prune", "verify", "archive", "plan_costs", "local_slurm", "report"):
+    sys.argv = [name, "--help"]
+    try:
+        runpy.run_module(f"tools.{name}", run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, name
+"""
+
+
+def test_without_docstrings_everything_works():
+    python = [sys.executable, "-OO"]
+    done = run(ROOT, "-c", WITHOUT_DOCSTRINGS, command=python, XDG_CACHE_HOME=None)
+    assert done.returncode == 0, done.stdout
+    ids, helps = done.stdout.split("\n", 1)
+    assert ids.split() == list(plan.build(ROOT, reading.load(ROOT)).graph.artefacts)
+    assert helps.count("usage: ") == 7
+    done = run(ROOT, "-m", "tools.generate", "--check", command=python, XDG_CACHE_HOME=None)
     assert done.returncode == 1 and "unset it" in done.stdout and "Traceback" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
 def test_a_locale_decides_no_byte(variables, clone):
     """A title beyond ASCII, drawn and published where Python would write ASCII by itself."""

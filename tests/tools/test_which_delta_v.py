@@ -1,21 +1,16 @@
 """`python -m tools.which_delta_v`: pass rates of a file or a results folder, the formula, the plot."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers import ROOT, call
+from tools import which_delta_v
 from tools.which_delta_v import after_cycles, pass_rates_in
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def tool(*arguments):
-    command = [sys.executable, "-m", "tools.which_delta_v", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return call(which_delta_v.main, ROOT, *arguments)
 
 
 def test_cycles_by_hand():
@@ -28,12 +23,12 @@ def test_cycles_by_hand():
 
 def test_a_csv_is_read_and_drawn(tmp_path):
     (tmp_path / "mine.csv").write_text("problem,pass_rate\na,0.05\nb,0.5\nc,1\n", encoding="utf-8")
-    done = tool(
+    code, output = tool(
         tmp_path / "mine.csv", "--delta-v", -0.1, -0.5, "--cycles", 2, "--plot", tmp_path / "mine.png"
     )
-    assert done.returncode == 0, done.stderr
-    assert "mine: 3 prompts, mean 0.517, never solved 0%" in done.stdout
-    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("-0")}
+    assert code == 0, output
+    assert "mine: 3 prompts, mean 0.517, never solved 0%" in output
+    rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.startswith("-0")}
     # At -0.1, .05 becomes min(1, .05 + 20 * .05 * .95) = 1; at -0.5 .05 + 4 * .05 * .95 = .24.
     assert rows["-0.1"] == ["1.000", "1.000", "1.000", "1.000"]
     assert rows["-0.5"][0] == "0.667" and rows["-0.5"][2] == "0.747"
@@ -67,7 +62,7 @@ def test_a_results_folder_is_read(tmp_path):
 )
 def test_bad_input_is_refused_in_one_line(text, arguments, message, tmp_path):
     (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
-    done = tool(tmp_path / "mine.csv", *arguments)
-    assert done.returncode == 1 and message in done.stderr and len(done.stderr.splitlines()) == 1
-    missing = tool(tmp_path / "nothing.csv")
-    assert missing.returncode == 1 and "nothing.csv" in missing.stderr
+    code, output = tool(tmp_path / "mine.csv", *arguments)
+    assert code == 1 and message in output and len(output.splitlines()) == 1
+    code, output = tool(tmp_path / "nothing.csv")
+    assert code == 1 and "nothing.csv" in output

@@ -2,16 +2,19 @@
 
 import filecmp
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from asymre.metrics.curves import read_evaluation, read_metrics
+from asymre.specs import FsdpTrainingSpec
 from asymre.training.loop import METRICS
 from asymre.training.snapshots import divergence_in, mark
 from scripts import train_cycle_fsdp, train_policy_local
-from tests.helpers import copy_sources, planned, snakemake
+from tests.helpers import copy_sources, finish, planned
+from tests.specs import TRAINING
 
 # Rewards whose gradients overflow: the first step of each run diverges.
 OVERLAY = """
@@ -37,12 +40,12 @@ def diverged(tmp_path_factory):
     for name, cycles in (("whole", "all"), ("split", "1")):
         own = f"results: {name}\ntraining: {{cycles_per_job: {cycles}}}\n"
         (project / f"{name}.yaml").write_text(OVERLAY + own)
-        snakemake(project, "figure_14", "--configfile", f"{name}.yaml")
+        finish(project, f"{name}.yaml", "figure_14")
     return project
 
 
 def test_the_workflow_ends_well_and_the_figure_says_collapse(diverged):
-    assert planned(diverged, "figure_14", "--configfile", "whole.yaml") == {}
+    assert planned(diverged, "figure_14", configfile="whole.yaml") == {}
     data = pd.read_csv(diverged / "results/whole/figures/figure_14.csv")
     data = data[data["measure"] != "rollout_accuracy"]
     assert (data["collapse_step"] == 1).all()
@@ -83,7 +86,8 @@ def test_one_job_a_cycle_leaves_the_same(diverged):
     assert sampled and all(pq.read_metadata(path).num_rows == 0 for path in sampled)
 
 
-PARAMS = {"first_step": 2, "until": 4, "snapshot_every": 1, "extra_snapshots": [], "dtype": "float32"}
+SPEC = replace(TRAINING, first_step=2, until=4, snapshot_every=1)
+FSDP = FsdpTrainingSpec(SPEC, "float32", recompute_log_probs=False)
 SIZES = {"device": "cpu", "processes": 1, "tokens_per_micro_batch": 8, "tokens_per_chunk": 8}
 
 
@@ -91,11 +95,11 @@ def metrics_row(step, loss):
     return {name: 0.0 for name in METRICS.names} | {"step": step, "cycle": 1, "loss": loss}
 
 
-def test_a_cycle_of_engine_hub_that_diverges(tmp_path, monkeypatch):
+def test_a_cycle_of_engine_fsdp_vllm_that_diverges(tmp_path, monkeypatch):
     rows = [metrics_row(3, math.nan)]
     monkeypatch.setattr(train_cycle_fsdp, "run_processes", lambda *_: rows)
     monkeypatch.setattr(train_cycle_fsdp, "check_disk", lambda *_: None)
-    train_cycle_fsdp.make(PARAMS, {"base_policy": tmp_path}, tmp_path, checkpointing=0, **SIZES)
+    train_cycle_fsdp.make(FSDP, {"base_policy": tmp_path}, tmp_path, checkpointing=0, **SIZES)
     assert pq.read_metadata(tmp_path / "metrics.parquet").num_rows == 1
     assert (
         divergence_in(tmp_path / "policies")
@@ -107,11 +111,11 @@ def test_a_cycle_of_engine_hub_that_diverges(tmp_path, monkeypatch):
 
 def test_the_cycles_after_it_train_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(train_cycle_fsdp, "run_processes", None)
-    monkeypatch.setattr(train_cycle_fsdp.job, "beside", lambda artefact, folder: tmp_path / folder)
+    monkeypatch.setattr(train_cycle_fsdp.job, "checkpoint", lambda artefact, folder: tmp_path / folder)
     mark(tmp_path / "state", "step 1: loss inf, gradient norm nan")
     own = tmp_path / "own"
     own.mkdir()
-    train_cycle_fsdp.make(PARAMS, {"previous": tmp_path}, own, checkpointing=0, **SIZES)
+    train_cycle_fsdp.make(FSDP, {"previous": tmp_path}, own, checkpointing=0, **SIZES)
     assert pq.read_table(own / "metrics.parquet").schema.equals(METRICS)
     assert pq.read_metadata(own / "metrics.parquet").num_rows == 0
     assert (
@@ -128,9 +132,9 @@ def test_parts_of_a_run_without_a_snapshot_are_joined(tmp_path, monkeypatch):
         monkeypatch.setattr(train_policy_local, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
         (tmp_path / name / "policy").mkdir(parents=True)
         (tmp_path / name / "optimiser.safetensors").write_bytes(b"")
-        train_policy_local.make(PARAMS, {"policy": tmp_path / "base"}, tmp_path / name)
+        train_policy_local.make(SPEC, {"policy": tmp_path / "base"}, tmp_path / name)
     joined = tmp_path / "joined"
     joined.mkdir()
-    train_policy_local.make({}, {"parts": [tmp_path / "first", tmp_path / "second"]}, joined)
+    train_policy_local.make(SPEC, {"joined": [tmp_path / "first", tmp_path / "second"]}, joined)
     assert pq.read_metadata(joined / "metrics.parquet").num_rows == 2
     assert list((joined / "snapshots").iterdir()) == []
