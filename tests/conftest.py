@@ -1,105 +1,57 @@
-"""Tiny architectures, policies and problems that several test files use."""
+"""A limit of time for every test, and the finished smoke run that several rooms share."""
 
+import faulthandler
 import fcntl
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
-import torch
-
-from asymre.architecture import Architecture
-from asymre.datasets.problems import generate_problems
-from asymre.engines.local.decoder import initial_weights
-from asymre.engines.local.rollouts import problem_arrays
-from asymre.engines.local.tokenizer import VOCABULARY_SIZE
-from asymre.tasks.arithmetic import Arithmetic
-from tests.test_workflow import copy_sources, snakemake
 
 # One thread: bits of sums depend on the number of threads, and so does the speed of the tests.
-torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from tests.helpers import copy_sources, finish
+
+LIMIT_S = 600
+# After this many seconds more the process ends: a test that waits outside Python cannot be interrupted.
+GRACE_S = 60
 
 
-def tiny(family="llama", key_value_heads=2, tie_embeddings=True):
-    """An architecture of about 4,000 parameters, with no field at its default."""
-    return Architecture(
-        family=family,
-        hidden_size=16,
-        intermediate_size=24,
-        layers=2,
-        heads=4,
-        key_value_heads=key_value_heads,
-        vocabulary_size=VOCABULARY_SIZE,
-        tie_embeddings=tie_embeddings,
-        rope_theta=500.0,
-        norm_epsilon=1e-3,
-    )
+class OutOfTime(BaseException):
+    """Raised in a test that takes too long; no `except Exception` in it can swallow this."""
 
 
-@pytest.fixture(
-    params=[("llama", 4, True), ("llama", 2, False), ("qwen2", 4, False), ("qwen2", 1, True)],
-    ids=["llama-tied", "llama-gqa", "qwen2", "qwen2-mqa-tied"],
-)
-def any_architecture(request):
-    """Both families, full, grouped and single key-value heads, tied and untied embeddings."""
-    return tiny(*request.param)
+def pytest_addoption(parser):
+    parser.addoption("--limit", type=float, default=LIMIT_S, help="seconds that a test may take")
+    parser.addoption("--grace", type=float, default=GRACE_S, help="seconds from then to the end of pytest")
 
 
-@pytest.fixture
-def architecture():
-    """The one architecture of the tests that do not depend on it."""
-    return tiny()
+def pytest_configure(config):
+    # pytest captures the original from the first test on.
+    config.stderr_of_limit = os.fdopen(os.dup(2), "w")
 
 
-@pytest.fixture
-def make_weights():
-    """Weights of an architecture, in which norms and biases are not trivial either."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Fail a test that takes too long, by its name, instead of waiting for ever."""
+    marker = item.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else item.config.getoption("limit")
 
-    def make(architecture, seed=0):
-        generator = torch.Generator().manual_seed(seed)
-        weights = initial_weights(architecture, generator)
-        return {
-            name: weight + 0.1 * torch.randn(weight.shape, generator=generator)
-            for name, weight in weights.items()
-        }
+    def stop(*_):
+        raise OutOfTime(f"{item.nodeid}: still running after {seconds:g} s")
 
-    return make
-
-
-@pytest.fixture
-def weights(architecture, make_weights):
-    """A random policy of `architecture`."""
-    return make_weights(architecture)
-
-
-@pytest.fixture
-def constant_policy():
-    """An architecture and weights whose next-token logits are the given ones after any tokens."""
-
-    def make(logits_V):
-        architecture = tiny(tie_embeddings=False)
-        c = architecture.hidden_size
-        weights = initial_weights(architecture, torch.Generator().manual_seed(0))
-        for name, weight in weights.items():
-            if "o_proj" in name or "down_proj" in name:
-                weight.zero_()
-        weights["model.embed_tokens.weight"].fill_(1.0)
-        scale = (1 + architecture.norm_epsilon) ** 0.5 / c
-        weights["lm_head.weight"] = (logits_V.float() * scale)[:, None].repeat(1, c)
-        return architecture, weights
-
-    return make
-
-
-@pytest.fixture
-def problems():
-    """Ten training problems of three terms."""
-    return generate_problems(Arithmetic(3, "+-"), count=10, split="train", seed=0)
-
-
-@pytest.fixture
-def prompts(problems):
-    """Prompt tokens [10, L] of `problems`."""
-    return problem_arrays(problems)[0]
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    last = seconds + item.config.getoption("grace")
+    faulthandler.dump_traceback_later(last, exit=True, file=item.config.stderr_of_limit)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +63,14 @@ def finished(tmp_path_factory) -> Path:
     with (shared / "finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
-            snakemake(copy_sources(folder), "--config", "scale=smoke")
+            finish(copy_sources(folder), "smoke")
             complete.touch()
+    return folder
+
+
+@pytest.fixture
+def clone(finished, tmp_path) -> Path:
+    """A copy of the sources beside a plain copy of the finished results, without .snakemake."""
+    folder = copy_sources(tmp_path / "clone")
+    shutil.copytree(finished / "results", folder / "results")
     return folder

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ from asymre.training.loop import train_cycle
 from asymre.training.rollouts import Rollouts, from_lists
 from asymre.training.snapshots import snapshot_folder
 from paper.configuration import reading
-from tests.hub_processes import make_engine
-from tests.test_workflow import SNAKEMAKE
+from tests.fsdp_processes import make_engine
+from tests.helpers import ROOT, SNAKEMAKE
+from tests.specs import ROLLOUTS, training
 from tools.measured_costs import Measured
 from workflow import plan as planning
 from workflow.costs import training_memory
 
-ROOT = Path(__file__).resolve().parents[2]
 VLLM = ROOT / ".venv-vllm/bin/python"
 # The shape of Qwen2.5-0.5B, and one for a CPU.
 HALF_A_BILLION = Architecture(
@@ -67,7 +67,7 @@ TOLERANCE = {"bfloat16": 0.02, "float32": 1e-4}
 
 @dataclass(frozen=True)
 class Sizes:
-    """What one run of training asks for, beside the policy: of a configuration's `hub` and `algorithm`."""
+    """What one run of training asks for, beside the policy: of a configuration's `fsdp_vllm` and `algorithm`."""
 
     dtype: str
     tokens_per_micro_batch: int
@@ -185,18 +185,8 @@ def train(
 
 
 def _train(policy: Path, architecture: Architecture, sizes: Sizes, steps: int) -> dict[str, Any]:
-    params = {
-        "objective": "asymre",
-        "settings": {"delta_v": -0.1},
-        "normalisation": "token_mean",
-        "gradient_clip": 1.0,
-        "N": steps,
-        "rollouts": {
-            "group_size": GROUP,
-            "prompts_per_step": sizes.prompts_per_step,
-            "rewards": {"correct": 1, "wrong": -1},
-        },
-    }
+    sampled = replace(ROLLOUTS, prompts_per_step=sizes.prompts_per_step, group_size=GROUP)
+    spec = training(normalisation="token_mean", N=steps, until=steps, rollouts=sampled)
     engine = make_engine(
         policy,
         learning_rate=1e-6,
@@ -210,7 +200,7 @@ def _train(policy: Path, architecture: Architecture, sizes: Sizes, steps: int) -
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     metrics, seconds, before = [], [], time.monotonic()
-    for row in train_cycle(engine, rollouts, params, first_step=0):
+    for row in train_cycle(engine, rollouts, spec, 0):
         # Each row has waited for its step.
         now = time.monotonic()
         metrics.append(row)
@@ -238,8 +228,8 @@ def tflops(architecture: Architecture, sizes: Sizes, trained: dict[str, Any], wa
 def planned_memory(architecture: Architecture, sizes: Sizes, processes: int = 1) -> float:
     """Bytes of a GPU in training as `make plan` counts them."""
     names = ("dtype", "tokens_per_micro_batch", "tokens_per_chunk", "activation_checkpointing")
-    hub = {name: getattr(sizes, name) for name in names} | {"processes": processes}
-    c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "hub": hub})
+    own = {name: getattr(sizes, name) for name in names} | {"processes": processes}
+    c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "fsdp_vllm": own})
     return training_memory(c, architecture).total
 
 
@@ -292,12 +282,12 @@ def killed_and_not(project: Path, device: str, dtype: str) -> tuple[pd.DataFrame
 
     project: a copy of the sources, with .venv-vllm. Snakemake makes everything, the sampling by vLLM too.
     """
-    hub = {"device": device, "dtype": dtype, "processes": 1, "shards": 1, "vllm": {"enforce_eager": True}}
-    plan = planning.build(project, reading.load(project, ONE_CYCLE | {"hub": hub}))
+    own = {"device": device, "dtype": dtype, "processes": 1, "shards": 1, "vllm": {"enforce_eager": True}}
+    plan = planning.build(project, reading.load(project, ONE_CYCLE | {"fsdp_vllm": own}))
     (run,) = set(plan.figure_runs["figure_5"])
     (cycle,) = (part.path for part in plan.trainings[run].inputs.values())
     results, (kind, name) = project / "results/killed", cycle.split("/")
-    (project / "cycle.yaml").write_text(yaml.safe_dump(ONE_CYCLE | {"hub": hub}), encoding="utf-8")
+    (project / "cycle.yaml").write_text(yaml.safe_dump(ONE_CYCLE | {"fsdp_vllm": own}), encoding="utf-8")
 
     def start() -> subprocess.Popen:
         command = [*SNAKEMAKE, f"results/killed/{cycle}", "--configfile", "cycle.yaml", "--notemp"]

@@ -9,7 +9,7 @@ import torch
 
 from tests.gpu import checks
 from tests.gpu.checks import HALF_A_BILLION, LARGEST_DIFFERENCE, ROOT, TOLERANCE, Sizes
-from tests.test_workflow import copy_sources
+from tests.helpers import copy_sources
 from tools import measured_costs
 
 pytestmark = pytest.mark.gpu

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_workflow import copy_sources
+from tests.helpers import copy_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 VLLM = ROOT / ".venv-vllm/bin/python"

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers import snakemake
 from tests.scale.conftest import ROOT
-from tests.test_workflow import snakemake
 
 pytestmark = pytest.mark.scale
 

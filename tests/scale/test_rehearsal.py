@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.test_workflow import planned, snakemake
+from tests.helpers import planned, snakemake
 from tools.compare_engines import compare_losses
 
 pytestmark = pytest.mark.scale

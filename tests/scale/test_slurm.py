@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from paper.configuration import reading
-from tests.test_workflow import ROOT, assert_same_files, copy_sources
+from tests.helpers import ROOT, assert_same_files, copy_sources
 from tools import local_slurm
 from workflow import plan
 

@@ -1,0 +1,1 @@
+from tests.policies import *  # noqa: F403
