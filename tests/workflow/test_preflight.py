@@ -15,24 +15,15 @@ import yaml
 from asymre.engines.fsdp_vllm import installed
 from asymre.engines.local.policy import save_policy
 from paper.configuration import reading
-from tests.helpers import SNAKEMAKE, copy_sources, planned, program, tiny
+from tests.helpers import ONE_GPU_RUN, ROOT, copy_sources, planned_by_snakemake, program, run, tiny
 from tools import preflight
 from workflow import costs
 from workflow import preflight as check
 from workflow.plan import build
 from workflow.preflight import GB, Gpu, Installed, Line, Source
 
-ROOT = Path(__file__).resolve().parents[2]
-RUN = {"model": "llama-8b", "dataset": "math", "objective": "grpo", "N": 250, "seeds": 0}
-PANELS = [{"title": "t", "measure": "test_accuracy", "runs": [RUN]}]
-ONE_RUN = {
-    "scale": "gpu",
-    "results": "mine",
-    "figures": {f"figure_{n}": {"panels": PANELS, "runs": []} for n in (3, 4, 5, 8, 9, 10, 11, 12, 13)},
-}
 
-
-def plan_of(overlay=ONE_RUN, **changes):
+def plan_of(overlay=ONE_GPU_RUN, **changes):
     return build(ROOT, reading.load(ROOT, overlay | changes))
 
 
@@ -409,9 +400,26 @@ def state(part: dict) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    ("part", "words"),
-    [
+def states(parts: list[dict]) -> list[str]:
+    """What is said of each, asked in one process: it takes over the environment when it starts."""
+    program = (
+        "import json, sys; from tools.preflight import source_state\n"
+        "print(json.dumps([source_state(part) for part in json.load(sys.stdin)]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        input=json.dumps(parts),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return json.loads(done.stdout)
+
+
+def test_what_the_hub_says(hub):
+    expected = [
         (model("some/model"), "reachable"),
         (model("gated/model"), "missing gated/model is gated: accept its licence"),
         (model("nobody/model"), "missing the hub has no model 'nobody/model'"),
@@ -424,10 +432,11 @@ def state(part: dict) -> str:
             data("some/data", revision="FILL_IN"),
             "missing data set some/data: revision is 'FILL_IN'; write the",
         ),
-    ],
-)
-def test_what_the_hub_says(hub, part, words):
-    assert state(part).startswith(words)
+    ]
+    found = states([part for part, _ in expected])
+    for (_, words), text in zip(expected, found, strict=True):
+        assert text.startswith(words)
+    assert state(model("some/model")) == "reachable", "the command itself"
 
 
 @pytest.mark.parametrize("part", [model("some/model"), data("some/data")])
@@ -517,7 +526,7 @@ def command(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
 
 def test_everything_that_is_missing_is_said_at_once(hub, tmp_path):
     """On a machine without GPUs, whatever else there is."""
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(ONE_RUN))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(ONE_GPU_RUN))
     listing = "0, GPU-0, 535.1, NVIDIA A10, 23028"
     program(tmp_path / "bin/nvidia-smi", f"echo {listing}")
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
@@ -555,23 +564,17 @@ def test_a_scale_without_gpus_and_a_wrong_one(tmp_path):
     assert done.returncode == 1 and "did you mean 'gpu'?" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_target_runs_always_and_belongs_to_no_other(tmp_path):
     project = copy_sources(tmp_path / "project")
-    (project / ".venv-vllm/bin").mkdir(parents=True)
     program(project / ".venv-vllm/bin/python", f'exec "{sys.executable}" "$@"')
     (project / ".venv-vllm/.complete").touch()
     chosen = ("--config", "scale=rehearsal")
     for _ in range(2):
-        done = subprocess.run(
-            [*SNAKEMAKE, "preflight", *chosen],
-            cwd=project,
-            env=os.environ | {"XDG_CACHE_HOME": str(project / ".cache")},
-            capture_output=True,
-            text=True,
-        )
+        done = run(project, "preflight", *chosen)
         # The environment has no vLLM: a job that fails, and is not tried again.
         assert done.returncode != 0, done.stdout
         log = (project / "results/rehearsal/logs/preflight.log").read_text()
         assert "vLLM is not installed" in log and log.endswith("1 things are missing\n"), log
         (project / "results/rehearsal/logs/preflight.log").unlink()
-    assert "preflight" not in planned(project, *chosen)
+    assert "preflight" not in planned_by_snakemake(project, *chosen)
