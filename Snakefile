@@ -1,4 +1,4 @@
-"""Every figure of the AsymRE paper. `snakemake` makes all; see README.md and `make help`."""
+"""All figures of the AsymRE paper: run `snakemake`; see README.md and `make help`."""
 
 import os
 import shlex
@@ -14,9 +14,9 @@ from snakemake.utils import min_version
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = str(ROOT)
-# One thread a job and several jobs at once: two threads on small tensors are many times slower.
+# One thread per job, and several jobs at once: on small tensors, two threads are many times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
-# matplotlib's list of fonts: in Snakemake's folder, not in the user's home, which may not be writable.
+# matplotlib's font cache belongs in Snakemake's folder: the user's home may not be writable.
 os.environ.setdefault("MPLCONFIGDIR", str(Path(".snakemake/matplotlib").resolve()))
 
 min_version("9.0")
@@ -25,7 +25,7 @@ if os.pathsep in str(ROOT):
     raise WorkflowError(f"{ROOT}: a path with {os.pathsep!r} cannot stand in PYTHONPATH: move the clone")
 
 try:
-    # The catalogues are read on import: an objective without a label ends here.
+    # Importing reads the catalogues: an objective without a label fails here.
     from paper.configuration import reading
     from paper.figures.catalogue import CHARTS
     from paper.published import published_files, stem
@@ -37,7 +37,7 @@ try:
     from workflow import plan as planning
 
     for file in workflow.configfiles:
-        # Snakemake's own reading lets the last of two equal keys win in silence.
+        # Snakemake's own reader silently lets the last of two equal keys win.
         reading.read(Path(file))
     source = ", ".join(map(str, workflow.configfiles)) or "--config"
     CONFIGURATION = reading.load(ROOT, dict(config), source)
@@ -54,7 +54,7 @@ BANDIT = [name for name in FIGURES if CHARTS[CONFIGURATION.figures[name].chart].
 
 
 def published(names):
-    """Return the files of stable names, with their stamps: a target that names ids notices a changed figure."""
+    """Return published files and their stamps: stamps contain ids, so a target notices a changed figure."""
     stamps = [f"{RESULTS}/{STAMPS}/{PLAN.graph.targets[name].id}" for name in names]
     return stamps + [f"{RESULTS}/{file}" for name in names for file in published_files(name)]
 
@@ -64,7 +64,7 @@ SAVED_CONFIGURATION = (
     f"{RESULTS}/configuration.yaml",
     f"{RESULTS}/runs.csv",
 )
-# The first page of the report: the claims, where they were checked.
+# The first page of the report: the claims, if they were checked.
 CLAIMS_PAGE = Path(RESULTS, "claims.rst")
 
 
@@ -79,7 +79,7 @@ wildcard_constraints:
     id="[^/]+",
 
 
-# Further targets in rules/figures.smk: one a figure (figure_1 ... figure_13), calibration, claims, claims_seeds.
+# Further targets in rules/figures.smk: one per figure (figure_1 ... figure_13), calibration, claims, claims_seeds.
 rule all:
     input:
         published(PLAN.graph.default),
@@ -110,7 +110,7 @@ onstart:
         raise WorkflowError(str(error)) from None
     is_planned = snakemake_private.is_planned(workflow, "save_configuration")
     if not is_planned and not Path(f"{RESULTS}/{STAMPS}/{PLAN.configuration_id}").exists():
-        # A single figure, too, gets its configuration.yaml and runs.csv.
+        # Even a single figure gets its configuration.yaml and runs.csv.
         command = [sys.executable, f"{ROOT}/scripts/save_configuration.py", *SAVED_CONFIGURATION]
         if subprocess.run(
             command, input=PLAN.configuration_json(), text=True, encoding="utf-8"
@@ -127,7 +127,7 @@ onsuccess:
 
 
 onerror:
-    # The jobs' logs lie there too, and may be empty for the same reason.
+    # The jobs' logs are there, too, and may be empty for the same reason.
     if shutil.disk_usage("results").free < 2**16:
         logger.error("results: No space left on device; free some space and run again")
 

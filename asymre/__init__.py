@@ -1,1 +1,1 @@
-"""asymre: every figure of the AsymRE paper (arXiv 2506.20520), from one graph."""
+"""The method of the AsymRE paper (arXiv 2506.20520): objectives, training, engines, bandit, metrics."""

@@ -1,9 +1,9 @@
-"""Shape of a decoder, without torch: the plan counts parameters with it."""
+"""Shape of a decoder, without torch, so that the plan can count parameters."""
 
 import math
 from dataclasses import dataclass
 
-# Bytes a parameter on disk: float32 weight and two moments of AdamW; a written policy.
+# Bytes per parameter on disk: float32 weight and two moments of AdamW; a written policy.
 STATE_BYTES = 12
 POLICY_BYTES = {"bfloat16": 2, "float32": 4}
 
@@ -22,7 +22,7 @@ CONFIG_KEYS = {  # transformers' name, in config.json, of each field
 
 @dataclass(frozen=True)
 class Architecture:
-    """What `config.json` states of a decoder. `family` is "llama" or "qwen2" (query, key, value biases)."""
+    """A decoder as described by `config.json`. `family`: "llama" or "qwen2" (query, key, value biases)."""
 
     family: str
     hidden_size: int
@@ -40,9 +40,9 @@ class Architecture:
         return self.hidden_size // self.heads
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every weight, in transformers' naming."""
+        """Return name and shape of every weight, in transformers' naming."""
         c, kv = self.hidden_size, self.key_value_heads * self.head_size
-        shapes = {"model.embed_tokens.weight": (self.vocabulary_size, c)}
+        shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocabulary_size, c)}
         for layer in range(self.layers):
             prefix = f"model.layers.{layer}."
             for name, out in (("q", c), ("k", kv), ("v", kv)):

@@ -1,16 +1,17 @@
-"""Hashes of what somebody's own folders and files hold: a path alone does not say it."""
+"""Hashes of the content of local folders and files, which a path alone does not identify."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-SPEC = "spec.json"  # the store's, of a folder that is a result: it follows from the others
+SPEC = "spec.json"  # the store's, in a folder that is a result: it follows from the others
 WHOLE, ENDS = 2**24, 2**20  # bytes
 
 
 def folder_hash(folder: Path) -> str:
-    """What a local folder holds: names, sizes, and the content of its files, of large ones both ends.
+    """Return a hash of a local folder: names, sizes and content of its files, of large ones both ends.
 
-    Cheap enough for every plan. ValueError if it is no folder or holds no file.
+    Cheap enough for every plan. ValueError if it is not a folder or holds no file.
     """
     paths = folder.glob("*") if folder.is_dir() else []
     files = sorted(path for path in paths if path.is_file() and path.name != SPEC)
@@ -28,8 +29,8 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def files_hash(folder: Path, files: list[str]) -> str:
-    """A hash of the content of files, which stands for a commit; ValueError if one is missing."""
+def files_hash(folder: Path, files: Sequence[str]) -> str:
+    """Return a hash of the content of files, used like a commit; ValueError if one is missing."""
     digest = hashlib.sha256()
     for name in files:
         try:

@@ -6,10 +6,10 @@ from typing import Any
 
 
 def entries(package: str, attribute: str, kind: type) -> dict[str, Any]:
-    """What each public module of a package calls `attribute`, by the module's name, in alphabetical order.
+    """Return the `attribute` of each public module of a package, by the module's name, in alphabetical order.
 
     Modules whose name begins with an underscore are left out. Raises ValueError, which names the file, for a
-    module that cannot be imported, or has no such thing of this kind.
+    module that cannot be imported, or lacks an attribute of this kind.
     """
     found = {}
     for name in sorted(info.name for info in pkgutil.iter_modules(import_module(package).__path__)):

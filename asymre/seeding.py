@@ -1,4 +1,4 @@
-"""Random streams that follow from what they are for, never from global state or scheduling."""
+"""Random streams derived from their purpose, never from global state or scheduling."""
 
 import hashlib
 
@@ -7,16 +7,16 @@ import torch
 
 
 def numpy_stream(*identity: str | int) -> np.random.Generator:
-    """A generator for this identity, for example `("rollouts", seed, first_step)`."""
+    """Return a generator for this identity, for example `("rollouts", seed, first_step)`."""
     return np.random.default_rng(integer(*identity))
 
 
 def torch_stream(*identity: str | int) -> torch.Generator:
-    """The same for torch, on the CPU."""
+    """Return the same for torch, on the CPU."""
     return torch.Generator().manual_seed(integer(*identity))
 
 
 def integer(*identity: str | int) -> int:
-    """The seed of this identity, 63 bits: for generators that are not ours."""
+    """Return the seed of this identity, 63 bits, for generators of other libraries."""
     text = "/".join(f"{type(part).__name__}:{part}" for part in identity)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,6 +1,6 @@
-"""What each job is asked to do: the plan makes these, ids hash them, scripts read them.
+"""Specifications of jobs: the plan creates them, ids hash them, scripts read them.
 
-There are no defaults: a field that is missing or misspelt fails when the plan is made.
+There are no defaults, so a missing or misspelt field fails when the plan is built.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a completion is drawn: softmax temperature, and nucleus (top-p)."""
+    """How a completion is sampled: softmax temperature, and nucleus (top-p)."""
 
     temperature: float
     top_p: float
@@ -17,7 +17,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Rewards:
-    """Rewards of a correct and of a wrong completion; delta_v is in these units."""
+    """The rewards of a correct and a wrong completion; delta_v is in these units."""
 
     correct: float
     wrong: float
@@ -27,7 +27,7 @@ class Rewards:
 class RolloutSpec:
     """How the rollouts of a run are sampled and rewarded.
 
-    verifier: what judges the completions: a task by its name, or "boxed", the last box of a text.
+    verifier: what judges the completions: the name of a task, or "boxed", for the last box of a text.
     """
 
     prompts_per_step: int
@@ -39,13 +39,13 @@ class RolloutSpec:
 
     @property
     def batch(self) -> int:
-        """Completions behind one gradient step."""
+        """Return the number of completions per gradient step."""
         return self.prompts_per_step * self.group_size
 
 
 @dataclass(frozen=True)
 class Generation:
-    """How vLLM reads a policy and its prompts: prompt is the text around a problem, None for none."""
+    """How vLLM reads a policy and its prompts. prompt: the text around a problem, None for no text."""
 
     dtype: str
     prompt: str | None
@@ -74,10 +74,10 @@ class ShardSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Gradient steps `first_step` to `until` - 1 of a run.
+    """The gradient steps of a run after step `first_step`, up to and with step `until`.
 
-    settings: what the objective takes, delta_v among it. N: gradient steps per cycle. refreshed: whether the
-    behaviour policy is refreshed after each cycle. seed: None where no random stream is left to derive.
+    settings: arguments of the objective, including delta_v. N: gradient steps per cycle. refreshed: whether
+    the behaviour policy is refreshed after each cycle. seed: None if the steps draw no random numbers.
     """
 
     objective: str
@@ -95,13 +95,13 @@ class TrainingSpec:
     until: int
 
     def is_snapshot(self, step: int) -> bool:
-        """Whether the policy is kept after this step."""
+        """Return whether a snapshot is written after this step."""
         return step % self.snapshot_every == 0 or step in self.extra_snapshots
 
 
 @dataclass(frozen=True)
 class FsdpTrainingSpec:
-    """A cycle of training with FSDP2. dtype: of the computation and of the written policies."""
+    """A cycle of training with FSDP2. dtype: of the computation and of written policies."""
 
     training: TrainingSpec
     dtype: str
@@ -112,8 +112,8 @@ class FsdpTrainingSpec:
 class EvaluationSpec:
     """How a snapshot is evaluated.
 
-    samplings: split and temperature of each sampling; temperature None: one completion per problem, drawn as
-    the paper draws those of test problems (`test_sampling`), else `samples` completions.
+    samplings: split and temperature of each sampling. With a temperature, `samples` completions per problem;
+    with None a single one, sampled as in the paper's tests (`test_sampling`).
     """
 
     samples: int
@@ -138,7 +138,7 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class RunEvaluationSpec:
-    """The evaluation of the snapshots of a run at some steps, None for all."""
+    """The evaluation of a run's snapshots at some steps, None for all."""
 
     evaluation: EvaluationSpec
     steps: tuple[int, ...] | None
@@ -156,7 +156,7 @@ class SnapshotEvaluationSpec:
 
 @dataclass(frozen=True)
 class TaskProblemsSpec:
-    """Problems of a task: how many of each split."""
+    """Problems of a task. train, test: how many."""
 
     task: str
     settings: dict[str, Any]
@@ -167,7 +167,7 @@ class TaskProblemsSpec:
 
 @dataclass(frozen=True)
 class StandInTask:
-    """A task that a stand-in is pretrained on, and the bounds of the share of problems it never solves."""
+    """A task of a stand-in's pretraining. never_solved: bounds of the share of problems it never solves."""
 
     name: str
     task: str
@@ -177,7 +177,7 @@ class StandInTask:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How a stand-in is trained from scratch; accuracy: the bounds of its sampled accuracy."""
+    """How a stand-in is trained from scratch. accuracy: bounds of its sampled accuracy."""
 
     steps: int
     batch_size: int
@@ -197,7 +197,7 @@ class StandInSpec:
 
 @dataclass(frozen=True)
 class PretrainedSpec:
-    """A base policy from the hub (id and commit) or from a folder (and a hash of its files)."""
+    """A base policy from the hub (id and commit) or from a folder (with a hash of its files)."""
 
     hub: str | None
     revision: str | None
@@ -216,14 +216,14 @@ class BanditSpec:
 
 @dataclass(frozen=True)
 class JoinSpec:
-    """A Parquet file of which every input holds some rows."""
+    """A Parquet file whose rows are spread over the inputs."""
 
     file: str
 
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """Files of a data set, on the hub or in a folder. revision: a commit, or a hash of the folder's files."""
+    """Files of a data set, on the hub or in a folder. revision: a commit, or a hash of these files."""
 
     hub: str | None
     folder: str | None
@@ -233,7 +233,7 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class DatasetProblemsSpec:
-    """Problems of a real data set: formats math and gsm8k name train and test, numina source and held_out."""
+    """Problems of a real data set. Formats math and gsm8k have train and test, numina source and held_out."""
 
     format: str
     train: SourceSpec | None

@@ -1,1 +1,1 @@
-"""How fast asymre is, beside what others do with the same sizes: `make benchmark`, benchmarks/README.md."""
+"""Speed of asymre compared with other libraries at equal sizes: `make benchmark`, benchmarks/README.md."""

@@ -1,4 +1,4 @@
-"""The whole table and the figure of growth: `make benchmark`, under five minutes."""
+"""Measure the whole table and the figure of growth: `make benchmark`, under five minutes."""
 
 import json
 import os
@@ -15,10 +15,10 @@ PEERS = ROOT / ".venv-peers/bin/python"
 
 
 def main() -> None:
-    """Prints what was measured, part by part as it comes."""
+    """Print the measurements, part by part."""
     start = time.perf_counter()
     python = str(PEERS) if PEERS.with_name("trl").exists() else sys.executable
-    print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n")
+    print(f"load of the machine at the start: {os.getloadavg()[0]:.1f}\n")
     print("| | asymre | peer | ratio | target |\n|---|---|---|---|---|")
     done = subprocess.run(
         [python, "-m", "benchmarks.decoder"], cwd=ROOT, capture_output=True, text=True, check=True

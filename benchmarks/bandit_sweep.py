@@ -1,4 +1,4 @@
-"""Sampled AsymRE on 21 baselines x 20 instances x 100 arms at once, beside a loop in numpy over single runs.
+"""Sampled AsymRE on 21 baselines x 20 instances x 100 arms at once, against a numpy loop over single runs.
 
 OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.bandit_sweep
 """
@@ -9,11 +9,11 @@ from asymre.bandit import simulation, theory
 from benchmarks.timing import Row, medians
 
 BASELINES, INSTANCES, ARMS, STEPS, BATCH = 21, 20, 100, 2_000, 32
-LOOPED = 4  # runs of the loop that are timed, of BASELINES * INSTANCES
+LOOPED = 4  # runs of the loop that are timed, out of BASELINES * INSTANCES
 
 
 def one_run(mu, rewards, baseline, seed) -> np.ndarray:
-    """The logits of one run after STEPS: what a short script does, each step on all arms at once."""
+    """Return the logits of one run after STEPS, as a short script computes them: each step on all arms."""
     rng, logits = np.random.default_rng(seed), np.log(mu)
     for _ in range(STEPS):
         policy = np.exp(logits - logits.max())
@@ -24,7 +24,7 @@ def one_run(mu, rewards, baseline, seed) -> np.ndarray:
 
 
 def rows() -> list[Row]:
-    """The line of the table about the bandit."""
+    """Return the table's row about the bandit."""
     mu, rewards = simulation.instances(0, INSTANCES, ARMS)
     baseline = theory.value(mu, rewards) + np.linspace(-0.5, 0.5, BASELINES)[:, None]
     sizes = {"learning_rate": 1.0, "steps": STEPS, "batch": BATCH}

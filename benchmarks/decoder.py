@@ -1,4 +1,4 @@
-"""A training step and sampling of engine local, beside TRL and transformers where `make setup-peers` was run.
+"""A training step and sampling of engine local, compared with TRL and transformers after `make setup-peers`.
 
 OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.decoder     (or .venv/bin/python, without the peers)
 """
@@ -29,12 +29,12 @@ SETTINGS = {"delta_v": -0.1}
 
 
 def engine_of(architecture: Architecture) -> LocalEngine:
-    """An engine with initial weights."""
+    """Return an engine with initial weights."""
     return LocalEngine(architecture, initial_weights(architecture, torch_stream("benchmark")), 1e-4, GROUP)
 
 
 def batch(prompt_length: int, new_tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Prompts [P, L], completions [P * G, T] without an end, rewards [P, G]: all random."""
+    """Return random prompts [P, L], completions [P * G, T] without an end token, and rewards [P, G]."""
     stream = torch_stream("benchmark", "batch")
     draw = {"generator": stream}
     prompts = torch.randint(VOCABULARY_SIZE - 1, (PROMPTS, prompt_length), **draw)
@@ -43,7 +43,7 @@ def batch(prompt_length: int, new_tokens: int) -> tuple[torch.Tensor, torch.Tens
 
 
 def step(engine: LocalEngine, prompts, tokens, rewards) -> None:
-    """One gradient step of AsymRE."""
+    """Take one gradient step of AsymRE."""
     log_probs, _ = token_log_probs(engine.weights, engine.architecture, prompts, tokens)
     losses = token_loss(log_probs, log_probs.detach(), advantages(rewards, SETTINGS).flatten(), SETTINGS)
     mask = generated_mask(tokens)
@@ -52,7 +52,7 @@ def step(engine: LocalEngine, prompts, tokens, rewards) -> None:
 
 
 def draw(engine: LocalEngine, prompts, new_tokens: int, seed: int = 0):
-    """The completions of one step."""
+    """Sample the completions of one step."""
     return sample(
         engine.policy(),
         engine.architecture,
@@ -66,7 +66,7 @@ def draw(engine: LocalEngine, prompts, new_tokens: int, seed: int = 0):
 
 
 def rows() -> list[Row]:
-    """The lines of the table that are about engine local."""
+    """Return the table's rows about engine local."""
     torch.set_num_threads(1)
     engine = engine_of(ARCHITECTURE)
     prompts, tokens, rewards = batch(PROMPT_LENGTH, NEW_TOKENS)

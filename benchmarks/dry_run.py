@@ -1,4 +1,4 @@
-"""`snakemake -n` with nothing to do at cpu scale, beside stock Snakemake on a graph of as many jobs.
+"""`snakemake -n` with nothing to do at cpu scale, compared with stock Snakemake on a graph of as many jobs.
 
 .venv/bin/python -m benchmarks.dry_run        (after `make figures`)
 """
@@ -16,7 +16,7 @@ from workflow.plan import build
 
 ROOT = Path(__file__).parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-n", "--cores", "2"]
-# One chain a run, as long as ours, with the scheduler and triggers of our profile.
+# One chain per run, as long as ours; `rows` uses the scheduler and triggers of our profile.
 STOCK = """
 rule all:
     input: expand("{{i}}.c", i=range({chains}))
@@ -35,13 +35,13 @@ rule c:
 
 
 def dry_run(folder: Path, *arguments: str) -> str:
-    """What `snakemake -n` prints in the folder."""
+    """Return what `snakemake -n` prints in the folder."""
     done = subprocess.run([*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout + done.stderr
 
 
 def rows() -> list[Row]:
-    """The line of the table about `snakemake -n`; none where figures are missing."""
+    """Return the table's row about `snakemake -n`; none if figures are missing."""
     if not re.search("Nothing to be done", dry_run(ROOT)):
         print("snakemake -n: skipped, there is something to do: run `make figures` first")
         return []

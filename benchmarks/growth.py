@@ -1,4 +1,4 @@
-"""How cost grows: steps with width and layers, runs with steps and N, memory with width, planning with jobs.
+"""Growth of cost: steps with width and layers, runs with steps and N, memory with width, planning with jobs.
 
 OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.growth       (docs/benchmarks.png, and the table of steps)
 """
@@ -17,9 +17,12 @@ from matplotlib.figure import Figure
 
 from asymre.architecture import Architecture
 from asymre.datasets.problems import generate_problems
-from asymre.engines.local.engine import LocalEngine, train
+from asymre.engines.local.engine import LocalEngine
+from asymre.engines.local.rollouts import sampler
 from asymre.engines.local.tokenizer import VOCABULARY_SIZE
+from asymre.specs import Rewards, RolloutSpec, Sampling, TrainingSpec
 from asymre.tasks.arithmetic import Arithmetic
+from asymre.training.loop import train
 from benchmarks import decoder
 from benchmarks.timing import medians
 from paper.configuration.reading import load
@@ -35,12 +38,12 @@ STEPS, CYCLES = (40, 80, 160), (10, 40)
 
 
 def architecture(width: int, layers: int) -> Architecture:
-    """A Llama of the shape of the stand-ins."""
+    """Return a Llama with the stand-ins' proportions."""
     return Architecture("llama", width, 5 * width // 2, layers, 4, 2, VOCABULARY_SIZE, False)
 
 
 def steps_by_size() -> pd.DataFrame:
-    """Milliseconds of a step and of sampling its completions, by width, layers and tokens."""
+    """Return milliseconds per step and for sampling its completions, by width, layers and tokens."""
     rows = []
     for prompt, new in LENGTHS:
         prompts, tokens, rewards = decoder.batch(prompt, new)
@@ -61,36 +64,47 @@ def steps_by_size() -> pd.DataFrame:
 
 
 def run(steps: int, N: int, width: int = 64) -> float:
-    """Seconds of a run of engine local, its imports and its evaluation apart."""
+    """Return the seconds of a run of engine local, without imports and evaluation."""
     task = Arithmetic(terms=3, operators="+")
     problems = generate_problems(task, count=512, split="train", seed=0)
     engine: LocalEngine = decoder.engine_of(architecture(width, 2))
-    rollouts = {"prompts_per_step": decoder.PROMPTS, "group_size": decoder.GROUP, "max_new_tokens": 8}
-    rollouts |= {"temperature": 1.0, "top_p": 1.0, "verifier": "arithmetic"}
-    params = {
-        "objective": "asymre",
-        "settings": decoder.SETTINGS,
-        "normalisation": "token_sum",
-        "gradient_clip": 1.0,
-        "N": N,
-        "refreshed": True,
-        "seed": 0,
-        "rollouts": rollouts | {"rewards": {"correct": 1, "wrong": -1}},
-    }
+    spec = TrainingSpec(
+        objective="asymre",
+        settings=decoder.SETTINGS,
+        normalisation="token_sum",
+        learning_rate=0.0,  # the engine has its own
+        gradient_clip=1.0,
+        N=N,
+        refreshed=True,
+        snapshot_every=steps,
+        extra_snapshots=(),
+        rollouts=RolloutSpec(
+            prompts_per_step=decoder.PROMPTS,
+            group_size=decoder.GROUP,
+            max_new_tokens=8,
+            sampling=Sampling(1.0, 1.0),
+            rewards=Rewards(1, -1),
+            verifier="arithmetic",
+        ),
+        seed=0,
+        first_step=0,
+        until=steps,
+    )
+    sample = sampler(engine.policy, engine.architecture, problems, spec)
     start = time.perf_counter()
-    for _ in train(engine, problems, params, first_step=0, until=steps, first_rollouts=None):
+    for _ in train(engine, spec, sample(0, min(N, steps)), sample):
         pass
     return time.perf_counter() - start
 
 
 def runs_by_length() -> pd.DataFrame:
-    """Seconds of a run by its steps and N."""
+    """Return the seconds of a run, by steps and N."""
     run(10, 10)
     return pd.DataFrame([{"steps": s, "N": N, "seconds": run(s, N)} for N in CYCLES for s in STEPS])
 
 
 def memory_by_width() -> pd.DataFrame:
-    """Peak memory in MB of a process that runs 40 steps, by width."""
+    """Return the peak memory in MB of a process that takes 40 steps, by width."""
     rows = []
     for width in WIDTHS:
         command = [sys.executable, "-m", "benchmarks.growth", str(width)]
@@ -100,7 +114,7 @@ def memory_by_width() -> pd.DataFrame:
 
 
 def plans_by_jobs() -> pd.DataFrame:
-    """Seconds to plan a scale, by its number of jobs."""
+    """Return the seconds to plan a scale, by number of jobs."""
     rows = []
     for scale in ("smoke", "cpu", "gpu"):
         start = time.perf_counter()
@@ -110,16 +124,16 @@ def plans_by_jobs() -> pd.DataFrame:
 
 
 def draw(steps: pd.DataFrame, runs: pd.DataFrame, memory: pd.DataFrame, plans: pd.DataFrame) -> Figure:
-    """Four panels, each a growth."""
+    """Draw a panel for each of the four tables."""
     with styled():
         fig = Figure(figsize=(12, 3.2), dpi=120, layout="constrained")
         axes = fig.subplots(1, 4)
         shown = steps[steps["tokens"] == steps["tokens"].iloc[0]]
         lines = {"marker": "o", "palette": "viridis"}
         sns.lineplot(shown, x="parameters", y="step", hue="layers", ax=axes[0], **lines)
-        axes[0].set(xscale="log", yscale="log", ylabel="ms a training step")
+        axes[0].set(xscale="log", yscale="log", ylabel="ms per training step")
         sns.lineplot(runs, x="steps", y="seconds", hue="N", ax=axes[1], **lines)
-        axes[1].set(ylabel="seconds a run", ylim=(0, None))
+        axes[1].set(ylabel="seconds per run", ylim=(0, None))
         sns.lineplot(memory, x="width", y="memory", marker="o", ax=axes[2])
         axes[2].set(ylabel="MB, peak of a training job", ylim=(0, None))
         sns.lineplot(plans, x="jobs", y="seconds", marker="o", ax=axes[3])
@@ -128,15 +142,15 @@ def draw(steps: pd.DataFrame, runs: pd.DataFrame, memory: pd.DataFrame, plans: p
 
 
 def main() -> None:
-    """Measures, prints and draws all."""
+    """Measure, print and draw everything."""
     torch.set_num_threads(1)
     steps, runs, memory, plans = steps_by_size(), runs_by_length(), memory_by_width(), plans_by_jobs()
     table = steps.assign(
         ms=[f"{a:.1f} + {b:.1f}" for a, b in zip(steps["step"], steps["sampling"], strict=True)]
     )
-    print("\nms a step + sampling its 16 x 8 completions, by tokens, layers and width\n")
+    print("\nms per step + sampling its 16 x 8 completions, by tokens, layers and width\n")
     print(table.pivot(index=["tokens", "layers"], columns="width", values="ms").to_string())
-    for name, rows in (("a run", runs), ("memory, MB", memory), ("planning", plans)):
+    for name, rows in (("one run", runs), ("memory, MB", memory), ("planning", plans)):
         print(f"\n{name}\n\n{rows.round(2).to_string(index=False)}")
     draw(steps, runs, memory, plans).savefig(FIGURE)
     print(f"\n{FIGURE.relative_to(ROOT)}")
@@ -146,7 +160,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         torch.set_num_threads(1)
         run(40, 40, int(sys.argv[1]))
-        # Not getrusage: its peak counts the process that started this one, too.
+        # Not getrusage: its peak includes the process that started this one.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         print(int(re.search(r"VmHWM:\s*(\d+)", status)[1]) / 1024)
     else:

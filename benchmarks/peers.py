@@ -1,4 +1,4 @@
-"""What others do with a policy and prompts: TRL's GRPOTrainer, transformers' model (`make setup-peers`)."""
+"""The same work in other libraries: TRL's GRPOTrainer, transformers' model (`make setup-peers`)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 
 def trainer(folder: Path, prompts: list[str], *, group: int, new_tokens: int, steps: int = 1, **more):
-    """TRL's trainer on the policy folder: a step is `group` completions of each of the prompts, on-policy."""
+    """Return TRL's trainer for a policy folder; an on-policy step has `group` completions of every prompt."""
     settings = {
         "output_dir": str(folder / "trl"),
         "per_device_train_batch_size": len(prompts) * group,
@@ -41,12 +41,12 @@ def trainer(folder: Path, prompts: list[str], *, group: int, new_tokens: int, st
 
 
 def model(folder: Path) -> torch.nn.Module:
-    """transformers' model of the policy folder, float32."""
+    """Return transformers' float32 model of a policy folder."""
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def generate(model: torch.nn.Module, prompts_PL: torch.Tensor, *, group: int, new_tokens: int, end: int):
-    """Completions [P * G, T] of transformers at temperature 1, with their logits [P * G, T, V]."""
+    """Sample completions [P * G, T] with transformers at temperature 1; also return logits [P * G, T, V]."""
     with torch.no_grad():
         made = model.generate(
             prompts_PL.repeat_interleave(group, dim=0),

@@ -1,4 +1,4 @@
-"""Tokens per second of the hub engine on ragged rows: by token budget, and with filling to the maximum.
+"""Tokens per second of engine fsdp_vllm on ragged rows: by token budget, and padded to the longest row.
 
 OMP_NUM_THREADS=1 python -m benchmarks.ragged_lengths
 """
@@ -24,7 +24,7 @@ ROWS, PROMPT, LONGEST, BUDGET = 64, 32, 480, 4096
 
 
 def ragged_rollouts(stream: torch.Generator) -> Rollouts:
-    """Completions of log-normal length, as those of a model that is sometimes cut off."""
+    """Return completions of log-normal length, like those of a model that is sometimes truncated."""
     lengths = torch.empty(ROWS).log_normal_(4.7, 0.7, generator=stream).clamp(8, LONGEST).long()
     return Rollouts(
         problem_id=torch.arange(ROWS),
@@ -38,14 +38,14 @@ def ragged_rollouts(stream: torch.Generator) -> Rollouts:
 
 
 def filled_up(rollouts: Rollouts) -> Rollouts:
-    """The same completions behind prompts that are so long that all rows have the longest row's length."""
+    """Return the same completions after prompts so long that all rows are as long as the longest."""
     prompt_lengths = PROMPT + rollouts.lengths.max() - rollouts.lengths
     prompts = torch.zeros(ROWS, int(prompt_lengths.max()), dtype=torch.long)
     return replace(rollouts, prompts=prompts, prompt_lengths=prompt_lengths)
 
 
 def seconds(engine: FsdpEngine, rollouts: Rollouts) -> float:
-    """One gradient step on all rows."""
+    """Return the seconds of one gradient step on all rows."""
     start = time.perf_counter()
     for part in engine.micro_batches(rollouts, torch.arange(ROWS)):
         engine.backward(engine.log_probs(rollouts, part)[0].sum() / ROWS)
@@ -70,7 +70,7 @@ def main() -> None:
     by_budget, to_maximum = (tokens / min(column) for column in zip(*times, strict=True))
     print(f"{ROWS} rows of {PROMPT} + {int(ragged.lengths.min())} to {int(ragged.lengths.max())} tokens")
     print(f"by token budget:       {by_budget:.0f} tokens/s")
-    print(f"filled to the maximum: {to_maximum:.0f} tokens/s")
+    print(f"padded to the longest: {to_maximum:.0f} tokens/s")
     print(f"ratio:                 {by_budget / to_maximum:.2f}")
     dist.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Side by side: functions in turn, medians and ratios. These machines drift, single times mean little."""
+"""Medians and ratios of functions called in turn: machines drift, so single times mean little."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what was measured, ours and a peer's value, in a unit; the ratio ours / peer."""
+    """A row of the table: what was measured, our value and a peer's in one unit, and the target ratio."""
 
     name: str
     unit: str
@@ -18,7 +18,7 @@ class Row:
     target: str = ""
 
     def text(self) -> str:
-        """The line, in Markdown."""
+        """Return the row in Markdown, with the ratio of our value to the peer's."""
         cells = [self.name, f"{self.ours:.3g} {self.unit}", self.peer or "", "", self.target]
         if self.theirs is not None:
             cells[2:4] = f"{self.peer}: {self.theirs:.3g} {self.unit}", f"{self.ours / self.theirs:.2f}"
@@ -26,7 +26,7 @@ class Row:
 
 
 def medians(functions: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, float]:
-    """Median seconds of each function, called in turn, after one call of each that does not count."""
+    """Return median seconds of each function; they are called in turn, and each first call is not counted."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(repeats + 1):
         for name, function in functions.items():

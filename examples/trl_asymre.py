@@ -1,6 +1,6 @@
 """AsymRE (arXiv 2506.20520, Eq. 4) in TRL's GRPOTrainer: off-policy REINFORCE with a shifted baseline.
 
-accelerate launch examples/trl_asymre.py        (trl 1.16; docs/in_your_trainer.md says what it cannot do)
+accelerate launch examples/trl_asymre.py        (trl 1.16; limitations: docs/in_your_trainer.md)
 """
 
 import re
@@ -20,27 +20,27 @@ class AsymRETrainer(GRPOTrainer):
     def __init__(self, *arguments, delta_v: float, **more):
         super().__init__(*arguments, **more)
         self.delta_v = delta_v
-        # Each of them would make another algorithm of it, in silence.
+        # Any other value would silently change the algorithm.
         for name, needed in (("scale_rewards", "none"), ("beta", 0.0), ("num_iterations", 1)):
             if getattr(self.args, name) != needed:
                 raise ValueError(f"AsymRE: set {name}={needed!r}, not {getattr(self.args, name)!r}")
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean over completions of the sum over their tokens, as in the paper's Eq. 4; a scalar."""
+        """Return the loss, a scalar: the mean over completions of the sum over their tokens (Eq. 4)."""
         mask_BT = inputs["completion_mask"]
         ids_BL, all_BL = (
             torch.cat([inputs[f"prompt_{kind}"], inputs[f"completion_{kind}"]], dim=1)
             for kind in ("ids", "mask")
         )
         log_probs_BT, _, _ = self._get_per_token_logps_and_entropies(model, ids_BL, all_BL, mask_BT.shape[1])
-        # TRL's advantages are r - V_mu. Groups of one reward keep -delta_v: it belongs to the algorithm.
+        # TRL's advantages are r - V_mu. Groups with equal rewards keep -delta_v, as the algorithm requires.
         advantages_B = inputs["advantages"] - self.delta_v
         losses_B = -(advantages_B[:, None] * log_probs_BT * mask_BT).sum(1)
         return losses_B.mean() / self.current_gradient_accumulation_steps
 
 
 def reward(completions, answer, **_):
-    """+1 for a completion that ends with the right number, else -1."""
+    """Return +1 for a completion that ends with the correct number, otherwise -1."""
     found = [re.findall(r"-?[0-9][0-9,]*", completion[-1]["content"]) for completion in completions]
     golds = [text.rpartition("#### ")[2].replace(",", "") for text in answer]
     ends = [numbers[-1].replace(",", "") if numbers else None for numbers in found]
@@ -48,7 +48,7 @@ def reward(completions, answer, **_):
 
 
 def main() -> None:
-    """Qwen2.5-0.5B-Instruct on GSM8K: 16 prompts x 8 completions a step, refreshed every 250."""
+    """Train Qwen2.5-0.5B-Instruct on GSM8K: 16 prompts x 8 completions per step, mu refreshed every 250."""
     problems = load_dataset("openai/gsm8k", "main", split="train")
     problems = problems.map(lambda row: {"prompt": [{"role": "user", "content": row["question"]}]})
     config = GRPOConfig(

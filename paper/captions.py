@@ -16,7 +16,7 @@ COLLAPSE = (
 
 
 def training_caption(c: Configuration, name: str, figure: Figure) -> str:
-    """Caption of a figure of training curves."""
+    """Return the caption of a figure of training curves."""
     sweeps = shown_sweeps(figure)
     left_out = c.leave_out.get(name, LeaveOut())
     models = _unique(m for s in sweeps for m in s.model)
@@ -26,14 +26,14 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
     trained = CHARTS[figure.chart].reads != "base_policy"
     band = "Lines: mean over seeds, bands: minimum to maximum. " if "mean" in draws else ""
     if "runs" in draws:
-        band += "Where so titled, each line is one run. "
+        band += "In panels so titled, each line is one run. "
     parts = [
         f"{figure.title}. ",
         "; ".join(dict.fromkeys(f"{c.models[m]}: {_model_text(c, m)}" for m in models)),
         ", trained here from scratch on worked solutions with slips. " if models[0] in c.stand_ins else ". ",
         "; ".join(f"{c.datasets[d]}: {_dataset_text(c, d)}" for d in datasets) + ". ",
         f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (delta_v is in these units), "
-        f"G = {c.algorithm.group_size}, {c.algorithm.prompts_per_step} prompts a step, "
+        f"G = {c.algorithm.group_size}, {c.algorithm.prompts_per_step} prompts per step, "
         f"N = {_N_text(c, sweeps)}, {c.training.steps} gradient steps, "
         f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. "
         if trained
@@ -54,7 +54,7 @@ def training_caption(c: Configuration, name: str, figure: Figure) -> str:
 
 
 def bandit_caption(c: Configuration, figure: Figure) -> str:
-    """Caption of a figure of a bandit experiment."""
+    """Return the caption of a figure of a bandit experiment."""
     chart = CHARTS[figure.chart]
     settings = getattr(c.bandit, chart.experiment).model_dump()
     rate = f", learning rate {settings['learning_rate']:g}" if "learning_rate" in settings else ""
@@ -66,7 +66,7 @@ def bandit_caption(c: Configuration, figure: Figure) -> str:
 
 
 def _facts(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings for a sentence; of a list its length, its least and its largest value."""
+    """Return settings for a sentence; for a list its length, its least and its largest value."""
     facts = dict(settings)
     for name, values in settings.items():
         if isinstance(values, list):
@@ -75,7 +75,7 @@ def _facts(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def calibration_caption(c: Configuration) -> str:
-    """Caption of the calibration figure."""
+    """Return the caption of the calibration figure."""
     k = c.calibration
     return (
         f"Calibration of the learning rates on {c.models[k.model]} ({_model_text(c, k.model)}), "
@@ -84,20 +84,20 @@ def calibration_caption(c: Configuration) -> str:
         f"where there is one. Accuracy on {c.evaluation.train_problems} fixed training problems at "
         "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
         f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. It sees "
-        "one delta_v alone. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, "
+        "only one delta_v. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, "
         "beside the paper's -0.1. The choices serve all models and data sets."
     )
 
 
 def architecture_of(c: Configuration, model: str) -> Architecture:
-    """Of a stand-in or of pretrained weights."""
+    """Return the shape of a model, be it a stand-in or pretrained."""
     if model in c.pretrained:
         return Architecture(**c.pretrained[model].architecture.model_dump())
     return Architecture(**c.stand_ins[model].decoder(), vocabulary_size=len(SYMBOLS))
 
 
 def stand_in_text(c: Configuration, model: str) -> str:
-    """`Llama decoder of 88,256 parameters` and the like."""
+    """Return `Llama decoder of 88,256 parameters` and the like."""
     family = {"llama": "Llama", "qwen2": "Qwen2"}[c.stand_ins[model].family]
     return f"{family} decoder of {architecture_of(c, model).parameter_count():,} parameters"
 
@@ -163,7 +163,7 @@ def _controls_text(controls: list[Sweep]) -> str:
 
 
 def _measures_text(c: Configuration, figure: Figure) -> str:
-    """What the measures of a figure's panels, and its chart, are: the sentences of their catalogues."""
+    """Return the sentences of the catalogues on the measures of a figure's panels and on its chart."""
     sampling = c.algorithm.test_sampling.model_dump()
     facts = c.evaluation.model_dump() | sampling | {"collapse": COLLAPSE}
     texts = [MEASURES[m].caption for m in _unique(panel.measure for panel in figure.panels)]
@@ -172,7 +172,7 @@ def _measures_text(c: Configuration, figure: Figure) -> str:
 
 
 def _left_out_text(left_out: LeaveOut, sweeps: list[Sweep]) -> str:
-    """What the scale leaves out of these sweeps; a sweep that an overlay changed may not hold all of it."""
+    """Return what the scale leaves out of these sweeps, which an overlay may have changed."""
     delta_vs = {v for s in sweeps for v in s.delta_v}
     values = ", ".join(f"{v:g}" for v in left_out.delta_v if v in delta_vs)
     seeds = ", ".join(str(i) for i in left_out.seeds if any(i in s.seeds for s in sweeps))

@@ -47,8 +47,8 @@ rule check_claims:
         "{SCRIPT}/check_claims.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
-# A stable name such as figures/figure_03.pdf does not tell what made it. Its stamp, named by the id, does:
-# publishing a figure removes the stamp of the one that it replaces, so going back publishes again.
+# A stable name such as figures/figure_03.pdf does not show what made it; its stamp, named by the id, does.
+# Publishing a figure removes the stamp of the one that it replaces, so returning to an old value publishes again.
 for name, figure in PLAN.figures.items():
 
     rule:

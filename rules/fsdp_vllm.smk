@@ -4,7 +4,7 @@ from workflow import cluster
 
 SETTINGS, JOBS = CONFIGURATION.fsdp_vllm, CONFIGURATION.fsdp_vllm.jobs
 ON_GPU = SETTINGS.device == "cuda"
-# The same interpreter for all jobs but vLLM's, which has an environment of its own.
+# vLLM has its own environment; all other jobs use this interpreter.
 CONDA = snakemake_private.uses_conda(workflow)
 PYTHON = {
     "train": "python" if CONDA else shlex.quote(sys.executable),
@@ -20,7 +20,7 @@ def kept(path, last):
 
 
 def on_gpus(job):
-    """What gives a job its own GPUs, before its command."""
+    """Return the prefix of a command that gives a job its own GPUs."""
     count = SETTINGS.processes if job == "train" else 1
     if not ON_GPU:
         return "env CUDA_VISIBLE_DEVICES= "
@@ -28,11 +28,11 @@ def on_gpus(job):
 
 
 def resources_of(job):
-    """Resources of a kind of job; memory and time double with each attempt."""
+    """Return the resources of a kind of job; memory and time double with each attempt."""
     asked = getattr(JOBS, job)
     return {
         "gpu": (SETTINGS.processes if job == "train" else 1) if ON_GPU else 0,
-        "nodes": 1,  # Slurm may give GPUs of several
+        "nodes": 1,  # Slurm may otherwise give GPUs of several
         "mem_mb": lambda wildcards, attempt: 1000 * asked.memory_gb * 2 ** (attempt - 1),
         "runtime": lambda wildcards, attempt: asked.minutes * 2 ** (attempt - 1),
     }
@@ -175,11 +175,11 @@ rule join_evaluations:
         "{SCRIPT}/join_cycles.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
-# On a node what a training job would find there: what is missing, all at once. Of no other target.
+# Report, from a node, everything that a training job would lack there. No other target depends on it.
 rule preflight:
     log:
         f"{RESULTS}/logs/preflight.log",
-    # Whatever a profile says: what is missing is still missing.
+    # Overrides profiles: a retry would find the same.
     retries: 0
     conda:
         "../envs/train.yaml"

@@ -1,4 +1,4 @@
-# Engine local: a run is one job, or a job for some cycles each.
+# Engine local: a run is one job, or several jobs of some cycles each.
 
 
 rule sample_rollouts:
@@ -31,7 +31,7 @@ rule train_cycles:
         "{SCRIPT}/train_policy_local.py - {output} <<< {params.spec:q} > {log} 2>&1"
 
 
-# The whole run in one job, or, with a smaller training.cycles_per_job, what train_cycles made, joined.
+# The whole run in one job, or, with a smaller training.cycles_per_job, the pieces from train_cycles joined.
 rule train_policy:
     input:
         RULES.inputs_of("training"),

@@ -4,7 +4,7 @@ rule make_problems:
     log:
         f"{RESULTS}/logs/problems/{{id}}.log",
     priority: 1
-    # NuminaMath: hundreds of thousands of answers to verify, all of it in memory.
+    # NuminaMath: hundreds of thousands of answers to verify, all in memory.
     threads: 8 if CONFIGURATION.data else 1
     resources:
         mem_mb=lambda wildcards, attempt: (8000 if CONFIGURATION.data else 500) * attempt,

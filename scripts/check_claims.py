@@ -14,6 +14,7 @@ from paper.claims.beyond import (
 from paper.claims.runs import read_curves, summaries
 from paper.claims.training import seed_rows, training_rows
 from paper.claims.verdict import corrected
+from paper.specs import ClaimsSpec
 from store import job
 from store.files import write_text
 from workflow.project import PROJECT
@@ -21,31 +22,31 @@ from workflow.project import PROJECT
 BANDIT_INPUTS = ("bandit_theorems", "bandit_threshold", "bandit_limit")
 
 
-def make(params, inputs, folder):
+def make(spec: ClaimsSpec, inputs, folder):
     def summarised(summarise, runs, read):
-        files = {run["input"]: inputs[run["input"]] / "evaluation.parquet" for run in runs}
+        files = {run.input: inputs[run.input] / "evaluation.parquet" for run in runs}
         return summarise(runs, {name: job.reading(path, read) for name, path in files.items()})
 
-    runs = summarised(summaries, params["runs"], read_curves)
-    if params["table"] == "claims":
+    runs = summarised(summaries, spec.runs, read_curves)
+    if spec.table == "claims":
         first, last = bandit_rows(
             *(job.reading(inputs[name] / "data.parquet", pd.read_parquet) for name in BANDIT_INPUTS)
         )
-        rows = sorted([*first, *last, *training_rows(runs, params)], key=lambda row: row.number)
-    elif params["table"] == "claims_seeds":
-        rows = seed_rows(runs, params)
+        rows = sorted([*first, *last, *training_rows(runs, spec)], key=lambda row: row.number)
+    elif spec.table == "claims_seeds":
+        rows = seed_rows(runs, spec)
     else:
-        diversity = summarised(diversity_summaries, params["diversity"], read_diversity)
-        cycles = summarised(cycle_summaries, params["first_cycle"], read_pass_rates)
-        rates = summarised(summaries, params["rates"], read_curves)
-        rows = beyond_rows(runs, diversity, cycles, rates, params)
+        diversity = summarised(diversity_summaries, spec.diversity, read_diversity)
+        cycles = summarised(cycle_summaries, spec.first_cycle, read_pass_rates)
+        rates = summarised(summaries, spec.rates, read_curves)
+        rows = beyond_rows(runs, diversity, cycles, rates, spec)
     rows = corrected(rows)
     write_text(folder / "claims.csv", table.frame(rows).to_csv(index=False, float_format="%.6g"))
-    write_text(folder / "claims.md", table.markdown(rows, params))
-    write_text(folder / "claims.html", table.html(rows, params))
-    write_text(folder / "claims.rst", table.first_page(rows, params))
+    write_text(folder / "claims.md", table.markdown(rows, spec))
+    write_text(folder / "claims.html", table.html(rows, spec))
+    write_text(folder / "claims.rst", table.first_page(rows, spec))
     print(f"{len(rows)} rows")
 
 
 if __name__ == "__main__":
-    job.run(make, PROJECT)
+    job.run(make, PROJECT, ClaimsSpec)

@@ -1,32 +1,34 @@
-"""Apply the calibration's rules: calibration.csv, one row a candidate and end of a cycle."""
+"""Apply the calibration's rules: calibration.csv, one row per candidate and end of a cycle."""
 
+from dataclasses import asdict
 from functools import partial
 
 import pandas as pd
 
 from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
 from asymre.metrics.curves import curve, read_evaluation
+from paper.specs import CalibrationSpec
 from store import job
 from workflow.project import PROJECT
 
 
-def make(params, inputs, folder):
+def make(spec: CalibrationSpec, inputs, folder):
     def accuracies(runs: pd.DataFrame) -> list[pd.Series]:
         files = [inputs[name] / "evaluation.parquet" for name in runs["input"]]
         return [curve(job.reading(file, read_evaluation), "train_accuracy") for file in files]
 
     tables = []
     for choice, runs, rule in (
-        ("learning_rate", params["runs"], partial(largest_of_the_best, tolerance=params["tolerance"])),
-        ("delta_v", params["delta_v_runs"], best),
+        ("learning_rate", spec.runs, partial(largest_of_the_best, tolerance=spec.tolerance)),
+        ("delta_v", spec.delta_v_runs, best),
     ):
-        for objective, candidates in pd.DataFrame(runs).groupby("objective", sort=False):
+        for objective, candidates in pd.DataFrame(map(asdict, runs)).groupby("objective", sort=False):
             by_value = {value: accuracies(own) for value, own in candidates.groupby(choice)}
             final = {value: final_accuracy(curves) for value, curves in by_value.items()}
             chosen = rule(final)
             print(f"{objective}: {choice} {chosen}")
             for value, curves in by_value.items():
-                ends = cycle_ends(curves, params["N"])
+                ends = cycle_ends(curves, spec.N)
                 same = candidates[candidates[choice] == value].iloc[0]
                 described = {"choice": choice, "objective": objective}
                 described |= {"delta_v": same["delta_v"], "learning_rate": same["learning_rate"]}
@@ -48,4 +50,4 @@ def make(params, inputs, folder):
 
 
 if __name__ == "__main__":
-    job.run(make, PROJECT)
+    job.run(make, PROJECT, CalibrationSpec)

@@ -1,4 +1,4 @@
-"""Evaluate the snapshots of a run: evaluation.parquet, one row a snapshot, split and temperature."""
+"""Evaluate the snapshots of a run: evaluation.parquet, one row per snapshot, split and temperature."""
 
 import pyarrow.parquet as pq
 

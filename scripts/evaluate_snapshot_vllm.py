@@ -55,7 +55,7 @@ def make(
 
 
 def policy_at(spec: SnapshotEvaluationSpec, policy: Path) -> Path:
-    """The folder of a base policy, of the policy that a cycle ends with, or of a snapshot within it."""
+    """Return the folder of a base policy, of the policy at a cycle's end, or of a snapshot within it."""
     if policy.parent.name != "cycles":
         return policy
     if spec.step == spec.until:

@@ -1,4 +1,4 @@
-"""Join what the jobs of one run left in pieces: the Parquet file that the specification names."""
+"""Join the Parquet files that the jobs of one run wrote; the specification gives the file's name."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Put the weights of a model of the paper, from the hub or a local folder, where every job finds them."""
+"""Copy a model of the paper from the hub, or from a local folder, to where every job finds it."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def make(spec: PretrainedSpec, inputs, folder):
         if spec.folder is None:
             source, put = download(spec.hub, spec.revision, KEPT), link_or_copy
         else:
-            # Somebody's own files may change: no links to them.
+            # The user may change these files: copy, do not link.
             source, put = Path(spec.folder), shutil.copyfile
             if folder_hash(source) != spec.content:
                 raise ValueError(f"{source}: its files changed since this job was planned; run again")
@@ -33,7 +33,7 @@ def make(spec: PretrainedSpec, inputs, folder):
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link into the hub's cache costs no space; another file system needs a copy."""
+    """Link a file of the hub's cache, which takes no space, or copy it to another file system."""
     try:
         os.link(source, target)
     except OSError:

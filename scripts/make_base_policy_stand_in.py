@@ -51,13 +51,13 @@ def make(spec: StandInSpec, inputs, folder):
 
 
 def check(task: str, measured: dict[str, float], accuracy: Bounds, never_solved: Bounds) -> None:
-    """InputError unless the base policy is as good, and its problems as hard, as the configuration says."""
+    """Raise InputError unless accuracy and difficulty are within the bounds of the configuration."""
     for value, (low, high), key, what in (
         (
             measured["sampled"],
             accuracy,
             "pretraining.accuracy",
-            "samples right answers on {0} {1:.0%} of the time",
+            "samples correct answers on {0} {1:.0%} of the time",
         ),
         (
             measured["never_solved"],

@@ -1,4 +1,4 @@
-"""Publish a figure, with its lineage, or a table of claims under its stable name.
+"""Publish a figure with its lineage, or a table of claims, under a stable name.
 
 python scripts/publish.py FOLDER STEM STAMP
 """

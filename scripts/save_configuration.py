@@ -1,4 +1,4 @@
-"""Save the resolved configuration, given as JSON, and the table of its runs beside the results.
+"""Save the resolved configuration, given as JSON, and the table of its runs, beside the results.
 
 python scripts/save_configuration.py STAMP CONFIGURATION_YAML RUNS_CSV < JSON
 """
@@ -33,7 +33,7 @@ def save(configuration: dict, runs: list[dict], stamp: Path, yaml_path: Path, cs
 
 if __name__ == "__main__":
     content = json.load(sys.stdin)
-    # The table would not fit into the command line beside it.
+    # Recomputed here: the table of runs would not fit on the command line.
     rows = plan.build(PROJECT.root, Configuration.model_validate(content)).runs()
     with full_disk_is_reported(sys.argv[2]):
         save(content, rows, *map(Path, sys.argv[1:]))

@@ -1,11 +1,11 @@
-"""Train one cycle on its rollouts, on several processes: metrics.parquet, policies/, snapshots/, state/."""
+"""Train one cycle on its rollouts, in several processes: metrics.parquet, policies/, snapshots/, state/."""
 
 import os
 import shutil
 from pathlib import Path
 
-# Read when torch first allocates on a GPU, under its older name too. Micro-batches differ in size: without it
-# freed blocks of one size cannot serve another.
+# torch reads it, also under its older name, at the first allocation on a GPU. Micro-batches differ in size:
+# without it, freed blocks of one size cannot be reused for another.
 os.environ.setdefault(
     "PYTORCH_ALLOC_CONF", os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 )
@@ -72,7 +72,7 @@ def make(
 
 
 def check_disk(spec: FsdpTrainingSpec, base: Path, folder: Path) -> None:
-    """InputError if the checkpoints will not fit: reported now and not hours later."""
+    """Raise InputError if the checkpoints will not fit: now rather than hours later."""
     needed = checkpoint_bytes(spec, job.reading(base, parameter_count))
     free = shutil.disk_usage(folder).free
     if needed > free:

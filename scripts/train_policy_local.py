@@ -1,7 +1,7 @@
 """Run cycles of a training run: metrics.parquet, snapshots/, policy/ and optimiser.safetensors.
 
-With further arguments, the folders of the run's cycles, joins those instead: the result is the same, byte for
-byte, as that of one job. If the run diverges, the snapshots and the policy that would follow only say so
+Further arguments are folders of the run's cycles, to be joined instead: the result equals that of one job,
+byte for byte. If the run diverges, later snapshots and the policy only contain the reason
 (`asymre.training.snapshots`).
 """
 
@@ -42,7 +42,7 @@ def make(spec: TrainingSpec, inputs, folder: Path):
     if not diverged:
         metrics, diverged = train_cycles(spec, inputs, source, folder)
     pq.write_table(pa.Table.from_pylist(metrics, schema=METRICS), folder / "metrics.parquet")
-    # Some cycles of a run may have none.
+    # Some cycles of a run have no snapshot.
     (folder / SNAPSHOTS).mkdir(exist_ok=True)
     if diverged:
         print(f"diverged at {diverged}")
@@ -50,7 +50,7 @@ def make(spec: TrainingSpec, inputs, folder: Path):
 
 
 def train_cycles(spec: TrainingSpec, inputs, source: Path, folder: Path):
-    """Return the metrics of each step, and why the run ended early if it did."""
+    """Return the metrics of each step, and why the run ended early, or None."""
     architecture, weights = job.reading(source, load_policy)
     problems = job.reading(inputs["problems"] / "train.parquet", read_problems)
     read = partial(

@@ -1,8 +1,8 @@
-"""Run a command with GPUs of its own: python scripts/with_gpus.py COUNT -- COMMAND...
+"""Run a command with exclusive GPUs: python scripts/with_gpus.py COUNT -- COMMAND...
 
-On one machine, jobs share the GPUs through locks in .snakemake/gpus/: the command gets COUNT GPUs that no
-other job of this folder has, in CUDA_VISIBLE_DEVICES, and waits until they are free. They are taken from
-the CUDA_VISIBLE_DEVICES that is set, or from all that nvidia-smi lists. In a job to which Slurm gave COUNT
+On one machine, jobs share the GPUs through locks in .snakemake/gpus/: the command waits for COUNT GPUs that
+no other job of this folder uses, and gets them in CUDA_VISIBLE_DEVICES. They are chosen from the current
+CUDA_VISIBLE_DEVICES or, if it is unset, from all that nvidia-smi lists. In a Slurm job with exactly COUNT
 GPUs, and for COUNT 0, the command runs as it is.
 """
 
@@ -19,7 +19,7 @@ POLL_S = 1.0
 
 
 def gpus() -> list[str]:
-    """The GPUs that may be taken, named as CUDA_VISIBLE_DEVICES wants them."""
+    """Return the names of the GPUs to choose from, as in CUDA_VISIBLE_DEVICES."""
     own = os.environ.get("CUDA_VISIBLE_DEVICES")
     if own is not None:
         return [name.strip() for name in own.split(",") if name.strip() and name.strip() != "-1"]
@@ -31,8 +31,8 @@ def gpus() -> list[str]:
 
 
 def lock(name: str) -> int | None:
-    """A file descriptor that holds the lock of a GPU, None if another job has it."""
-    # Machines that share this folder have GPUs of the same names.
+    """Return a file descriptor that holds the lock of a GPU; None if another job has it."""
+    # Machines that share this folder have GPUs with equal names.
     folder = LOCKS / socket.gethostname()
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / name.replace("/", "_"), os.O_RDWR | os.O_CREAT)
@@ -41,13 +41,13 @@ def lock(name: str) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    # The command inherits the descriptor: however it ends, the lock ends with it.
+    # The command inherits the descriptor, so the lock ends with it, however it ends.
     os.set_inheritable(descriptor, True)
     return descriptor
 
 
 def take(count: int, names: list[str]) -> list[str]:
-    """Locks `count` of the GPUs. Holds none while it waits: two jobs must not wait for each other."""
+    """Lock `count` of the GPUs. Holds none while it waits, lest two jobs wait for each other."""
     told = False
     while True:
         held = {}

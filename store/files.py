@@ -8,7 +8,7 @@ from pathlib import Path
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path beside `path`, then give that file its name.
 
-    Removes what a killed process left behind of an earlier try.
+    Removes what a killed process left of an earlier try.
     """
     for left in path.parent.glob(f".{path.name}.*.partial"):
         left.unlink()

@@ -9,6 +9,7 @@ tree, whatever package it is in, so moving a file makes nothing stale.
 import ast
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 class Project:
     """What the store has to know of a project to hash its code.
 
-    root: folder of the source tree. packages: top-level packages whose modules decide results. carriers:
+    root: folder of the source tree. packages: those whose modules decide results, by dotted name. carriers:
     modules that carry values and compute none: an edit makes no result stale, nor does what they import.
     descriptions: names that a module assigns, or classes that it defines, for people and for the
     configuration. numerical: packages whose version can change a number or a drawing. rest_on: packages
@@ -42,7 +43,10 @@ class Project:
 
 
 def code_of(project: Project, script: str, also: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the hash of each module behind `script`, by dotted name; `also`: modules imported by name."""
+    """Return the hash of each module that `script` imports, itself included, by dotted name.
+
+    also: modules that it imports by name. Raises ValueError for code that hashes could not tell apart.
+    """
     todo, done = [script, *also], {}
     while todo:
         module = todo.pop()
@@ -50,6 +54,7 @@ def code_of(project: Project, script: str, also: tuple[str, ...] = ()) -> dict[s
             continue
         done[module] = tree_hash(project, module)
         todo.extend(_project_imports(project, module))
+    _refuse_twins(project, done)
     # A package that holds a docstring alone decides nothing, and a move may add or remove one.
     return {name: digest for name, digest in sorted(done.items()) if not _is_empty(project, name)}
 
@@ -70,6 +75,24 @@ def tree_hash(project: Project, module: str) -> str:
     """Return the hash of a module's syntax tree. Raises FileNotFoundError for a module without a file."""
     tree = _plain(_parse(_file(project.root, module)), project)
     return hashlib.sha256(repr(tree).encode()).hexdigest()[:16]
+
+
+def _refuse_twins(project: Project, modules: Iterable[str]) -> None:
+    """Raise ValueError if modules of one name share a definition: an import of the other hashes the same."""
+    defined: dict[tuple[str, str], str] = {}
+    for module in modules:
+        for name in _defined(_body(_parse(_file(project.root, module)), project)):
+            other = defined.setdefault((module.rpartition(".")[2], name), module)
+            if other != module:
+                raise ValueError(f"{other} and {module} both define {name}: give one of them another name")
+
+
+def _defined(body: list[ast.stmt]) -> set[str]:
+    found = [getattr(statement, "name", None) for statement in body]
+    for statement in body:
+        targets = [*getattr(statement, "targets", ()), getattr(statement, "target", None)]
+        found += [getattr(target, "id", None) for target in targets]
+    return {name for name in found if isinstance(name, str)}
 
 
 def _is_empty(project: Project, module: str) -> bool:
@@ -113,25 +136,31 @@ def _plain(node: Any, project: Project) -> Any:
         if isinstance(node, DOCUMENTED):
             fields["body"] = _body(node, project)
         if isinstance(node, ast.Module):
-            # Sorted imports: a module that moves may stand elsewhere among them.
-            fields["body"] = _imports_sorted(fields["body"])
-        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in project.packages:
-            fields["module"] = node.module.rpartition(".")[2]
-        kept = ((name, value) for name, value in fields.items() if value not in (None, []))
-        return [type(node).__name__, *([name, _plain(value, project)] for name, value in kept)]
+            statements, fields["body"], imports = fields["body"], [], []
+            for statement in statements:
+                is_import = isinstance(statement, ast.Import | ast.ImportFrom)
+                (imports if is_import else fields["body"]).append(statement)
+            # Sorted: a module that moves may stand elsewhere among them.
+            fields["imports"] = sorted((p for i in imports for p in _imported(i, project)), key=repr)
+        if isinstance(node, ast.ImportFrom):
+            return _imported(node, project)
+        filled = ((name, value) for name, value in fields.items() if value not in (None, []))
+        return [type(node).__name__, *([name, _plain(value, project)] for name, value in filled)]
     if isinstance(node, list):
         return [_plain(value, project) for value in node]
     return repr(node)
 
 
-def _imports_sorted(body: list[ast.stmt]) -> list[ast.stmt]:
-    def name(statement: ast.stmt) -> str:
-        module = statement.module if isinstance(statement, ast.ImportFrom) else ""
-        return module.rpartition(".")[2] + ",".join(alias.name for alias in statement.names)
-
-    imports = [statement for statement in body if isinstance(statement, ast.Import | ast.ImportFrom)]
-    others = [statement for statement in body if not isinstance(statement, ast.Import | ast.ImportFrom)]
-    return sorted(imports, key=name) + others
+def _imported(node: ast.Import | ast.ImportFrom, project: Project) -> list[list[str | None]]:
+    """Return each imported name with its module; of the project's own, no package that holds a module."""
+    found = []
+    for alias in node.names:
+        module = getattr(node, "module", None)
+        if module and _is_own(project, module):
+            is_module = _file(project.root, f"{module}.{alias.name}").is_file()
+            module = "" if is_module else module.rpartition(".")[2]
+        found.append([module, alias.name, alias.asname])
+    return found
 
 
 @cache
@@ -153,11 +182,14 @@ def _imports(path: Path) -> frozenset[str]:
 def _project_imports(project: Project, module: str) -> list[str]:
     found = []
     for name in sorted(_imports(_file(project.root, module))):
-        parts = name.split(".")
-        if parts[0] in project.packages:
-            names = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
-            found += [name for name in names if _file(project.root, name).is_file()]
+        words = name.split(".")
+        names = (".".join(words[:end]) for end in range(1, len(words) + 1))
+        found += [own for own in names if _is_own(project, own) and _file(project.root, own).is_file()]
     return found
+
+
+def _is_own(project: Project, module: str) -> bool:
+    return any(f"{module}.".startswith(f"{package}.") for package in project.packages)
 
 
 @cache

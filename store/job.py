@@ -85,7 +85,10 @@ def _options(arguments: list[str], defaults: dict[str, Any]) -> tuple[dict[str, 
     others = [Path(argument) for argument in arguments if "=" not in argument]
     if unknown := sorted(set(given) - set(defaults)):
         raise InputError(f"unknown option {', '.join(unknown)}; known: {', '.join(defaults) or 'none'}")
-    return defaults | {name: type(defaults[name])(value) for name, value in given.items()}, others
+    try:
+        return defaults | {name: type(defaults[name])(value) for name, value in given.items()}, others
+    except ValueError as error:
+        raise InputError(f"option of another type: {error}") from None
 
 
 def checkpoint(artefact: Path, name: str) -> Path:
@@ -110,7 +113,9 @@ def _run(make, project, kind, spec_argument, output, joined, checkpoints=(), *, 
     with _temporary(output, [output.parent, *(results / name for name in checkpoints)]) as folder:
         make(params, inputs, folder)
         machine = record.machine_class(gpu)
-        # Rename the artefact last, so that its existence implies complete checkpoints.
+        # The artefact goes first and comes last: its existence implies complete checkpoints.
+        if checkpoints:
+            _set_aside(output)
         for source, target in [
             *((folder / name, results / name / output.name) for name in checkpoints),
             (folder, output),
@@ -200,13 +205,18 @@ def _make_readable(folder: Path) -> None:
 
 
 def _put_in_place(source: Path, target: Path) -> None:
-    replaced = target.with_name(f".{target.name}.{os.getpid()}.replaced.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        # Renamed before it is deleted: no half of it keeps the name.
-        os.replace(target, replaced)
+    replaced = _set_aside(target)
     os.replace(source, target)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _set_aside(target: Path) -> Path:
+    """Return the name of what was `target`. Renamed before it is deleted: no half of it keeps its name."""
+    replaced = target.with_name(f".{target.name}.{os.getpid()}.replaced.partial")
+    if target.exists():
+        os.replace(target, replaced)
+    return replaced
 
 
 def _verify(folder: Path) -> Path:

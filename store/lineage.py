@@ -12,7 +12,7 @@ from store.artefact import RECORD
 from store.record import Damaged, read_spec
 
 DIGITS = 12
-KEPT, NOT_KEPT = "", "not kept"
+NOT_KEPT = "not kept"
 STYLE = """body { font-family: sans-serif; font-size: 14px; margin: 1.5em; color: #222; }
 table { border-collapse: collapse; margin-bottom: 1.5em; }
 td, th { text-align: left; vertical-align: top; padding: 2px 12px 2px 0; border-bottom: 1px solid #ddd; }
@@ -28,7 +28,7 @@ class Link:
     contents: list[str] = field(default_factory=list)  # as its readers recorded them; normally one
     inputs: list[str] = field(default_factory=list)  # paths
     made: dict[str, Any] = field(default_factory=dict)  # its record, if it is there
-    state: str = KEPT
+    state: str = ""  # or why there is no more to say of it
 
 
 def follow(result: str, read: Callable[[str], tuple[dict[str, Any], str]]) -> list[Link]:
@@ -73,7 +73,7 @@ def read_link(results: Path, checkpoints_of: str, path: str) -> tuple[dict[str, 
     its job read.
     """
     kind, _, id = path.partition("/")
-    state = KEPT if (results / path).exists() else NOT_KEPT
+    state = "" if (results / path).exists() else NOT_KEPT
     for folder in filter(None, (kind, checkpoints_of)):
         try:
             return read_spec(results / folder / id), state
@@ -90,7 +90,7 @@ def page(title: str, content: str, links: list[Link]) -> str:
     """Return the links as one HTML page. content: of the result itself, which no job has read."""
     links[0].contents = [content]
     numbers = {link.path: number for number, link in enumerate(links, start=1)}
-    parts = [
+    lines = [
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
         f"<style>{STYLE}</style></head><body>",
         f"<h1>{escape(title)}: what it was made from</h1>",
@@ -100,14 +100,14 @@ def page(title: str, content: str, links: list[Link]) -> str:
     kind = None
     for link in links:
         if _kind(link.path) != kind:
-            parts += ["</table>"] if kind else []
+            lines += ["</table>"] if kind else []
             kind = _kind(link.path)
-            parts.append(f"<h2>{escape(kind)}</h2>\n<table><tr><th></th><th>folder</th><th>content</th>")
-            parts.append("<th>made from</th></tr>")
-        parts.append(_row(link, numbers))
-    parts += ["</table>", "<h2>machines and packages</h2>", "<table>"]
-    parts += [f"<tr><td>{escape(line)}</td></tr>" for line in _makers(links)]
-    return "\n".join([*parts, "</table></body></html>"]) + "\n"
+            lines.append(f"<h2>{escape(kind)}</h2>\n<table><tr><th></th><th>folder</th><th>content</th>")
+            lines.append("<th>made from</th></tr>")
+        lines.append(_row(link, numbers))
+    lines += ["</table>", "<h2>machines and packages</h2>", "<table>"]
+    lines += [f"<tr><td>{escape(line)}</td></tr>" for line in _makers(links)]
+    return "\n".join([*lines, "</table></body></html>"]) + "\n"
 
 
 def _row(link: Link, numbers: dict[str, int]) -> str:

@@ -12,7 +12,7 @@ class Busy(Exception):
 
 
 def hold(results: Path) -> int:
-    """A file descriptor that holds the lock of `results` until it is closed or its process ends.
+    """Return a file descriptor that holds the lock of `results` until it is closed or its process ends.
 
     Raises Busy. A file system without locks gives none, and nothing is refused.
     """

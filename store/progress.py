@@ -1,19 +1,20 @@
 """Report the progress of the whole workflow: jobs done, and an estimate of the time left.
 
-A handler of Snakemake's log. The time left follows from the
-mean time of the finished jobs of each rule, and from how many jobs have run at once.
+A handler of Snakemake's log. The time left follows from the mean time of the finished jobs of each rule, and
+from how many jobs have run at once.
 """
 
 import logging
 import sys
 import time
 from collections import Counter, defaultdict
+from typing import Any
 
 EVERY_S = 10.0
 
 
 class ProgressLine(logging.Handler):
-    """Prints to standard error, at most every few seconds."""
+    """Print to standard error, at most every few seconds."""
 
     def __init__(self):
         super().__init__()
@@ -23,15 +24,17 @@ class ProgressLine(logging.Handler):
         self._total, self._started, self._printed = 0, time.monotonic(), 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
+        # What Snakemake adds to its events' records.
+        added: Any = record
         event = str(getattr(record, "event", ""))
         if event == "run_info":
-            self._waiting = Counter({rule: n for rule, n in record.stats.items() if rule != "total"})
+            self._waiting = Counter({rule: n for rule, n in added.stats.items() if rule != "total"})
             self._total = self._waiting.total()
             self._started = time.monotonic()
         elif event == "job_info":
-            self._running[record.jobid] = (record.rule_name, time.monotonic())
-        elif event == "job_finished" and record.job_id in self._running:
-            rule, start = self._running.pop(record.job_id)
+            self._running[added.jobid] = (added.rule_name, time.monotonic())
+        elif event == "job_finished" and added.job_id in self._running:
+            rule, start = self._running.pop(added.job_id)
             self._seconds[rule].append(time.monotonic() - start)
             self._waiting[rule] -= 1
             self._print()
@@ -45,7 +48,7 @@ class ProgressLine(logging.Handler):
             print(f"{done} of {self._total} jobs done{text}", file=sys.stderr, flush=True)
 
     def seconds_left(self) -> float:
-        """Estimate in seconds. A rule without a finished job counts as a mean job."""
+        """Return an estimate. A rule without a finished job counts as a mean job."""
         spent = [s for seconds in self._seconds.values() for s in seconds]
         mean = sum(spent) / len(spent)
         means = {rule: sum(s) / len(s) for rule, s in self._seconds.items()}
@@ -55,7 +58,7 @@ class ProgressLine(logging.Handler):
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3 h 05 min`."""
+    """Return `40 s`, `12 min` or `3 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

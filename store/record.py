@@ -135,16 +135,18 @@ def write_stamp(stamp: Path, published: list[Path], inputs: dict[str, str]) -> N
     """Write a stamp, `results/<name>/.stamps/<id>`, which records the published files of that id."""
     results = stamp.parents[1]
     files = hash_files({path.relative_to(results).as_posix(): path for path in published})
-    write_text(stamp, json.dumps({RECORD: {"files": files, "inputs": inputs}}, indent=1) + "\n")
+    made = {"files": files, "inputs": inputs}
+    made["checksum"] = _checksum({}, made)
+    write_text(stamp, json.dumps({RECORD: made}, indent=1) + "\n")
 
 
 def read_stamp(stamp: Path) -> dict[str, Any]:
     """Return the record of a stamp without reading the files that it names. Raises Damaged."""
     try:
         record = json.loads(stamp.read_bytes())
-        if all(isinstance(record[RECORD][key], dict) for key in ("files", "inputs")):
+        if record[RECORD]["checksum"] == _checksum({}, record[RECORD]):
             return record
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise Damaged(stamp.parent, [f"{stamp.name}: damaged"])
 

@@ -51,7 +51,12 @@ def report(graph: Graph, specs: dict[str, dict], existing: set[str], stamps: set
             path: f for path, f in fields.items() if f["kind",] == artefact.kind and ("code", script) in f
         }
         nearest = _nearest(wanted, candidates, set(graph.artefacts))
-        changes = differences(candidates[nearest], wanted) if nearest else {"nothing comparable exists": ""}
+        if artefact.path in existing:
+            changes = {"its checkpoints do not exist": ""}
+        elif nearest:
+            changes = differences(candidates[nearest], wanted)
+        else:
+            changes = {"nothing comparable exists": ""}
         groups.setdefault((artefact.kind, *changes), []).append((artefact, changes))
     lines = [f"{len(artefacts)} of {len(graph.artefacts)} artefacts have to be made."] if artefacts else []
     for (kind, *whats), members in groups.items():
@@ -133,7 +138,7 @@ _PARTIAL = re.compile(rf"\.{_ID.pattern}\.\d+(\.replaced)?\.partial")
 
 
 def superfluous(graph: Graph, paths: Iterable[str]) -> list[str]:
-    """Return artefacts, and their logs, that no target names, and what killed jobs left behind.
+    """Return artefacts, and their logs, that no target names, and what killed jobs left.
 
     A path of any other form is somebody's own, and left alone.
     """

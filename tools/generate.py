@@ -1,9 +1,9 @@
-"""Write the files that follow from others: config/schema.json, config/reference*.yaml, envs/*.yaml.
+"""Write the generated files: config/schema.json, config/reference*.yaml, envs/*.yaml.
 
 python -m tools.generate [--check]
 
---check writes nothing, and names what does not follow from the code and the pins as they are. A reference is
-right if it is what the code makes of the values in it: editing an experiment makes none wrong.
+--check writes nothing, and names files that differ from what the code and the pins generate. A reference is
+up to date if the code generates it from its own values, so editing an experiment makes none stale.
 """
 
 import sys
@@ -19,28 +19,28 @@ from store.files import write_text
 from tools.options import ROOT, or_exit
 
 PYTHON = "3.11"
-# By role of an environment: the file of its pins.
+# The file of pins, by role of an environment.
 ROLES = {"analysis": "requirements.txt", "train": "envs/train.txt", "vllm": "envs/vllm.txt"}
-# By file: the scale whose configuration it shows.
+# The scale whose configuration a file shows.
 REFERENCES = {"config/reference.yaml": "cpu", "config/reference_gpu.yaml": "gpu"}
 
 
 def environment(pins: str) -> str:
-    """A conda environment with the pins of a pip requirements file."""
+    """Return a conda environment with the pins of a pip requirements file."""
     packages = [line for line in pins.splitlines() if line and not line.startswith("#")]
     lines = ["channels:", "  - conda-forge", "dependencies:", f"  - python={PYTHON}", "  - pip", "  - pip:"]
     return "\n".join([*lines, *(f"      - {package}" for package in packages)]) + "\n"
 
 
 def generated(root: Path) -> dict[str, str]:
-    """Every generated file by its path below `root`. Raises ConfigurationError."""
+    """Return every generated file by its path below `root`. Raises ConfigurationError."""
     return fixed(root) | {
         file: reference_text(reading.load(root, {"scale": scale})) for file, scale in REFERENCES.items()
     }
 
 
 def fixed(root: Path) -> dict[str, str]:
-    """Of these, those that no value of a configuration decides."""
+    """Return the generated files that depend on no value of a configuration."""
     environments = {
         f"envs/{role}.yaml": environment((root / pins).read_text(encoding="utf-8"))
         for role, pins in ROLES.items()
@@ -49,7 +49,7 @@ def fixed(root: Path) -> dict[str, str]:
 
 
 def stale(root: Path) -> Iterator[str]:
-    """Paths of the files that do not follow from what they are generated from."""
+    """Yield the paths of generated files that are stale."""
     for file, text in fixed(root).items():
         if (root / file).read_text(encoding="utf-8") != text:
             yield file

@@ -1,9 +1,9 @@
 """Slurm on this machine alone, for rehearsals and tests: python tools/local_slurm.py up DIR.
 
-Real daemons on the loopback interface, with ports, keys, state and logs of their own in DIR; a Slurm that
-is there already is neither read nor touched. The shell that uses it reads DIR/environment.sh first. Every
-daemon has DIR in its command line and every job has SLURM_CONF in its environment: `down` finds them by
-that, so it needs no pid file that could be stale.
+Real daemons on the loopback interface, with ports, keys, state and logs of their own in DIR; an existing
+Slurm is neither read nor touched. A shell that uses it sources DIR/environment.sh first. Every daemon has DIR
+in its command line and every job has SLURM_CONF in its environment: `down` finds them by these, so it needs
+no pid file that could be stale.
 """
 
 import argparse
@@ -23,7 +23,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd")  # in the order of starting
 START_S, STOP_S = 60.0, 15.0
 SOCKET_LENGTH = 107  # the most that Linux takes
 PACKAGES = ["slurm-wlm", "munge"]
-DEVICES = ("null", "zero", "full", "random", "urandom")  # stand for GPUs; nothing opens them
+DEVICES = ("null", "zero", "full", "random", "urandom")  # stand-ins for GPUs; nothing opens them
 SLURM_CONF = """\
 ClusterName={PARTITION}
 SlurmctldHost={host}(127.0.0.1)
@@ -55,8 +55,8 @@ GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:{gpus}
 PartitionName={PARTITION} Nodes={host} Default=YES MaxTime=INFINITE
 """
-# Snakemake's Slurm plugin takes SLURM_CONF from the environment of the srun inside a job. The program may be
-# the like of this one, of another folder.
+# Snakemake's Slurm plugin removes SLURM_CONF from the environment of the srun inside a job. {srun} may itself
+# be such a wrapper, of another folder.
 SRUN = """\
 #!/bin/sh
 SLURM_CONF="${{SLURM_CONF-{folder}/slurm.conf}}" exec {srun} "$@"
@@ -68,7 +68,7 @@ export PATH='{folder}/bin':"$PATH"
 
 
 def slurm_conf(folder: Path, gpus: int, ports: list[int]) -> str:
-    """Text of slurm.conf; `gpus` is a number of GPUs that are only counted, `ports` those of the daemons."""
+    """Return the text of slurm.conf. gpus: how many GPUs to count; ports: of the daemons."""
     memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     return SLURM_CONF.format(
         PARTITION=PARTITION,
@@ -83,12 +83,12 @@ def slurm_conf(folder: Path, gpus: int, ports: list[int]) -> str:
 
 
 def gres_conf(gpus: int) -> str:
-    """Text of gres.conf: Slurm sets CUDA_VISIBLE_DEVICES only where each GPU has a device file."""
+    """Return the text of gres.conf: Slurm sets CUDA_VISIBLE_DEVICES only where each GPU has a device file."""
     return "".join(["AutoDetect=off\n", *(f"Name=gpu File=/dev/{name}\n" for name in DEVICES[:gpus])])
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses."""
+    """Return unused ports of the loopback interface."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
@@ -97,7 +97,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def processes() -> Iterator[tuple[int, list[bytes], list[bytes], Path]]:
-    """Process id, command line, environment and folder of each process that this user may read."""
+    """Yield process id, command line, environment and folder of each process that this user may read."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command, environ = ((entry / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
@@ -108,7 +108,7 @@ def processes() -> Iterator[tuple[int, list[bytes], list[bytes], Path]]:
 
 
 def daemons(folder: Path) -> dict[str, int]:
-    """Process ids of the daemons of this folder that run, by name."""
+    """Return the process ids of this folder's running daemons, by name."""
     prefix = os.fsencode(folder) + b"/"
     return {
         name: pid
@@ -119,7 +119,7 @@ def daemons(folder: Path) -> dict[str, int]:
 
 
 def job_processes(folder: Path) -> list[int]:
-    """Processes of this folder's jobs, and those of Slurm that watch over them."""
+    """Return the processes of this folder's jobs, and Slurm's own that supervise them."""
     conf = b"SLURM_CONF=" + os.fsencode(folder / "slurm.conf")
     return [
         pid
@@ -130,18 +130,18 @@ def job_processes(folder: Path) -> list[int]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The caller's environment for this folder's Slurm, without what another Slurm left in it."""
+    """Return the caller's environment for this folder's Slurm, without variables of another Slurm."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
     return inherited | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": search_path()}
 
 
 def search_path() -> str:
-    """Debian keeps daemons where the PATH of most users does not lead."""
+    """Return PATH with the folders where Debian keeps daemons."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def ask(folder: Path, *command: str) -> str:
-    """What a Slurm command prints, empty if it fails or takes too long."""
+    """Return what a Slurm command prints, empty if it fails or takes too long."""
     try:
         done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=10)
     except subprocess.TimeoutExpired:
@@ -161,13 +161,13 @@ def wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def missing() -> list[str]:
-    """Programs that are needed and not installed."""
+    """Return the required programs that are not installed."""
     programs = [*DAEMONS, "sbatch", "srun", "squeue", "sinfo", "scancel"]
     return [name for name in programs if not shutil.which(name, path=search_path())]
 
 
 def install() -> None:
-    """Installs Slurm on Debian as root; elsewhere exits with what to do instead."""
+    """Install Slurm on Debian as root; elsewhere exit with what to do instead."""
     if not missing():
         return
     release = Path("/etc/os-release")
@@ -179,14 +179,14 @@ def install() -> None:
     command = [*apt, "install", "-y", "--no-install-recommends", *PACKAGES]
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     if subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL).returncode != 0:
-        # The lists of packages may be old, or not there yet.
+        # The lists of packages may be outdated or missing.
         subprocess.run([*apt, "update"], env=quiet)
         if subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL).returncode != 0:
             sys.exit(f"apt-get could not install {' and '.join(PACKAGES)}: use the local executor")
 
 
 def up(folder: Path, gpus: int) -> None:
-    """Starts Slurm, unless it runs, and waits until it takes jobs."""
+    """Start Slurm, unless it runs, and wait until it accepts jobs."""
     if lacking := missing():
         sys.exit(f"not installed: {', '.join(lacking)}; run: python tools/local_slurm.py install")
     longest = f"{folder}/spool/{socket.gethostname()}_12345.4294967291"  # a socket of slurmd
@@ -212,7 +212,7 @@ def up(folder: Path, gpus: int) -> None:
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(128))
-    # --force: a folder of temporary files that only its owner may enter is good enough here.
+    # --force: a temporary folder that only its owner may enter suffices here.
     own = {name: folder / f"munge.{name}" for name in ("pid", "log", "seed")}
     start(folder, "munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}",
           *(f"--{name}-file={path}" for name, path in own.items()))  # fmt: skip
@@ -226,7 +226,7 @@ def up(folder: Path, gpus: int) -> None:
 
 
 def start(folder: Path, daemon: str, *arguments: str) -> None:
-    """In a session of its own, so that a Ctrl-C leaves the daemon to `down`."""
+    """Start a daemon in a session of its own, so that a Ctrl-C leaves it to `down`."""
     program = shutil.which(daemon, path=search_path())
     with open(folder / f"{daemon}.log", "w", encoding="utf-8") as log:
         subprocess.Popen(
@@ -241,7 +241,7 @@ def start(folder: Path, daemon: str, *arguments: str) -> None:
 
 
 def give_up(folder: Path) -> None:
-    """Says what the daemons said, stops them and exits."""
+    """Print the daemons' logs, stop them and exit."""
     running = daemons(folder)
     for daemon in DAEMONS:
         log = folder / f"{daemon}.log"
@@ -255,18 +255,18 @@ def give_up(folder: Path) -> None:
 
 
 def down(folder: Path) -> None:
-    """Cancels all jobs and stops the daemons; nothing is left but files."""
+    """Cancel all jobs and stop the daemons; only files remain."""
     if "slurmctld" in daemons(folder) and ask(folder, "squeue", "-h"):
         ask(folder, "scancel", f"--partition={PARTITION}")
         wait(lambda: not ask(folder, "squeue", "-h"), STOP_S)
-    # What a killed daemon left waits for it for ever, deaf to other signals.
+    # Children of a killed daemon wait for it for ever and ignore other signals.
     stop(lambda: job_processes(folder), signal.SIGKILL)
     for daemon in reversed(DAEMONS):
         stop(lambda name=daemon: [pid for pid in [daemons(folder).get(name)] if pid], signal.SIGTERM)
 
 
 def stop(pids: Callable[[], list[int]], first: signal.Signals) -> None:
-    """Ends processes, by force if the first signal does not end them within some seconds."""
+    """End processes, by force if the first signal does not end them within some seconds."""
     for sent in (first, signal.SIGKILL):
         for pid in pids():
             try:

@@ -11,29 +11,29 @@ FILE = Path("results/measured.json")
 
 
 class Measured(Section):
-    """Of one GPU and one model; the units are those of `paper.configuration.schema.Costs`."""
+    """Measurements of one GPU with one model; units as in `paper.configuration.schema.Costs`."""
 
     gpu: str = Field(min_length=1, description="name of the GPU")
-    parameters: Positive = Field(description="of the model that sampled and was trained")
+    parameters: Positive = Field(description="of the model that was sampled and trained")
     gpu_memory_gb: Positive
     generation_speed: Positive
     training_tflops: Positive
     start_minutes: Positive
 
     def costs(self) -> dict[str, float]:
-        """What takes the place of values of fsdp_vllm.costs."""
+        """Return the values that replace those of fsdp_vllm.costs."""
         return {name: value for name, value in self if name in Costs.model_fields}
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {value:.3g}" for name, value in self.costs().items())
         return (
-            f"measured on {self.gpu} with {self.parameters / 1e9:.3g}e9 parameters ({FILE}), in the place of "
+            f"measured on {self.gpu} with {self.parameters / 1e9:.3g}e9 parameters ({FILE}), instead of "
             f"fsdp_vllm.costs: {values}; models of other sizes reach other speeds"
         )
 
 
 def read(path: Path = FILE) -> Measured | None:
-    """The measurements, None if there are none. Raises ConfigurationError."""
+    """Return the measurements, None if there are none. Raises ConfigurationError."""
     try:
         return Measured.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -46,6 +46,6 @@ def read(path: Path = FILE) -> Measured | None:
 
 
 def write(measured: Measured, path: Path = FILE) -> None:
-    """For `read`."""
+    """Write the measurements for `read`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")

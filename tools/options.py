@@ -35,7 +35,7 @@ def chosen_plan(root: Path, scale: str | None, configfile: Path | None) -> tuple
 
 
 def or_exit(function: Callable, *arguments):
-    """Return what the function returns; a ConfigurationError ends the command with its message."""
+    """Return the function's result; a ConfigurationError ends the command with its message."""
     try:
         return function(*arguments)
     except reading.ConfigurationError as error:

@@ -1,17 +1,16 @@
-"""Say what a scale on GPUs will cost, before anything starts: jobs, GPU hours, disk, memory.
+"""Estimate what a scale on GPUs will cost, before anything starts: jobs, GPU hours, disk, memory.
 
 python -m tools.plan_costs [--scale NAME] [--configfile FILE]
 
-Speeds and the GPU's memory are those of results/measured.json, if `make test-gpu` measured them here.
+Speeds and GPU memory come from results/measured.json, if `make test-gpu` measured them here.
 """
 
 import sys
 
 from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
-from workflow.costs import costs_text, problems
+from workflow.costs import costs_text, problems, with_costs
 from workflow.plan import Plan
-from workflow.preflight import with_costs
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
 
 
 def tell(plan: Plan) -> None:
-    """Print the estimate, and what does not fit."""
+    """Print the estimate, and warnings where something does not fit."""
     print(costs_text(plan))
     for problem in problems(plan):
         print(f"WARNING: {problem}")

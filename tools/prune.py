@@ -1,4 +1,4 @@
-"""List the results that no target of a configuration names; --yes removes them.
+"""List the results that no target of a configuration needs; --yes removes them.
 
 python -m tools.prune [--scale NAME] [--configfile FILE] [--yes]
 """
@@ -16,7 +16,7 @@ LOCKS = Path(".snakemake/locks")
 
 
 def superfluous(root: Path, scale: str | None, configfile: Path | None) -> tuple[Path, list[str]]:
-    """Return the folder of the results, and the paths below it that no target names. ConfigurationError."""
+    """Return the folder of the results and the paths below it that no target needs. ConfigurationError."""
     plan, results = chosen_plan(root, scale, configfile)
     kinds = plan.graph.kinds
     folders = [*kinds, *(f"logs/{kind}" for kind in kinds), "logs/publish"]

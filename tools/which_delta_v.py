@@ -1,12 +1,12 @@
-"""Which delta_v for my prompts? Pass rates in, what a cycle makes of them out: Theorem 4.2, prompt by prompt.
+"""Which delta_v for my prompts? Compute from pass rates what a cycle makes of them, by Theorem 4.2.
 
     python -m tools.which_delta_v pass_rates.csv                 a csv or parquet file with a column pass_rate
     python -m tools.which_delta_v results/cpu                    the base policies of a results folder
     python -m tools.which_delta_v rates.csv --wrong 0 --right 1 --delta-v -0.05 -0.1 --cycles 3 --plot my.png
 
-The formula is of converged cycles and of prompts that share nothing: it says how fast prompts can be learnt,
-not when a policy that shares its weights collapses. Nearer to 0 is faster here, always; what that costs, the
-runs of this repository show.
+The formula is for converged cycles and prompts that share nothing: it tells how fast prompts can be learned,
+not when a policy with shared weights collapses. Nearer to 0 is always faster here; the runs of this
+repository show what it costs.
 """
 
 import argparse
@@ -24,9 +24,9 @@ DELTA_V = (-0.5, -0.3, -0.2, -0.1)
 
 
 def pass_rates_in(path: Path) -> dict[str, np.ndarray]:
-    """Pass rates by name: of a file, or of each base policy and task of a results folder.
+    """Return pass rates by name: of a file, or of each base policy and task of a results folder.
 
-    Raises ValueError for a path that holds none.
+    Raises ValueError for a path without any.
     """
     if path.is_dir():
         files = sorted(path.glob("base_policy/*/pass_rates.parquet"))
@@ -50,7 +50,7 @@ def pass_rates_in(path: Path) -> dict[str, np.ndarray]:
 def after_cycles(
     rates: np.ndarray, delta_v: tuple[float, ...], cycles: int, *, wrong: float, right: float
 ) -> pd.DataFrame:
-    """A row a delta_v and cycle: solved, the share of prompts at pass rate 1; mean, of the pass rates."""
+    """Return a row per delta_v and cycle: solved (share of prompts at pass rate 1), mean pass rate."""
     rows = []
     for value in delta_v:
         now = rates
@@ -61,7 +61,7 @@ def after_cycles(
 
 
 def plot(rates: np.ndarray, table: pd.DataFrame, *, wrong: float, right: float) -> Figure:
-    """Where the prompts lie, what a cycle does to a pass rate, and the mean by cycle."""
+    """Draw the distribution of pass rates, what a cycle does to a pass rate, and the mean by cycle."""
     colours = sweep_colours(sorted(table["delta_v"].unique()))
     before = np.linspace(0, 1, 501)
     with styled():
@@ -84,7 +84,7 @@ def plot(rates: np.ndarray, table: pd.DataFrame, *, wrong: float, right: float) 
 
 
 def main() -> None:
-    """Prints a table for each set of pass rates, and draws the first one if asked."""
+    """Print a table for each set of pass rates, and draw the first one on request."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,7 +92,7 @@ def main() -> None:
         "pass_rates", type=Path, help="csv or parquet with a column pass_rate, or a results folder"
     )
     parser.add_argument("--wrong", type=float, default=-1.0, help="reward of a wrong answer (-1)")
-    parser.add_argument("--right", type=float, default=1.0, help="reward of a right answer (1)")
+    parser.add_argument("--right", type=float, default=1.0, help="reward of a correct answer (1)")
     parser.add_argument("--delta-v", type=float, nargs="+", default=DELTA_V, help="at most 0")
     parser.add_argument("--cycles", type=int, default=3)
     parser.add_argument("--plot", type=Path, help="a picture of the first set")

@@ -1,4 +1,4 @@
-"""Copy what is published to docs/gallery/, with a page, and docs/claims/, and write docs/calibration.md.
+"""Copy published figures and claims to docs/gallery/ and docs/claims/, and write docs/calibration.md.
 
 python -m tools.write_gallery results/cpu docs
 """
@@ -18,19 +18,19 @@ CALIBRATION = """# Calibration of the learning rates
 `make calibration` runs each objective, at delta_v = -0.5 where it has one, with each candidate learning
 rate, and applies one rule: take the largest learning rate whose final accuracy on fixed training
 problems (mean over seeds and the last three evaluation points) is at most the tolerance below that of
-the best one. The code is `asymre/metrics/calibration.py`. The rule sees neither another delta_v, nor a
-seed of a figure, nor a test problem. One model and data set decides for all. Among rates that do as well, the
-largest goes farthest off-policy in a cycle. delta_v = -0.5 is the farthest from 0: what is claimed of values
-nearer to 0 cannot come from the choice. Whatever is compared with AsymRE gets the best of its own rates by
-the same rule. The rule was written when all problems were equally hard ([what that showed](even/README.md));
-it was not touched when the task got its spread of difficulty.
+the best one. The code is `asymre/metrics/calibration.py`. The rule sees no other delta_v, no seed of a figure
+and no test problem. One model and data set decides for all. Among equally good rates, the largest goes
+farthest off-policy in a cycle. delta_v = -0.5 is the farthest from 0: claims about values nearer to 0 cannot
+be due to this choice. Every objective compared with AsymRE gets its own rate by the same rule. The rule was
+written when all problems were equally hard ([what that showed](even/README.md)); it was not changed when the
+task got its spread of difficulty.
 
 An earlier rule took the largest rate at which the accuracy still improved from cycle to cycle. It was
-given up because its choice for AsymRE depended on the kind of processor (0.0004 on one, 0.0008 on
-another, with the same configuration), and because it gave GRPO 0.0008, at which GRPO ends far below what
-half of that reaches.
+abandoned because its choice for AsymRE depended on the kind of processor (0.0004 on one, 0.0008 on another,
+with the same configuration), and because it gave GRPO 0.0008, at which GRPO ends far below what half that
+rate reaches.
 
-The chosen rates stand in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
+The chosen rates are in `config/scale/cpu.yaml` (`training.learning_rate`); a test holds them equal to this
 table.
 
 ![Calibration](gallery/calibration.png)
@@ -83,7 +83,7 @@ def delta_v_table(rows: list[dict[str, str]]) -> str:
 
 
 def rate_table(rows: list[dict[str, str]]) -> str:
-    """One row an objective and learning rate, one column an end of a cycle."""
+    """Return a table with a row per objective and learning rate, and a column per end of a cycle."""
     steps = sorted({int(row["step"]) for row in rows})
     heads = ["objective", "learning rate", *(f"step {s}" for s in steps), "final", "chosen"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]

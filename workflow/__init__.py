@@ -1,1 +1,1 @@
-"""From a configuration to all artefacts, without Snakemake and before any job."""
+"""From a configuration to all artefacts, without Snakemake and before any job starts."""

@@ -1,6 +1,6 @@
 """The artefacts upstream of the figures: from a configuration and the source tree to ids and dependencies.
 
-What both engines share; `engines` names the modules with the cycles of each.
+What both engines share; `engines` names the modules that plan the cycles of each.
 """
 
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ from store.graph import Builder as GraphBuilder
 
 
 def task_module(kind: str) -> str:
-    """Return the module of a task, which scripts load by name."""
+    """Return the module of a task; scripts load it by name."""
     return f"asymre.tasks.{kind}"
 
 
 @contextmanager
 def _key(path: str) -> Iterator[None]:
-    """Add the key of the configuration to the message of a ValueError."""
+    """Prefix the message of a ValueError with the key of the configuration."""
     try:
         yield
     except ValueError as error:
@@ -45,7 +45,7 @@ def _key(path: str) -> Iterator[None]:
 
 
 class Builder:
-    """Make the artefacts of a configuration, each once."""
+    """Builds the artefacts of a configuration, each once."""
 
     def __init__(self, configuration: Configuration, project: Project):
         self.configuration = configuration
@@ -53,7 +53,7 @@ class Builder:
         self.make, self.once = self.graph.make, self.graph.once
 
     def problems(self, dataset: str) -> Artefact:
-        """The training and test problems of a data set."""
+        """Return the training and test problems of a data set."""
         return self.once(("problems", dataset), lambda: self._new_problems(dataset))
 
     def _new_problems(self, dataset: str) -> Artefact:
@@ -72,7 +72,7 @@ class Builder:
                 return None
             revision = of.revision
             if of.folder:
-                # A path does not tell what it holds.
+                # The content counts, not the path.
                 with _key(f"data.{dataset}"):
                     revision = content.files_hash(Path(of.folder), of.files)
             return SourceSpec(of.hub, of.folder, revision or "", tuple(of.files))
@@ -91,7 +91,7 @@ class Builder:
         return self.make("problems", dataset, spec, script="scripts.make_problems_dataset")
 
     def base_policy(self, run: Run) -> Artefact:
-        """The policy that a run starts from: of all runs of its model, or its own."""
+        """Return the policy that a run starts from: its model's, or that of its own seed."""
         key = ("base_policy", run.model, run.base_seed)
         return self.once(key, lambda: self._new_base_policy(run.model, run.base_seed))
 
@@ -100,7 +100,7 @@ class Builder:
         if model in c.pretrained:
             own, found = c.pretrained[model], None
             if own.folder:
-                # A path does not tell what it holds.
+                # The content counts, not the path.
                 with _key(f"pretrained.{model}.folder"):
                     found = content.folder_hash(Path(own.folder))
             architecture = own.architecture.model_dump()
@@ -131,16 +131,16 @@ class Builder:
         )
 
     def verifier(self, dataset: str) -> str:
-        """What judges the completions: a task, by its name, or boxed, the last box of a text."""
+        """Return what judges the completions: a task by name, or boxed, the last box of a text."""
         return self.configuration.tasks[dataset].kind if dataset in self.configuration.tasks else "boxed"
 
     def verified_by(self, dataset: str) -> tuple[str, ...]:
-        """The module of the verifier, for scripts that load it by name."""
+        """Return the module of the verifier, if scripts load one by name."""
         task = self.configuration.tasks.get(dataset)
         return (task_module(task.kind),) if task else ()
 
     def max_new_tokens(self, dataset: str) -> int:
-        """Length at which a completion is cut off."""
+        """Return the length at which completions are truncated."""
         c = self.configuration
         return (c.tasks.get(dataset) or c.data[dataset]).max_new_tokens
 
@@ -181,7 +181,7 @@ class Builder:
         )
 
     def _drawn(self) -> dict[Run, set[tuple[str, float | None]]]:
-        """What the panels that draw a run read beyond what every run has."""
+        """Return, by run, the samplings that its panels read beyond those of every run."""
         drawn: dict[Run, set] = {}
         for name, figure in self.configuration.figures.items():
             for panel in figure.panels:

@@ -1,4 +1,4 @@
-"""Whether a cluster, or one machine, can give what the jobs ask for: said before any of them starts."""
+"""Checks, before any job starts, that a cluster or machine has the resources that jobs request."""
 
 import re
 import shutil
@@ -16,12 +16,12 @@ TO_FILL_IN = "FILL_IN"
 
 
 class ClusterError(Exception):
-    """Slurm cannot be asked."""
+    """Slurm cannot be queried; the message says why."""
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """A kind of nodes of a partition: what a job on one of them can have."""
+    """A kind of node in a partition, with the resources available to a job."""
 
     partition: str
     gpu: int
@@ -30,7 +30,7 @@ class Nodes:
 
 
 def check(workflow: Any, asked: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The `problems` of a Snakemake workflow; none in the processes that it starts for its jobs."""
+    """Return the `problems` of a Snakemake workflow; none in the processes of its jobs."""
     if snakemake_private.is_job_process(workflow):
         return []
     defaults = snakemake_private.default_resources(workflow)
@@ -40,28 +40,28 @@ def check(workflow: Any, asked: Mapping[str, Mapping[str, int]]) -> list[str]:
         try:
             nodes = partitions()
         except ClusterError as error:
-            # A dry run may look at a cluster's plan from elsewhere.
+            # A dry run may plan for a cluster from elsewhere.
             if not snakemake_private.is_dry_run(workflow):
                 return [str(error)]
     return problems(defaults, limits, asked, nodes)
 
 
 def partitions() -> list[Nodes]:
-    """What Slurm says of its partitions. Raises ClusterError."""
+    """Return the nodes of all partitions, from sinfo. Raises ClusterError."""
     if not shutil.which("sinfo"):
         raise ClusterError("there is no sinfo here: start from a login node of the cluster")
     command = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%G|%c|%m"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
-        raise ClusterError("sinfo does not answer: ask again later, or those who run the cluster") from None
+        raise ClusterError("sinfo does not answer: try again later, or ask the administrators") from None
     if done.returncode != 0:
         raise ClusterError(f"sinfo fails: {done.stderr.strip()}")
     return parse(done.stdout)
 
 
 def parse(text: str) -> list[Nodes]:
-    """Nodes from lines `partition|gres|cpus|memory`, as sinfo prints them."""
+    """Return the nodes in lines `partition|gres|cpus|memory`, as sinfo prints them."""
     rows = [line.split("|") for line in text.splitlines() if line.count("|") == 3]
     return [
         Nodes(name.strip(), gpus(gres), number(cpus), number(memory)) for name, gres, cpus, memory in rows
@@ -69,13 +69,13 @@ def parse(text: str) -> list[Nodes]:
 
 
 def gpus(gres: str) -> int:
-    """GPUs in a list of generic resources such as `gpu:a100:4(S:0-1),gpu:v100:2,shard:8`."""
+    """Return the number of GPUs in generic resources such as `gpu:a100:4(S:0-1),gpu:v100:2,shard:8`."""
     counts = re.findall(r"(?:^|,)gpu(?::[^:,()]+)*?(?::(\d+))?(?=[,(]|$)", gres.strip())
     return sum(int(count or 1) for count in counts)
 
 
 def number(text: str) -> int:
-    """`64+`, as sinfo writes a least number, is 64."""
+    """Return a number of sinfo, which writes a minimum as `64+`."""
     return int(text.strip().rstrip("+"))
 
 
@@ -85,11 +85,11 @@ def problems(
     asked: Mapping[str, Mapping[str, int]],
     nodes: Sequence[Nodes] | None,
 ) -> list[str]:
-    """Everything because of which jobs would wait for ever, fail, or run with less than they ask for.
+    """Return every reason why jobs would wait for ever, fail, or run with less than they request.
 
-    `defaults` and `limits` are Snakemake's default-resources and resources, `_cores` among the latter;
-    `asked` is what a job of each rule asks for: gpu, threads, mem_mb. A profile that names slurm_partition
-    means Slurm, whose `nodes` are None if nobody could ask it.
+    defaults, limits: Snakemake's default-resources and resources, the latter with `_cores`. asked: what a job
+    of each rule requests: gpu, threads, mem_mb. nodes: Slurm's; None if it cannot be queried. A profile that
+    sets slurm_partition uses Slurm.
     """
     found = list(_limits(limits, asked, slurm="slurm_partition" in defaults))
     if "slurm_partition" in defaults:
@@ -109,14 +109,14 @@ def _limits(
             limit = limits.get(key)
             if limit is not None and wants.get(key, 0) > limit:
                 yield (
-                    f"{rule} asks for {key} {wants[key]}, and {MULTI_GPU} (or --resources) gives "
-                    f"resources.{key} {limit}: raise it if the machine has more, else ask for less"
+                    f"{rule} asks for {key} {wants[key]}, but {MULTI_GPU} (or --resources) sets "
+                    f"resources.{key} to {limit}: raise it if the machine has more, or ask for less"
                 )
         cores = limits.get("_cores")
-        # On one machine a job with fewer threads is slower; on a cluster this number says nothing of nodes.
+        # On one machine fewer threads only slow a job down; on a cluster this number does not describe nodes.
         if slurm and cores is not None and wants.get("threads", 1) > cores:
             yield (
-                f"{rule} asks for {wants['threads']} threads, and cores: {cores} would cut them: "
+                f"{rule} asks for {wants['threads']} threads, but cores: {cores} would cut them: "
                 "use --workflow-profile profiles/slurm, so that profiles/default is not read, or give --cores"
             )
 
@@ -125,7 +125,7 @@ def _partition(
     partition: str, asked: Mapping[str, Mapping[str, int]], nodes: Sequence[Nodes]
 ) -> Iterator[str]:
     known = {kind.partition for kind in nodes}
-    names = partition.split(",")  # Slurm takes the first of them that can
+    names = partition.split(",")  # Slurm takes the first that can run the job
     missing = [name for name in names if name not in known]
     for name in missing:
         yield (

@@ -1,11 +1,11 @@
-"""What a plan will ask of GPUs and disks, from the configuration and its stated assumptions.
+"""What a plan will cost in GPU hours, memory and disk, from the configuration and its stated assumptions.
 
-Estimates for a decision before any job starts; nothing here was measured on a GPU. Memory in bytes.
+Estimates for a decision before any job starts; nothing here was measured on a GPU. Memory is in bytes.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asymre.architecture import POLICY_BYTES, STATE_BYTES, Architecture
 from asymre.specs import EvaluationSpec
@@ -16,20 +16,20 @@ from store.typed import build
 from workflow.plan import Plan
 
 GB = 1e9
-# By kind of artefact, the rules whose jobs have GPUs.
+# The rules whose jobs have GPUs, by kind of artefact.
 RULES = {"rollouts": "sample_rollouts", "cycles": "train_cycle", "snapshot_evaluation": "evaluate_snapshot"}
 VLLM_OVERHEAD = 4 * GB  # graphs, workspace
-# Main memory of a training process: 0.3 GB measured on a CPU; what CUDA adds was never measured.
+# Main memory of a training process: 0.3 GB measured on a CPU; CUDA's share was never measured.
 PROCESS_BYTES = {"cpu": 0.5 * GB, "cuda": 3 * GB}
-ROLLOUT_BYTES = 56  # a token of rollouts of full length, while they are read: measured
+ROLLOUT_BYTES = 56  # per token of full-length rollouts while they are read: measured
 POLICY_FILE = 5 * GB  # MAX_FILE_SIZE of asymre.engines.fsdp_vllm.state
-SLACK = 0.1  # of what comes and goes: blocks that the allocator holds and cannot use
-SAFETY = 0.92  # of a GPU's memory that can be used
+SLACK = 0.1  # share of temporary memory: blocks that the allocator holds but cannot use
+SAFETY = 0.92  # usable share of a GPU's memory
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A GPU's memory in one kind of job, by what takes it."""
+    """Memory of a GPU in one kind of job, by purpose."""
 
     parts: dict[str, float]
 
@@ -39,11 +39,11 @@ class Memory:
 
 
 def training_memory(c: Configuration, a: Architecture) -> Memory:
-    """Of one of `fsdp_vllm.processes` GPUs in a training job.
+    """Return the memory of one of the `fsdp_vllm.processes` GPUs in a training job.
 
-    Activations with checkpointing: the input of each layer, and one layer's insides; without: about 16
-    values of the hidden size and 4 of the intermediate size a layer. Logits: float32, three copies. The
-    optimiser's step, fused, takes nothing of its own. A test compares the sum with processes on a CPU.
+    Activations, with checkpointing: the input of every layer and all activations of one; without: per layer
+    about 16 values of the hidden size and 4 of the intermediate size. Logits: float32, three copies. The
+    fused optimiser step needs no extra memory. A test compares the sum with processes on a CPU.
     """
     parameters, tokens, width = (
         a.parameter_count(),
@@ -69,10 +69,10 @@ def training_memory(c: Configuration, a: Architecture) -> Memory:
 
 
 def _gathered(a: Architecture, width: int, processes: int) -> float:
-    """Whole weights and gradients during a backward pass, at the larger of two peaks.
+    """Return the memory of unsharded weights and gradients in a backward pass, at the larger of two peaks.
 
-    The root group, embedding and head, stays whole throughout. A layer is there with its gradient, with the
-    next one gathered and being copied. A gradient is made float32 whole, then summed and cut.
+    The root group, embedding and head, stays gathered throughout. A layer is held with its gradient while the
+    next one is gathered and copied. A gradient is converted to float32 as a whole, then summed and sharded.
     """
     embedding = a.vocabulary_size * a.hidden_size
     root = embedding if a.tie_embeddings else 2 * embedding
@@ -82,7 +82,7 @@ def _gathered(a: Architecture, width: int, processes: int) -> float:
 
 
 def sampling_memory(c: Configuration, a: Architecture, tokens: int) -> Memory:
-    """Of the GPU of a vLLM job: at least 32 sequences of `tokens` tokens must fit beside the weights."""
+    """Return the memory of a vLLM job's GPU: the weights, and at least 32 sequences of `tokens` tokens."""
     width = POLICY_BYTES[c.fsdp_vllm.dtype]
     keys_values = 2 * a.layers * a.key_value_heads * a.head_size * width
     return Memory(
@@ -95,41 +95,52 @@ def sampling_memory(c: Configuration, a: Architecture, tokens: int) -> Memory:
 
 
 def cycle_disk(c: Configuration, a: Architecture, snapshots: int) -> dict[str, float]:
-    """What one cycle of a run leaves on disk: most of it temporary."""
+    """Return the disk space that one cycle of a run takes, most of it temporarily."""
     policy = POLICY_BYTES[c.fsdp_vllm.dtype] * a.parameter_count()
     return {"state": STATE_BYTES * a.parameter_count(), "policy": policy, "snapshots": snapshots * policy}
 
 
 def sampling_hours(c: Configuration, a: Architecture, completions: int) -> float:
-    """GPU hours to sample completions of the assumed length."""
+    """Return the GPU hours to sample completions of the assumed length."""
     speed = c.fsdp_vllm.costs.generation_speed * 1e9 / a.parameter_count()  # tokens/s
     return completions * c.fsdp_vllm.costs.tokens_per_completion / speed / 3600
 
 
 def scoring_hours(c: Configuration, a: Architecture, rows: int) -> float:
-    """GPU hours of one forward pass over so many completions: 2 operations a parameter and token."""
+    """Return the GPU hours to score `rows` completions: 2 operations per parameter and token."""
     tokens = rows * (c.fsdp_vllm.costs.tokens_per_completion + c.fsdp_vllm.costs.tokens_per_prompt)
     return 2 * a.parameter_count() * tokens / (c.fsdp_vllm.costs.training_tflops * 1e12) / 3600
 
 
 def training_hours(c: Configuration, a: Architecture, rows: int) -> float:
-    """GPU hours of one cycle on so many completions: 6 operations a parameter and token, 8 if recomputed."""
+    """Return the GPU hours of a cycle on `rows` completions.
+
+    6 operations per parameter and token; 8 if activations are recomputed.
+    """
     operations = (8 if c.fsdp_vllm.activation_checkpointing else 6) * a.parameter_count()
     tokens = rows * (c.fsdp_vllm.costs.tokens_per_completion + c.fsdp_vllm.costs.tokens_per_prompt)
     return operations * tokens / (c.fsdp_vllm.costs.training_tflops * 1e12) / 3600
 
 
+def with_costs(plan: Plan, **values: float) -> Plan:
+    """Return the plan with other values of fsdp_vllm.costs."""
+    c = plan.configuration
+    costs = c.fsdp_vllm.costs.model_copy(update=values)
+    section = c.fsdp_vllm.model_copy(update={"costs": costs})
+    return replace(plan, configuration=c.model_copy(update={"fsdp_vllm": section}))
+
+
 def costs_text(plan: Plan) -> str:
-    """The whole estimate, for people."""
+    """Return the whole estimate as text."""
     c, costs = plan.configuration, plan.configuration.fsdp_vllm.costs
     runs = list(plan.trainings)
     models = list(dict.fromkeys(run.model for run in runs))
     lines = [
-        f"{len(runs)} runs of {c.training.steps} steps; artefacts: {len(plan.graph.artefacts)}, a job each",
+        f"{len(runs)} runs of {c.training.steps} steps; artefacts: {len(plan.graph.artefacts)}, one job each",
         "",
         f"GPU hours, assuming {costs.generation_speed:g} sampled tokens/s of 1e9 parameters, "
-        f"{costs.training_tflops:g} TFLOP/s in training, {costs.tokens_per_completion} tokens a completion, "
-        f"{costs.start_minutes:g} min to start a job:",
+        f"{costs.training_tflops:g} TFLOP/s in training, "
+        f"{costs.tokens_per_completion} tokens per completion, {costs.start_minutes:g} min to start a job:",
     ]
     targets = _targets(plan)
     for target, names in targets.items():
@@ -143,13 +154,17 @@ def costs_text(plan: Plan) -> str:
     ]
     for model in models:
         run = next(run for run in runs if run.model == model)
-        disk = cycle_disk(c, architecture_of(c, model), _snapshots(c, run.N))
+        a = architecture_of(c, model)
+        disk = cycle_disk(c, a, _snapshots(c, run.N))
         parts = ", ".join(f"{name} {size / GB:.3g}" for name, size in disk.items())
         kept = disk["state"] + disk["policy"] if c.fsdp_vllm.keep_state else 0.0
-        lines.append(f"  {model}: {parts} a cycle; at the peak {_peak(disk) / GB:.3g}, stays {kept / GB:.3g}")
-    peak = sum(_peak(cycle_disk(c, architecture_of(c, r.model), _snapshots(c, r.N))) for r in runs)
+        lines.append(
+            f"  {model}: {parts} per cycle; "
+            f"at the peak {run_peak(c, a, run.N) / GB:.3g}, kept {kept / GB:.3g}"
+        )
+    peak = sum(run_peak(c, architecture_of(c, r.model), r.N) for r in runs)
     lines.append(
-        f"  all runs at once: {peak / GB:.3g}; fewer at once take as much less (one figure after the other)"
+        f"  all runs at once: {peak / GB:.3g}; fewer at once take proportionally less (one figure at a time)"
     )
     lines += ["", f"Memory of a GPU, in GB, of {costs.gpu_memory_gb:g}:"]
     for model in models:
@@ -158,7 +173,7 @@ def costs_text(plan: Plan) -> str:
 
 
 def _targets(plan: Plan) -> dict[str, list[str]]:
-    """What is published, by the target that makes it, where that is on GPUs."""
+    """Return the figures and tables of each target of `make plan`, without empty targets."""
     found = {
         "make figures": plan.graph.default,
         "beyond": plan.figures_of("beyond"),
@@ -169,7 +184,7 @@ def _targets(plan: Plan) -> dict[str, list[str]]:
 
 
 def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[Counter, Counter]:
-    """GPU hours and number of jobs, by rule, of some artefacts or of all."""
+    """Return GPU hours and number of jobs by rule, for some artefacts or all."""
     c, a = plan.configuration, plan.configuration.algorithm
     start = c.fsdp_vllm.costs.start_minutes / 60
     hours: Counter[str] = Counter()
@@ -177,7 +192,7 @@ def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[
     for artefact in plan.graph.artefacts.values() if artefacts is None else artefacts:
         if artefact.kind not in RULES:
             continue
-        # Slugs begin with the model's name.
+        # A slug begins with its model's name.
         name = max((m for m in c.models if artefact.slug.startswith(f"{m}_")), key=len)
         model, p = architecture_of(c, name), artefact.params
         if artefact.kind == "rollouts":
@@ -199,7 +214,7 @@ def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[
 
 
 def problems(plan: Plan) -> list[str]:
-    """What does not fit: models into the stated GPUs, training jobs into the memory that they ask for."""
+    """Return what does not fit: models into the stated GPUs, training jobs into the memory they request."""
     c, found = plan.configuration, []
     limit, asked = SAFETY * c.fsdp_vllm.costs.gpu_memory_gb * GB, c.fsdp_vllm.jobs.train.memory_gb
     for model in dict.fromkeys(run.model for run in plan.trainings):
@@ -218,7 +233,7 @@ def problems(plan: Plan) -> list[str]:
                 found.append(f"{model} does not fit {gpu} in {job}: {size}; {remedy}")
         if host_memory(c, a) > asked * GB:
             found.append(
-                f"{model}: a training job needs {host_memory(c, a) / GB:.3g} GB of main memory and asks for "
+                f"{model}: a training job needs {host_memory(c, a) / GB:.3g} GB of main memory and requests "
                 f"{asked}; raise fsdp_vllm.jobs.train.memory_gb"
             )
     return found
@@ -232,16 +247,16 @@ def _memory_lines(c: Configuration, model: str) -> list[str]:
         lines.append(f"    {job}: {memory.total / GB:.3g} ({parts})")
     host = host_memory(c, a)
     lines.append(
-        f"    main memory of a training job: {host / GB:.3g}, of {c.fsdp_vllm.jobs.train.memory_gb} asked for"
+        f"    main memory of a training job: {host / GB:.3g}, of {c.fsdp_vllm.jobs.train.memory_gb} requested"
     )
     return lines
 
 
 def host_memory(c: Configuration, a: Architecture) -> float:
-    """Main memory of a training job.
+    """Return the main memory of a training job.
 
-    Every process reads the rollouts, and of the weights its own share straight to its device; the first one
-    gathers a file of the policy at a time. Without GPUs the device is main memory too.
+    Every process reads the rollouts, and loads its share of the weights directly to its device; rank 0
+    gathers the policy one file at a time. Without GPUs the device's memory is main memory, too.
     """
     rollouts = max(c.training.N.values(), default=1) * c.algorithm.prompts_per_step * c.algorithm.group_size
     process = PROCESS_BYTES[c.fsdp_vllm.device] + ROLLOUT_BYTES * rollouts * _row(c)
@@ -252,16 +267,17 @@ def host_memory(c: Configuration, a: Architecture) -> float:
 
 
 def _row(c: Configuration) -> int:
-    """Tokens of the longest row that may come."""
+    """Return the maximal number of tokens in a row."""
     longest = [d.max_new_tokens for d in (*c.data.values(), *c.tasks.values())]
     return c.fsdp_vllm.costs.tokens_per_prompt + max(longest)
 
 
 def _snapshots(c: Configuration, steps: int) -> int:
-    """Snapshots within a cycle of so many steps, its end apart."""
+    """Return the number of snapshots within a cycle of `steps` steps, not counting its end."""
     return max(-(-steps // c.training.snapshot_every) - 1, 0)
 
 
-def _peak(disk: dict[str, float]) -> float:
-    """While a cycle trains, the state and the policy that it came from still lie there."""
+def run_peak(c: Configuration, a: Architecture, N: int) -> float:
+    """Return the peak disk space of a run: a cycle trains while its predecessor still exists."""
+    disk = cycle_disk(c, a, _snapshots(c, N))
     return 2 * (disk["state"] + disk["policy"]) + disk["snapshots"]

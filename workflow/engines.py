@@ -1,4 +1,4 @@
-"""The engines, as the plan asks them: each is a module that answers the same few questions."""
+"""The engines in the plan: modules with the same few functions (`Engine`)."""
 
 from typing import Protocol
 
@@ -10,24 +10,24 @@ from workflow.builder import Builder
 
 
 class Engine(Protocol):
-    """The chain of cycles of a run, from its base policy to its evaluation."""
+    """How an engine splits a run into artefacts, from its base policy to its evaluation."""
 
     CHECKPOINTS: Checkpoints  # of a cycle
 
     def training(self, b: Builder, run: Run) -> Artefact:
-        """The metrics of a whole run."""
+        """Return the metrics of a whole run."""
 
     def evaluation(self, b: Builder, run: Run) -> Artefact:
-        """The evaluations of the base policy and of every snapshot of a run."""
+        """Return the evaluation of the base policy and every snapshot of a run."""
 
     def diversity(self, b: Builder, run: Run) -> Artefact:
-        """An evaluation of both ends of a run with more samples."""
+        """Return an evaluation of both ends of a run with more samples."""
 
     def first_cycle(self, b: Builder, run: Run) -> Artefact:
-        """An evaluation of the base policy and of the end of the first cycle, on training problems."""
+        """Return an evaluation of the base policy and the end of the first cycle, on training problems."""
 
     def last_cycles(self, b: Builder, runs: list[Run]) -> set[str]:
-        """Ids of the cycles whose checkpoints are kept."""
+        """Return the ids of the cycles whose checkpoints are kept."""
 
 
 ENGINES: dict[str, Engine] = {"local": local_graph, "fsdp_vllm": fsdp_vllm_graph}

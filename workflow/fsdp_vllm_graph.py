@@ -1,7 +1,7 @@
-"""Engine fsdp_vllm in the plan (`engines.Engine`): a job for each shard, cycle and snapshot.
+"""Engine fsdp_vllm in the plan (`engines.Engine`): one job per shard, cycle and snapshot.
 
-A cycle writes its metrics to `cycles/<id>`, and large, mostly temporary checkpoints under the same id:
-`policies/<id>` (at its end), `snapshots/<id>` (on the way), `state/<id>` (float32 weights and optimiser).
+A cycle writes its metrics to `cycles/<id>`, and large, mostly temporary checkpoints with the same id:
+`policies/<id>` (at its end), `snapshots/<id>` (within it), `state/<id>` (float32 weights and optimiser).
 """
 
 from dataclasses import replace
@@ -32,12 +32,12 @@ CHECKPOINTS = Checkpoints(
 
 
 def training(b: Builder, run: Run) -> Artefact:
-    """The metrics of all cycles of a run."""
+    """Return the metrics of all cycles of a run."""
     return b.once(("training", run), lambda: _joined(b, "training", "metrics.parquet", run, _cycles(b, run)))
 
 
 def evaluation(b: Builder, run: Run) -> Artefact:
-    """The evaluations of the base policy and of every snapshot of a run."""
+    """Return the evaluation of the base policy and every snapshot of a run."""
     parts = [_snapshot_evaluation(b, run, b.base_policy(run), step=0, until=0)]
     for cycle, (first, until) in zip(_cycles(b, run), _spans(b, run), strict=True):
         spec = b.training(run, first_step=first, until=until)
@@ -47,17 +47,17 @@ def evaluation(b: Builder, run: Run) -> Artefact:
 
 
 def diversity(b: Builder, run: Run) -> Artefact:
-    """The configuration refuses charts that read it."""
+    """Raise ValueError; the configuration already rejects charts that would read it."""
     raise ValueError("engine fsdp_vllm has no evaluation of diversity")
 
 
 def first_cycle(b: Builder, run: Run) -> Artefact:
-    """As `diversity`."""
+    """Raise ValueError, like `diversity`."""
     raise ValueError("engine fsdp_vllm has no evaluation of the first cycle alone")
 
 
 def last_cycles(b: Builder, runs: list[Run]) -> set[str]:
-    """Return the ids of the last cycles of runs, if the configuration keeps their policies and states."""
+    """Return the ids of the last cycles of runs if the configuration keeps their policies and states."""
     return {_cycles(b, run)[-1].id for run in runs} if b.configuration.fsdp_vllm.keep_state else set()
 
 
@@ -67,7 +67,7 @@ def _joined(b: Builder, kind: str, file: str, run: Run, parts: list[Artefact]) -
 
 
 def _spans(b: Builder, run: Run) -> list[tuple[int, int]]:
-    """Steps before the first and with the last of each cycle."""
+    """Return the steps after which each cycle begins and ends."""
     steps = b.configuration.training.steps
     return [(first, min(first + run.N, steps)) for first in range(0, steps, run.N)]
 
@@ -88,7 +88,7 @@ def _new_cycles(b: Builder, run: Run) -> list[Artefact]:
         sampled = (policy, first, until) if run.refreshed else (base, 0, run.N)
         inputs |= {f"rollouts_{i}": s for i, s in enumerate(_shards(b, run, *sampled))}
         training = b.training(run, first_step=first, until=until)
-        # Only the order of epochs, where one cycle's rollouts serve all, needs a seed.
+        # Only the order of epochs, if all cycles share the same rollouts, needs a seed.
         training = replace(training, seed=None) if run.refreshed else training
         spec = FsdpTrainingSpec(training, own.dtype, recomputed)
         slug, script = f"{run.slug}_step{until}", "scripts.train_cycle_fsdp"
@@ -115,7 +115,7 @@ def _shards(b: Builder, run: Run, policy: Artefact, first: int, until: int) -> l
 
 
 def _snapshot_evaluation(b: Builder, run: Run, policy: Artefact, *, step: int, until: int) -> Artefact:
-    """policy: the base policy, or the cycle that ends at step `until` and leaves the snapshot."""
+    """Return the evaluation of a snapshot of `policy`: the base policy, or the cycle that ends at `until`."""
     spec = SnapshotEvaluationSpec(b.evaluation(run), _generation(b, run.dataset), step, until)
     slug = f"{run.slug if step else run.start_slug}_step{step}"
     inputs = {"policy": policy, "base_policy": b.base_policy(run), "problems": b.problems(run.dataset)}

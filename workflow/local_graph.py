@@ -1,4 +1,4 @@
-"""Engine local in the plan (`engines.Engine`): one job a run, or a job for some cycles each."""
+"""Engine local in the plan (`engines.Engine`): one job per run, or one for every few cycles."""
 
 from dataclasses import replace
 
@@ -13,23 +13,23 @@ CHECKPOINTS = Checkpoints()
 
 
 def training(b: Builder, run: Run) -> Artefact:
-    """The whole run, whether one job makes it or several (`b.graph.joined`)."""
+    """Return the training of a whole run, by one job or joined from several (`b.graph.joined`)."""
     return b.once(("training", run), lambda: _new_training(b, run))
 
 
 def evaluation(b: Builder, run: Run) -> Artefact:
-    """The evaluation of every snapshot of a run."""
+    """Return the evaluation of every snapshot of a run."""
     return _evaluation(b, run, run.slug, RunEvaluationSpec(b.evaluation(run), steps=None))
 
 
 def diversity(b: Builder, run: Run) -> Artefact:
-    """An evaluation of the base policy and of the end of a run with more samples."""
+    """Return an evaluation of the base policy and the end of a run with more samples."""
     ends = (0, b.configuration.training.steps)
     return _evaluation(b, run, f"{run.slug}_diversity", _with_more_samples(b, run, ends, OF_DIVERSITY))
 
 
 def first_cycle(b: Builder, run: Run) -> Artefact:
-    """An evaluation of the base policy and of the end of the first cycle with more samples."""
+    """Return an evaluation of the base policy and the end of the first cycle with more samples."""
     ends = (0, run.N)
     return _evaluation(b, run, f"{run.slug}_cycle1", _with_more_samples(b, run, ends, OF_FIRST_CYCLE))
 
@@ -55,7 +55,7 @@ def _new_evaluation(b: Builder, run: Run, slug: str, spec: RunEvaluationSpec) ->
 
 
 def last_cycles(b: Builder, runs: list[Run]) -> set[str]:
-    """None: a run's last policy and optimiser are part of its training."""
+    """Return no ids: a run's last policy and optimiser are part of its training."""
     return set()
 
 

@@ -1,7 +1,7 @@
-"""From a configuration to all artefacts of the workflow; without Snakemake, before any job.
+"""The plan: from a configuration to all artefacts, without Snakemake and before any job starts.
 
-Everything here is a function of the configuration and of the source tree. A result that two figures, or
-two delta_v in their first cycle, need is one artefact because it has one id.
+It depends only on the configuration and the source tree. A result that two figures, or two delta_v in their
+first cycle, share is one artefact because it has one id.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from workflow.project import PROJECT
 
 
 def kinds_of(configuration: Configuration) -> tuple[str, ...]:
-    """Return the folders of artefacts and checkpoints below results/<name>/, upstream first."""
+    """Return the names of artefact and checkpoint folders in results/<name>/, upstream first."""
     checkpoints = ENGINES[configuration.engine].CHECKPOINTS.folders
     return (
         *("bandit", "problems", "base_policy", "rollouts", "cycles"),
@@ -32,7 +32,7 @@ def kinds_of(configuration: Configuration) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the targets of a configuration rest on."""
+    """All artefacts that the targets of a configuration need."""
 
     configuration: Configuration
     graph: Graph
@@ -43,21 +43,21 @@ class Plan:
 
     @property
     def figures(self) -> dict[str, Artefact]:
-        """The figures by name, the calibration's last."""
+        """Return the figures by name, the calibration's last."""
         return {name: target for name, target in self.graph.targets.items() if target.kind == "figure"}
 
     @property
     def claims(self) -> dict[str, Artefact]:
-        """The tables of claims by name."""
+        """Return the tables of claims by name."""
         return {name: target for name, target in self.graph.targets.items() if target.kind == "claims"}
 
     def figures_of(self, target: str) -> list[str]:
-        """Return the names of the figures that a target, all or beyond, makes."""
+        """Return the names of the figures of a target, all or beyond."""
         return [name for name, figure in self.configuration.figures.items() if figure.target == target]
 
     @property
     def configuration_id(self) -> str:
-        """The stamp of the saved configuration; the order of keys does not change it."""
+        """Return the name of the saved configuration's stamp, which does not depend on the order of keys."""
         content = [self.configuration.model_dump(mode="json"), sorted(map(canonical, self.runs()))]
         return f"configuration-{hashlib.sha256(canonical(content).encode()).hexdigest()[:HASH_DIGITS]}"
 
@@ -66,7 +66,7 @@ class Plan:
         return json.dumps(self.configuration.model_dump(mode="json"))
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the rows of runs.csv: which figure shows which run, and in which folders it lies."""
+        """Return the rows of runs.csv: which figure shows which run, and the run's folders."""
         return [
             {"figure": figure, **asdict(run)}
             | {"training": self.trainings[run].path, "evaluation": self.evaluations[run].path}

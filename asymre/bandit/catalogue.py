@@ -1,8 +1,7 @@
 """The bandit experiments: one entry each, beside the function of the same name in `experiments`.
 
-An entry is a dataclass of the experiment's settings (`asymre.fields`): they stand in the configuration
-under `bandit.<name>`, and nothing else of that section but `arms` and `reward_seed` can make its results
-stale.
+An entry is a dataclass of the experiment's settings (`asymre.fields`), given in the configuration under
+`bandit.<name>`. Of that section, only these, `arms` and `reward_seed` can make its results stale.
 """
 
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ class Limit:
     learning_rate: LearningRate
     steps: Annotated[Count, "gradient steps"]
     baselines: Annotated[list[float], MinLen(1), UNIQUE, "V of the demo instance"]
-    sampled_batch: Annotated[Count, "arms drawn a step by sampled AsymRE"]
+    sampled_batch: Annotated[Count, "arms drawn per step by sampled AsymRE"]
     sampled_seeds: Annotated[list[Seed], MinLen(1), UNIQUE, "seeds of sampled AsymRE"]
     support_threshold: Annotated[
         float, Gt(0), Lt(1), "an arm is in the support if its probability exceeds this"
@@ -39,7 +38,7 @@ class Improvement:
     learning_rate: LearningRate
     baselines: Annotated[list[float], MinLen(1), UNIQUE, "V of the demo instance"]
     iterations: Annotated[Count, "policy improvement iterations"]
-    steps: Annotated[Count, "gradient steps an iteration"]
+    steps: Annotated[Count, "gradient steps per iteration"]
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,13 @@ class Prompts:
     """Softmax prompts that share nothing, over cycles on samples of a frozen behaviour policy (figure D)."""
 
     prompts: Annotated[Count, "prompts"]
-    answers: Annotated[int, Gt(1), "answers of a prompt, the first half of them right"]
+    answers: Annotated[int, Gt(1), "answers of a prompt, the first half of them correct"]
     alpha: Annotated[Positive, "of the pass rates' distribution, Beta(alpha, beta)"]
     beta: Annotated[Positive, "the other parameter; both below 1 make it U-shaped"]
     even: Annotated[float, Gt(0), Lt(1), "the pass rate of every prompt where all are equally hard"]
     delta_v: Annotated[list[float], MinLen(1), UNIQUE, "V - V_mu, rewards -1 and 1"]
-    group_size: Annotated[int, Gt(1), "samples of each prompt a step"]
-    steps: Annotated[Count, "gradient steps a cycle"]
+    group_size: Annotated[int, Gt(1), "samples of each prompt per step"]
+    steps: Annotated[Count, "gradient steps per cycle"]
     cycles: Annotated[Count, "refreshes of the behaviour policy, and one more"]
     learning_rate: LearningRate
 
@@ -71,8 +70,8 @@ class Theorems:
 
     instances: Annotated[Count, "random instances"]
     learning_rate: LearningRate
-    iterations: Annotated[Count, "policy improvement iterations in the manner of figure 2"]
-    steps: Annotated[Count, "gradient steps an iteration"]
+    iterations: Annotated[Count, "policy improvement iterations, as in figure 2"]
+    steps: Annotated[Count, "gradient steps per iteration"]
 
 
 EXPERIMENTS = {

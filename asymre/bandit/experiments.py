@@ -1,9 +1,9 @@
-"""The tables of the bandit experiments, a function each: limits against V (figures 1, 7), policy
+"""The tables of the bandit experiments, one function each: limits against V (figures 1, 7), policy
 improvement (2), threshold (6), prompts (D), theorem checks (the claims).
 
-In every table but that of prompts instance 0 is the demonstration instance and 1, 2, ... are random
+In every table except that of prompts, instance 0 is the demonstration instance and 1, 2, ... are random
 ones; pi_0 = mu. `baselines` are values of V for the demonstration instance; a random instance uses the
-same offsets delta_v = V - V_mu from its own V_mu, since only they compare across instances.
+same offsets delta_v = V - V_mu from its own V_mu, because only offsets compare across instances.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ theorems = theorem_checks.theorem_sweep
 
 
 def _all_instances(arms, reward_seed, instances):
-    """`mu`, `rewards` (1 + instances, arms), the demonstration first, and V_mu (1 + instances,)."""
+    """Return `mu`, `rewards` (1 + instances, arms), the demonstration first, and V_mu (1 + instances,)."""
     demo_mu, demo_rewards = simulation.demo_instance(reward_seed, arms)
     mu, rewards = simulation.instances(reward_seed, instances, arms)
     mu, rewards = np.vstack([demo_mu, mu]), np.vstack([demo_rewards, rewards])
@@ -31,12 +31,12 @@ def _all_instances(arms, reward_seed, instances):
 
 
 def _shifted(baselines, v_mu):
-    """V (baselines, instances) with the offsets of the first instance."""
+    """Return V (baselines, instances) with the offsets of the first instance."""
     return v_mu + (np.asarray(baselines, dtype=np.float64) - v_mu[0])[:, None]
 
 
 def _table(columns, shape):
-    """Tidy table with a row for each cell of `shape`; columns broadcast to it."""
+    """Return a tidy table with a row for each cell of `shape`; columns broadcast to it."""
     return pd.DataFrame({name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()})
 
 
@@ -52,10 +52,10 @@ def limit(
     sampled_batch,
     sampled_seeds,
 ):
-    """Policy against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
+    """Return policies against V after `steps` steps and in the limit (Figures 1 and 7; Theorem 4.2).
 
     Columns: curve (simulated: expected gradient; sampled: batches of `sampled_batch` arms, one row
-    a seed of `sampled_seeds`; limit: closed form, above V_mu the flow from mu), instance, seed (-1:
+    per seed of `sampled_seeds`; limit: closed form, above V_mu the flow from mu), instance, seed (-1:
     none), baseline, delta_v, v_mu, best_reward, reward, support (arms with pi >
     `support_threshold`), entropy (nats).
     """
@@ -97,7 +97,7 @@ def limit(
 
 
 def improvement(*, arms, reward_seed, instances, baselines, iterations, steps, learning_rate):
-    """Reward of the policy when mu <- pi every `steps` expected steps, V fixed (Figure 2).
+    """Return the reward of the policy when mu <- pi every `steps` expected steps, V fixed (Figure 2).
 
     Columns: instance, baseline, delta_v (V minus the V_mu of the start), v_mu, v_0, best_reward,
     iteration (0 is mu), reward.
@@ -135,10 +135,10 @@ def prompts(
     cycles,
     learning_rate,
 ):
-    """What cycles of AsymRE make of prompts that share nothing: from U-shaped and from even pass rates.
+    """Return pass rates over cycles of AsymRE on prompts that share nothing, from two distributions.
 
     Columns: difficulty (u-shaped, even), delta_v, prompt, cycle (0: before the first), pass_rate. Rewards
-    are -1 and 1. `arms` is not used: a prompt has `answers`, the first half of them right.
+    are -1 and 1. `arms` is not used: a prompt has `answers`, the first half of them correct.
     """
     rng = np.random.default_rng([reward_seed, PROMPT_RATES_STREAM])
     right = np.arange(answers) < answers // 2
@@ -172,7 +172,7 @@ def prompts(
 
 
 def threshold(*, arms, reward_seed, instances):
-    """Reward of the iterated limit of Theorem 4.3 on both sides of V_0 (Figure 6).
+    """Return the reward of the iterated limit of Theorem 4.3 on both sides of V_0 (Figure 6).
 
     Columns: instance, v_mu, v_0, best_reward, from_threshold (V - V_0), baseline, delta_v,
     iteration (1, 5, 40 and inf, the limit of the iteration), reward. Only V < V_mu occurs, where

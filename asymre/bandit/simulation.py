@@ -12,7 +12,7 @@ from asymre.bandit.theory import check_instance, value
 REWARDS_STREAM = 0
 BATCHES_STREAM = 1
 PROMPTS_STREAM = 4
-# Batches are drawn for this many steps at a time: it bounds memory and does not change the numbers.
+# Draw batches for this many steps at a time: it bounds memory and does not change the numbers.
 DRAW_STEPS = 256
 # Below this the exponential and its products become denormal numbers, which are three times slower.
 LOWEST_LOG = -600.0
@@ -20,28 +20,27 @@ LOGIT_SLOPE = 0.1
 
 
 def behaviour_policy(arms):
-    """mu = softmax of the logits y / 10, (arms,): the paper's behaviour policy."""
+    """Return mu = softmax(y / 10), (arms,): the paper's behaviour policy."""
     return softmax(LOGIT_SLOPE * np.arange(arms))
 
 
 def instances(seed, n, arms):
-    """`mu`, `rewards` (n, arms): rewards uniform on [0, 1]. More instances keep the first ones."""
+    """Return `mu`, `rewards` (n, arms): rewards uniform on [0, 1]. More instances keep the first ones."""
     rewards = [np.random.default_rng([seed, REWARDS_STREAM, i]).random(arms) for i in range(n)]
     mu = np.tile(behaviour_policy(arms), (n, 1))
     return mu, np.array(rewards).reshape(n, arms)
 
 
 def demo_instance(seed, arms):
-    """`mu`, `rewards` (arms,) with numpy's old generator; seed 43 is the demonstration instance.
+    """Return `mu`, `rewards` (arms,) with numpy's old generator; seed 43 is the demonstration instance.
 
-    It behaves like the paper's instance (V_mu .5404, best reward .9987) and is not known to be that
-    one.
+    It behaves like the paper's instance (V_mu .5404, best reward .9987) but is not known to be the same.
     """
     return behaviour_policy(arms), np.random.RandomState(seed).rand(arms)
 
 
 def softmax(logits):
-    """Policy (..., arms) of `logits` (..., arms)."""
+    """Return the policy (..., arms) of `logits` (..., arms)."""
     policy = np.empty(np.shape(logits))
     total = _softmax_parts(np.asarray(logits, dtype=np.float64), policy)
     policy /= total
@@ -57,17 +56,17 @@ def _softmax_parts(logits, out):
 
 
 def entropy(policy):
-    """Entropy (...) in nats of `policy` (..., arms)."""
+    """Return the entropy (...) in nats of `policy` (..., arms)."""
     return entr(policy).sum(-1)
 
 
 def support(policy, threshold):
-    """Number of arms (...) with a probability above `threshold`."""
+    """Return the number of arms (...) with a probability above `threshold`."""
     return (np.asarray(policy) > threshold).sum(-1)
 
 
 def ascend_expected(logits, mu, rewards, baseline, *, learning_rate, steps):
-    """Logits (..., arms) after `steps` gradient steps on E_mu[(r - V) log pi]. Definition 4.1.
+    """Return logits (..., arms) after `steps` gradient steps on E_mu[(r - V) log pi]. Definition 4.1.
 
     One step adds learning_rate (a - b pi), a = mu (r - V), b = V_mu - V: Euler's rule for the flow.
     Raises ValueError for a learning rate or a number of steps that is not positive, and as
@@ -81,7 +80,7 @@ def ascend_expected(logits, mu, rewards, baseline, *, learning_rate, steps):
 
 
 def _ascend(logits, mu, rewards, baseline, learning_rate, steps):
-    """`ascend_expected` in place: `logits` has the full shape."""
+    """Compute `ascend_expected` in place: `logits` has the full shape."""
     pull = np.ascontiguousarray(learning_rate * mu * (rewards - baseline[..., None]))
     push = learning_rate * (value(mu, rewards) - baseline)[..., None]
     policy = np.empty_like(logits)
@@ -93,7 +92,7 @@ def _ascend(logits, mu, rewards, baseline, learning_rate, steps):
 
 
 def ascend_sampled(logits, mu, rewards, baseline, *, learning_rate, steps, batch, seeds, instance_ids):
-    """Logits (baselines, instances, seeds, arms) after `steps` of AsymRE on batches from mu.
+    """Return logits (baselines, instances, seeds, arms) after `steps` of AsymRE on batches from mu.
 
     `mu`, `rewards` (instances, arms); `baseline` (baselines, instances); `logits` (instances, arms)
     to start. A batch depends on (seed, instance id, step) and not on V: all baselines see the same
@@ -106,7 +105,7 @@ def ascend_sampled(logits, mu, rewards, baseline, *, learning_rate, steps, batch
         raise ValueError(f"batch must be at least 1: got {batch}")
     if np.ndim(mu) != 2 or np.ndim(baseline) != 2 or len(instance_ids) != len(mu):
         raise ValueError(
-            "need mu (instances, arms), baseline (baselines, instances), one id an instance: got "
+            "need mu (instances, arms), baseline (baselines, instances), one id per instance: got "
             f"{np.shape(mu)}, {np.shape(baseline)} and {len(instance_ids)} ids"
         )
     mu, rewards, baseline = check_instance(mu, rewards, baseline)
@@ -132,9 +131,9 @@ def ascend_sampled(logits, mu, rewards, baseline, *, learning_rate, steps, batch
 
 
 def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations):
-    """Policies (iterations + 1, ..., arms) if mu <- pi after each `steps` expected steps. Figure 2.
+    """Return policies (iterations + 1, ..., arms) if mu <- pi after each `steps` expected steps. Figure 2.
 
-    The logits go on from one iteration to the next; V is fixed. Raises ValueError as
+    The logits carry over from one iteration to the next; V is fixed. Raises ValueError as
     `ascend_expected`.
     """
     _check_ascent(learning_rate, steps)
@@ -149,12 +148,12 @@ def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations)
 
 
 def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles, learning_rate, seed):
-    """Pass rates (cycles + 1, delta_v, prompts) of prompts with a softmax policy each. Eq. 4.
+    """Return pass rates (cycles + 1, delta_v, prompts) of prompts with a softmax policy each. Eq. 4.
 
-    mu (prompts, answers) to start; right (answers,) says which answers are. In a cycle mu is frozen for so
-    many `steps`. A step draws a group of each prompt from mu and adds learning_rate times the mean over the
-    group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training. rewards: of
-    "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
+    mu (prompts, answers): the start. right (answers,): which answers are correct. mu is frozen for the
+    `steps` of a cycle. A step draws a group for each prompt from mu and adds learning_rate times the mean
+    over the group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training.
+    rewards: of "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
     """
     _check_ascent(learning_rate, steps)
     rng = np.random.default_rng([seed, PROMPTS_STREAM])

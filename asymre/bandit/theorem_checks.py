@@ -1,7 +1,7 @@
-"""Theorems 4.2 and 4.3 on many random instances: what the closed forms say against what gradient steps do.
+"""Theorems 4.2 and 4.3 on many random instances: closed forms against gradient steps.
 
-Instances of a few arms have random mu, rewards and pi_0, so that some 10,000 steps reach the limit; those of
-figure 2's kind (simulation.instances) have many arms. Random numbers come from [seed, purpose].
+Instances of a few arms have random mu, rewards and pi_0, so that some 10,000 steps reach the limit; those
+like figure 2's (simulation.instances) have many arms. Random numbers come from [seed, purpose].
 """
 
 import numpy as np
@@ -12,47 +12,47 @@ from asymre.bandit import simulation, theory
 INSTANCES_STREAM = 2
 PROMPTS_STREAM = 3
 FEW_ARMS = 5
-# V - V_mu. Nearer to 0 than these, the number of steps and not the theorem decides.
+# V - V_mu. Nearer to 0 than these, the number of steps decides, not the theorem.
 BELOW = (-1.0, -0.3, -0.1, -0.02)
 ABOVE = (0.02, 0.1, 0.3, 1.0)
-# Learning rate, in units of one over the speed of the logits, and steps, one stage after the other. Above
-# V_mu the flow ends in one of several limits: the first steps are short, or they leave its basin. At V_mu
-# the logits grow in straight lines, and any step is exact.
+# Learning rate, in units of one over the speed of the logits, and steps, stage by stage. Above V_mu the flow
+# ends in one of several limits: the first steps are short, so as not to leave its basin. At V_mu the logits
+# grow linearly, and any step is exact.
 STAGES = {
     "below": ((2.0, 20_000),),
     "at": ((1e3, 2_000),),
     "tied": ((1e3, 2_000),),
     "above": ((0.002, 5_000), (0.1, 5_000)),
 }
-# A policy within this of a single arm is one.
+# Arms with a probability above this count, above V_mu.
 SINGLE = 1e-3
 NESTED_GRID = np.linspace(-1.0, -0.001, 40)
-# Where in the improvement problem V lies: so much under V_0, and this share of the way from V_0 to V_mu.
+# Where V lies in the improvement problem: this much below V_0, and this share of the way from V_0 to V_mu.
 UNDER = (-0.5, -0.1, -0.01)
 OVER = (0.05, 0.5, 0.95)
 # Rewards of these instances are at least 0.5 / FEW_ARMS apart, so that this many iterations decide.
 ITERATIONS = 400
-# Rewards that differ by less are the same: the last iterations change nothing but rounding.
+# Rewards that differ by less are equal: the last iterations change only rounding.
 SAME_REWARD = 1e-6
 ROUNDING = 1e-12
-# Prompts: the paper's delta_v below 0, and up to so many answers, none rarer than this (before its norm).
+# Prompts: the paper's delta_v below 0, at most this many answers, none rarer than this before normalisation.
 PROMPT_DELTA_V = (-0.5, -0.3, -0.2, -0.1)
 MOST_ANSWERS, LEAST_SHARE = 8, 1e-6
-# Figure 2: V = .525 is near the demonstration's V_mu of .5404, V = .4 is not. As offsets from V_mu.
+# Figure 2: V = .525 is near the demonstration's V_mu of .5404, V = .4 is not; here as offsets from V_mu.
 NEAR, LOWER = -0.0154, -0.1404
 
 
 def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterations):
-    """Every check on every instance, one row a check, instance and V.
+    """Return every check on every instance, one row per check, instance and V.
 
     Columns: check; instance; arms; delta_v (V - V_mu of the instance); value, which is
     deviation (regimes below, at, tied, above): largest |pi - pi*| over arms after the STAGES from pi_0;
     nested (V of a grid below V_mu): number of arms in the support at V and not at the next lower V;
     single: number of arms above SINGLE after the same steps with V > V_mu;
-    rises: smallest growth of the reward in one iteration of Theorem 4.3 (NaN: none was left to gain);
+    rises: smallest growth of the reward in one iteration of Theorem 4.3 (NaN: already at the limit);
     optimal_under, optimal_over: 1 if the iterated reward is the best one within SAME_REWARD, else 0;
     prompt: largest |closed form of the pass rate after a cycle - that of the limit policy| of prompts with
-    right and wrong answers (`theory.pass_rate_after_cycle`);
+    correct and wrong answers (`theory.pass_rate_after_cycle`);
     finite_near, finite_lower: last reward of figure 2's iterations (`iterations` of `steps`
     steps with `learning_rate`, `arms` arms) at V_mu + NEAR and V_mu + LOWER.
     """
@@ -70,14 +70,14 @@ def theorem_sweep(*, reward_seed, instances, arms, learning_rate, steps, iterati
 
 
 def _few_arms(rng, instances):
-    """mu, rewards, pi_0 (instances, FEW_ARMS), all random."""
+    """Return mu, rewards, pi_0 (instances, FEW_ARMS), all random."""
     shape = (instances, FEW_ARMS)
     mu, pi_0 = (simulation.softmax(rng.normal(size=shape)) for _ in range(2))
     return mu, rng.random(shape), pi_0
 
 
 def _rows(check, values, *, arms, delta_v, regime=""):
-    """A tidy table from `values`, (..., instances); delta_v (...) broadcasts from the left."""
+    """Return a tidy table from `values`, (..., instances); delta_v (...) broadcasts from the left."""
     columns = {
         "check": check,
         "regime": regime,
@@ -90,10 +90,10 @@ def _rows(check, values, *, arms, delta_v, regime=""):
 
 
 def _ascent(mu, rewards, baseline, pi_0, speed, stages):
-    """pi after the stages of steps from pi_0; `speed` (...) differs from one problem to the next."""
+    """Return pi after the stages of steps from pi_0; `speed` (...) differs between problems."""
     logits = np.log(pi_0)
     for learning_rate, steps in stages:
-        # Rewards and V over the speed at one learning rate are steps of learning_rate / speed.
+        # Rewards and V divided by the speed give steps of learning_rate / speed.
         logits = simulation.ascend_expected(
             logits,
             mu,
@@ -106,7 +106,7 @@ def _ascent(mu, rewards, baseline, pi_0, speed, stages):
 
 
 def _limits(mu, rewards, pi_0):
-    """Theorem 4.2: steps against the closed form in all regimes, and single arms above V_mu."""
+    """Check Theorem 4.2: steps against the closed form in all regimes, and single arms above V_mu."""
     # A tie at V_mu: two arms that share the largest mu and the largest reward.
     tied_mu, tied_rewards = mu.copy(), rewards.copy()
     tied_mu[:, :2] = mu.max(-1, keepdims=True)
@@ -121,7 +121,7 @@ def _limits(mu, rewards, pi_0):
         offset = np.array(offsets)[:, None]
         mu_, rewards_, start = (np.broadcast_to(x, (len(offsets), *mu.shape)) for x in (*instances, pi_0))
         baseline = theory.value(mu_, rewards_) + offset
-        # lr b < 4 is what steps below V_mu need; elsewhere nothing moves faster than this.
+        # Steps below V_mu need lr b < 4; elsewhere nothing moves faster than this.
         fastest = np.ptp(mu_ * (rewards_ - baseline[..., None]), axis=-1) + np.maximum(offset, 0)
         speed = np.broadcast_to(-offset, baseline.shape) if regime == "below" else fastest
         policy = _ascent(mu_, rewards_, baseline, start, speed, STAGES[regime])
@@ -133,16 +133,17 @@ def _limits(mu, rewards, pi_0):
 
 
 def _nested(mu, rewards):
-    """Theorem 4.2: the supports of the closed form over a grid of V below V_mu."""
+    """Check Theorem 4.2: the supports of the closed form over a grid of V below V_mu."""
     baseline = theory.value(mu, rewards) + NESTED_GRID[:, None]
-    limit = theory.limit_policy(*np.broadcast_arrays(mu[None], rewards[None]), baseline)
-    # Arms that enter with V must be more than rounding.
+    all_mu, all_rewards = np.broadcast_arrays(mu[None], rewards[None])
+    limit = theory.limit_policy(all_mu, all_rewards, baseline)
+    # An arm that enters must exceed rounding.
     entered = ((limit[1:] > ROUNDING) & (limit[:-1] <= 0)).sum(-1)
     return _rows("nested", entered, arms=mu.shape[-1], delta_v=NESTED_GRID[1:, None])
 
 
 def _prompts(reward_seed, instances):
-    """Theorem 4.2 for a prompt: its pass rate after a cycle, over random prompts and numbers of answers."""
+    """Check Theorem 4.2 for a prompt: its pass rate after a cycle, over prompts and numbers of answers."""
     rng = np.random.default_rng([reward_seed, PROMPTS_STREAM])
     delta_v = np.array(PROMPT_DELTA_V)
     deviations = np.empty((len(delta_v), instances))
@@ -161,7 +162,7 @@ def _prompts(reward_seed, instances):
 
 
 def _improvement(rng, instances):
-    """Theorem 4.3: the reward rises, and its limit is the best one if V < V_0 and only then."""
+    """Check Theorem 4.3: the reward rises, and its limit is optimal if and only if V < V_0."""
     mu = simulation.softmax(rng.normal(size=(instances, FEW_ARMS)))
     order = rng.permuted(np.tile(np.arange(FEW_ARMS), (instances, 1)), axis=-1)
     rewards = (order + rng.random(order.shape) / 2) / FEW_ARMS
@@ -179,14 +180,14 @@ def _improvement(rng, instances):
         optimal = by_iteration[-1] > best[kept] - SAME_REWARD
         yield _rows(check, optimal, arms=FEW_ARMS, delta_v=delta_v)
         growth = np.diff(by_iteration, axis=0)
-        # Once the limit is reached there is nothing left to gain.
+        # At the limit the reward cannot grow.
         growing = by_iteration[-1] - by_iteration[:-1] > SAME_REWARD
         smallest = np.where(growing, growth, np.inf).min(0)
         yield _rows("rises", np.where(growing.any(0), smallest, np.nan), arms=FEW_ARMS, delta_v=delta_v)
 
 
 def _finite_steps(reward_seed, instances, arms, learning_rate, steps, iterations):
-    """Figure 2's iterations with V near V_mu and lower."""
+    """Yield the last rewards of figure 2's iterations, with V near V_mu and lower."""
     mu, rewards = simulation.instances(reward_seed, instances, arms)
     offsets = np.array([NEAR, LOWER])
     baseline = theory.value(mu, rewards) + offsets[:, None]

@@ -7,17 +7,17 @@ Every function takes float64 arrays: `mu` and `rewards` of shape (..., arms), `b
 
 import numpy as np
 
-# Rounding in V_mu and a is about 1e-16 of the largest reward: smaller gaps than this count as ties.
+# Rounding in V_mu and a is about 1e-16 of the largest reward: gaps smaller than this count as ties.
 RELATIVE_TOLERANCE = 1e-12
 FLOW_TOLERANCE = 1e-8
-# Random instances of 100 arms need some 600 steps; the longest step keeps a flow that rests finite.
+# Random instances of 100 arms need some 600 steps; the longest step keeps a flow at rest finite.
 FLOW_STEPS = 5_000
 LONGEST_STEP = 1e4
 BISECTIONS = 60
 
 
 def check_instance(mu, rewards, baseline):
-    """Float64 `mu`, `rewards` (..., arms) and `baseline` (...), broadcast to one leading shape.
+    """Return float64 `mu`, `rewards` (..., arms) and `baseline` (...), broadcast to one leading shape.
 
     Raises ValueError if arms differ in number, leading shapes do not broadcast, a value is not
     finite, or a row of `mu` is not positive or does not sum to one (to 1e-9).
@@ -52,7 +52,7 @@ def _check_distribution(name, policy):
 
 
 def value(policy, rewards):
-    """Expected reward of `policy` (..., arms): shape (...)."""
+    """Return the expected reward of `policy` (..., arms): shape (...)."""
     return (np.asarray(policy) * rewards).sum(-1)
 
 
@@ -61,8 +61,8 @@ def _tolerance(rewards, baseline):
 
 
 def project_simplex(points):
-    """Euclidean projection of `points` (..., arms) on the probability simplex, by sorting."""
-    # A shift does not change the projection; near V_mu the points are huge and it keeps digits.
+    """Return the Euclidean projection of `points` (..., arms) onto the probability simplex, by sorting."""
+    # A shift does not change the projection, and preserves digits near V_mu, where the points are huge.
     shifted = points - points.max(-1, keepdims=True)
     descending = -np.sort(-shifted, axis=-1)
     counts = np.arange(1, points.shape[-1] + 1)
@@ -72,14 +72,14 @@ def project_simplex(points):
 
 
 def limit_policy(mu, rewards, baseline, pi_0=None):
-    """Limit (..., arms) of expected AsymRE from `pi_0` (mu where not given). Theorem 4.2.
+    """Return the limit (..., arms) of expected AsymRE from `pi_0` (mu if not given). Theorem 4.2.
 
     V < V_mu: (a - tau)_+ / b, the projection of a / b on the simplex, whatever pi_0 is.
     V = V_mu: the arms of largest a, with pi_0's ratios (V within 1e-12 of the largest |r| or |V|).
     V > V_mu: one arm, found by integrating the flow from pi_0 up to a point from which it provably
-    wins; generically there is one, and ValueError is raised for a start from which none is reached.
-    Other ValueErrors: those of `check_instance`; pi_0 without the shape of the result, not positive
-    or not summing to one.
+    wins. Generically there is one; raises ValueError for a start from which none is reached. Other
+    ValueErrors: those of `check_instance`; pi_0 without the shape of the result, not positive or
+    not summing to one.
     """
     mu, rewards, baseline = check_instance(mu, rewards, baseline)
     start = mu if pi_0 is None else np.asarray(pi_0, dtype=np.float64)
@@ -102,15 +102,15 @@ def limit_policy(mu, rewards, baseline, pi_0=None):
 
 
 def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
-    """Pass rate of a prompt after a converged cycle, from its pass rate p under mu. By Theorem 4.2, derived.
+    """Return a prompt's pass rate after a converged cycle from that under mu, p. Derived from Theorem 4.2.
 
-    Answers have the reward `right` or `wrong`, V = V_mu + delta_v. For delta_v < 0 the limit policy is right
-    with probability min(1, p + g p (1 - p) / |delta_v|), g = right - wrong: a right answer has a = mu (g (1 -
-    p) + |delta_v|), a wrong one a = mu (|delta_v| - g p), and b = |delta_v|. If p < |delta_v| / g no a is
-    negative and they sum to b, so nothing is cut off; if not, nothing is left of the wrong ones. At delta_v =
-    0 every prompt that has a right answer is solved. Above 0 the limit is one answer, and which one does not
-    follow from p. pass_rate and delta_v broadcast. ValueError for a delta_v above 0, a pass rate outside 0 to
-    1 or right <= wrong.
+    Answers have the reward `right` or `wrong`, V = V_mu + delta_v. For delta_v < 0 the limit policy is
+    correct with probability min(1, p + g p (1 - p) / |delta_v|), g = right - wrong: a correct answer has
+    a = mu (g (1 - p) + |delta_v|), a wrong one a = mu (|delta_v| - g p), and b = |delta_v|. If
+    p < |delta_v| / g no a is negative and they sum to b, so nothing is cut off; otherwise all wrong answers
+    are. At delta_v = 0 every prompt with a correct answer is solved. Above 0 the limit is one answer, which p
+    does not determine. pass_rate and delta_v broadcast. ValueError for a delta_v above 0, a pass rate outside
+    0 to 1 or right <= wrong.
     """
     p, delta_v = np.broadcast_arrays(np.asarray(pass_rate, float), np.asarray(delta_v, float))
     if not ((p >= 0) & (p <= 1)).all():
@@ -125,7 +125,7 @@ def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
 
 
 def possible_limits(mu, rewards, baseline):
-    """Arms (..., arms) on which the flow can end for some pi_0 when V > V_mu, as booleans. Derived.
+    """Return booleans (..., arms): whether the flow can end on an arm for some pi_0 if V > V_mu. Derived.
 
     They are those with a_y + (V - V_mu) > max_{z != y} a_z: near pi(y) = 1, l_y grows fastest.
     Raises ValueError unless V > V_mu everywhere.
@@ -139,7 +139,7 @@ def possible_limits(mu, rewards, baseline):
 
 
 def _largest_other(advantage):
-    """max_{z != y} a_z for every y, (..., arms); -inf with one arm."""
+    """Return max_{z != y} a_z for every y, (..., arms); -inf with one arm."""
     if advantage.shape[-1] == 1:
         return np.full(advantage.shape, -np.inf)
     order = np.argsort(advantage, axis=-1)
@@ -152,11 +152,11 @@ def _largest_other(advantage):
 
 
 def _winner_above(advantage, excess, logits):
-    """One-hot (rows, arms) of the arm that wins the flow dl/dt = a + c pi, with c = V - V_mu > 0.
+    """Return one-hot (rows, arms) the arm that wins the flow dl/dt = a + c pi, with c = V - V_mu > 0.
 
     Once a_y - max_{z != y} a_z + c (2 pi(y) - 1) > 0, every ratio pi(y) / pi(z) grows, so pi(y)
-    does and the inequality stays true: y wins (derived). Until then the adaptive Bogacki-Shampine
-    rule integrates.
+    grows and the inequality stays true: y wins (derived). Until then the flow is integrated by the
+    adaptive Bogacki-Shampine method.
     """
     winners = np.zeros(advantage.shape)
     lead = advantage - _largest_other(advantage)
@@ -196,7 +196,7 @@ def _check_below(mu, rewards, baseline):
 
 
 def improvement_iterates(mu, rewards, baseline, n):
-    """Policies (n + 1, ..., arms) of mu <- pi*_{mu,V} and their rewards (n + 1, ...). Theorem 4.3.
+    """Return policies (n + 1, ..., arms) of mu <- pi*_{mu,V} and their rewards (n + 1, ...). Theorem 4.3.
 
     After the first step every arm left has r > V, so that tau = 0 and each later step is exactly
     pi <- pi (r - V) / (V_pi - V) (derived). ValueErrors: V not below V_mu, n negative,
@@ -218,7 +218,7 @@ def improvement_iterates(mu, rewards, baseline, n):
 
 
 def improvement_limit(mu, rewards, baseline):
-    """Limit (...) of the reward in Theorem 4.3: the best reward in the support of pi*_{mu,V}.
+    """Return the limit (...) of the reward in Theorem 4.3: the best reward in the support of pi*_{mu,V}.
 
     ValueErrors as in `improvement_iterates`.
     """
@@ -227,20 +227,20 @@ def improvement_limit(mu, rewards, baseline):
 
 
 def _best_arm(mu, rewards):
-    """The arm of largest reward, (..., 1); among equals that of largest mu, which survives best."""
+    """Return the arm of largest reward, (..., 1); among equals that of largest mu, likeliest to survive."""
     best = rewards >= rewards.max(-1, keepdims=True)
     return np.where(best, mu, -1).argmax(-1)[..., None]
 
 
 def _best_survives(mu, rewards, baseline):
-    """sum_y (a_y - a_{y*})_+ < V_mu - V, on arrays that are already broadcast."""
+    """Return sum_y (a_y - a_{y*})_+ < V_mu - V, on arrays that are already broadcast."""
     advantage = mu * (rewards - baseline[..., None])
     best = np.take_along_axis(advantage, _best_arm(mu, rewards), axis=-1)
     return np.maximum(advantage - best, 0).sum(-1) < value(mu, rewards) - baseline
 
 
 def is_limit_optimal(mu, rewards, baseline):
-    """Whether the iteration of Theorem 4.3 tends to the best reward, (...) booleans.
+    """Return whether the iteration of Theorem 4.3 tends to the best reward, (...) booleans.
 
     It does iff the best arm survives the first step: sum_y (a_y - a_{y*})_+ < V_mu - V (derived).
     ValueErrors as in `improvement_iterates`.
@@ -249,7 +249,7 @@ def is_limit_optimal(mu, rewards, baseline):
 
 
 def improvement_threshold(mu, rewards):
-    """V_0 (...), by bisection: for V < V_mu the limit is optimal iff V < V_0. Theorem 4.3.
+    """Return V_0 (...), by bisection: for V < V_mu the limit is optimal iff V < V_0. Theorem 4.3.
 
     V_0 = V_mu where every V < V_mu is optimal: the best arm has the largest a at V = V_mu.
     ValueErrors: those of `check_instance`.
@@ -259,7 +259,7 @@ def improvement_threshold(mu, rewards):
     advantage = mu * (rewards - v_mu[..., None])
     best = np.take_along_axis(advantage, _best_arm(mu, rewards), axis=-1)[..., 0]
     always = best >= advantage.max(-1) - _tolerance(rewards, v_mu)
-    # Supports are nested (Theorem 4.2), so that one sign change lies between min r and V_mu.
+    # Supports are nested (Theorem 4.2), so there is one sign change between min r and V_mu.
     low, high = rewards.min(-1), v_mu
     for _ in range(BISECTIONS):
         middle = (low + high) / 2

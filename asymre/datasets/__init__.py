@@ -1,1 +1,1 @@
-"""The data sets themselves as tables, and what counts as the right answer of their problems."""
+"""The data sets as tables of problems and answers, and what is filtered out of them."""

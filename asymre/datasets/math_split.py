@@ -1,9 +1,9 @@
-"""The problems of MATH that are used, and what is dropped of them.
+"""The problems of MATH that are used, and which are dropped.
 
-Of the test problems only those whose answer is an enormous number (`magnitude`): its checks would not end. Of
-the training problems, in this order, exact duplicates (spacing aside), enormous numbers, those that need a
-picture that they do not hold (`pictures`; `[asy]` code is part of a text), and, if so asked, those that
-overlap a test problem (`overlaps`).
+Test problems are dropped only if their answer is an enormous number (`magnitude`), whose checks would not
+end. Training problems are dropped, in this order, if they are exact duplicates (spacing aside), have an
+enormous number, need a picture that they do not hold (`pictures`; `[asy]` code is part of a text), or, if so
+configured, overlap a test problem (`overlaps`).
 """
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from asymre.rewards.magnitude import is_enormous
 
 
 def test_problems(table: pa.Table) -> tuple[pa.Table, dict]:
-    """The test problems that are used, and counts. table: as `datasets.read_math`."""
+    """Return the test problems that are used, and counts. table: from `readers.read_math`."""
     enormous = [is_enormous(answer) for answer in table["answer"].to_pylist()]
     lacking = sum(map(lacks_picture, table["prompt"].to_pylist()))
     counts = {"dropped": {"enormous number": sum(enormous)}, "picture missing, kept": lacking}
@@ -22,7 +22,7 @@ def test_problems(table: pa.Table) -> tuple[pa.Table, dict]:
 
 
 def training_problems(table: pa.Table, test: pa.Table, *, keep_overlaps: bool) -> tuple[pa.Table, dict]:
-    """The training problems that are used, and counts. table, test: as `datasets.read_math`."""
+    """Return the training problems that are used, and counts. table, test: from `readers.read_math`."""
     in_test = overlaps(test["prompt"].to_pylist())
     dropped = dict.fromkeys(["duplicate", "enormous number", "picture missing", "overlaps the test"], 0)
     seen, drop, kept_overlaps = set(), [], 0

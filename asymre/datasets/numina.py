@@ -6,11 +6,11 @@ A row of NuminaMath-1.5 is kept if, in this order,
 2. its problem and its solution were both found valid ("Yes"),
 3. its question type is "math-word-problem": no proof, no multiple choice,
 4. it has a final answer: not empty, "proof" or "notfound", nor the letter of a choice,
-5. its answer is no enormous number (`magnitude`), which checks would not end with,
+5. its answer is no enormous number (`magnitude`), whose checks would not end,
 6. it needs no picture that it does not hold (`pictures`),
 7. no earlier row has the same problem, word for word,
 8. it overlaps no held-out problem (`overlaps`),
-9. the verifier can tell that its answer is equal to itself.
+9. the verifier finds its answer equal to itself.
 """
 
 import re
@@ -52,12 +52,12 @@ _REASONS = (
 def verifiable_problems(
     table: pa.Table, held_out: Iterable[str], gold_errors: Callable[[list[str]], list[str | None]]
 ) -> tuple[pa.Table, dict[str, int]]:
-    """The rows to keep, with columns prompt, answer and source; and how many were dropped by reason.
+    """Return the rows to keep, with columns prompt, answer and source, and counts of the dropped, by reason.
 
     table: `COLUMNS`. held_out: texts of problems. gold_errors: as `Verifier.gold_errors`.
     """
     is_held_out = overlaps(held_out)
-    dropped = dict.fromkeys(_REASONS, 0)
+    dropped: dict[str, int] = dict.fromkeys(_REASONS, 0)
     kept, seen = [], set()
     for row, values in enumerate(zip(*(table[name].to_pylist() for name in COLUMNS), strict=True)):
         problem, answer, source, *_ = values
@@ -70,7 +70,7 @@ def verifiable_problems(
             dropped[reason] += 1
         else:
             kept.append((problem.strip(), answer.strip(), f"{source}:{row}"))
-    # A number needs no parser.
+    # Numbers need no parser.
     unsure = [answer for _, answer, _ in kept if number(normalise(answer)) is None]
     errors = dict(zip(unsure, gold_errors(unsure), strict=True))
     verifiable = [row for row in kept if errors.get(row[1]) is None]
@@ -81,7 +81,7 @@ def verifiable_problems(
 
 
 def split(problems: pa.Table, *, train: int, test: int, seed: int) -> tuple[pa.Table, pa.Table]:
-    """`train` and `test` problems in `datasets.SCHEMA`; no training problem overlaps a test problem.
+    """Return `train` and `test` problems in `readers.SCHEMA`; no training problem overlaps a test problem.
 
     ValueError if there are too few.
     """
@@ -93,7 +93,7 @@ def split(problems: pa.Table, *, train: int, test: int, seed: int) -> tuple[pa.T
 
 
 def _unusable(problem, answer, source, synthetic, problem_is_valid, solution_is_valid, question_type):
-    """The first reason, among those that the row alone gives, for which it is dropped; None without one."""
+    """Return the first reason in the row itself to drop it; None if there is none."""
     if synthetic:
         return "synthetic"
     if problem_is_valid != "Yes" or solution_is_valid != "Yes":

@@ -1,14 +1,14 @@
 r"""Whether a text repeats one of a set of held-out problems.
 
-Words are runs of letters or of digits, without case and without what LaTeX writes in several ways: `$x^{2}$`
-is "x 2", `\dfrac` is `\frac`, `\left(` and a degree sign are nothing. A text overlaps a held-out problem if
+Words are runs of letters or of digits, without case and without alternative LaTeX notation: `$x^{2}$` is
+"x 2", `\dfrac` is `\frac`, `\left(` and a degree sign are dropped. A text overlaps a held-out problem if
 
-- it has 13 words in a row in common with it (what GPT-3 used to find test data in training data);
-- or all words of a held-out problem of 8 to 12 words stand in it in a row (8 is GPT-3's least, too);
-- or it has the same letters and digits: `\frac34` and `\frac{3}{4}` differ in words alone.
+- they share 13 words in a row (GPT-3's criterion for test data in training data);
+- or it contains, in a row, all words of a held-out problem of 8 to 12 words (8 is GPT-3's minimum, too);
+- or it has the same letters and digits: `\frac34` and `\frac{3}{4}` differ only in words.
 
-Stock phrases ("where m and n are relatively prime positive integers, find ...") make it find more than it
-must. Fewer than 8 words ("Find $x$.") stand in too many texts to be a repetition.
+Stock phrases ("where m and n are relatively prime positive integers, find ...") cause false positives.
+Fewer than 8 words ("Find $x$.") occur in too many texts to count as a repetition.
 """
 
 import re
@@ -27,14 +27,14 @@ _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, as above."""
+    """Return the words of a text, as defined above."""
     text = _FRACTION.sub(r"\\frac", _FORM.sub(" ", unicodedata.normalize("NFKC", text)))
     return _WORD.findall(text.lower())
 
 
 def overlaps(texts: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a text overlaps one of `texts`."""
-    runs: dict[int, set] = defaultdict(set)  # by their length
+    """Return a predicate: whether a text overlaps one of `texts`."""
+    runs: dict[int, set] = defaultdict(set)  # by length
     wholes = set()
     for text in texts:
         own = words(text)

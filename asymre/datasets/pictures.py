@@ -1,17 +1,17 @@
-r"""Whether a problem speaks of a picture that its text does not hold.
+r"""Whether a problem refers to a picture that its text does not hold.
 
 A problem lacks its picture if
 
 1. it links to an image (`![...](...)`, `\includegraphics`, `<img`, `[img]`, the address of an image file): a
-   policy reads text alone; or
-2. it has no code of a picture (`[asy]...[/asy]`, TikZ and the like, which say what is drawn), and
-   a. marks of code are left of which the code is gone;
-   b. it points at a picture: "in the figure", "the diagram", "Figure 2", "the graph below";
-   c. it points at what is "shown", "the shaded region" or "the table below", and has neither a table nor a
+   policy reads only text; or
+2. it has no code of a picture (`[asy]...[/asy]`, TikZ and the like, which describe the drawing), and
+   a. it has delimiters whose code was removed;
+   b. it refers to a picture: "in the figure", "the diagram", "Figure 2", "the graph below";
+   c. it refers to what is "shown", "the shaded region" or "the table below", and has neither a table nor a
       displayed formula that could be meant.
 
-Not meant: "figure out", "significant figures", "a three-figure number", "the figure is rotated" (a shape that
-the text describes), "a Venn diagram", "the graph below the x-axis", "the number shown" (by a die).
+Not counted: "figure out", "significant figures", "a three-figure number", "the figure is rotated" (a shape
+that the text describes), "a Venn diagram", "the graph below the x-axis", "the number shown" (by a die).
 """
 
 import re
@@ -29,7 +29,7 @@ _MARKS = re.compile(r"\[/?asy\]|\\(?:begin|end)\{(?:asy|tikzpicture|picture)\}",
 
 _SCENE = r"(?:figures?|diagrams?|pictures?|drawings?|sketch|illustrations?)"
 _GIVEN = r"(?:following|accompanying|adjacent|adjoining|attached|given)"
-# "below the x-axis" is a place of another kind.
+# Except for positions such as "below the x-axis".
 _BESIDE = r"(?:shown|below|above|(?:at|on|to) (?:the )?(?:right|left))\b(?! (?:the|a|an|its)\b)"
 _POINTS = re.compile(
     rf"\b(?:in|see|from) (?:the|this) (?:{_GIVEN} )?{_SCENE}\b(?! out\b)"
@@ -57,7 +57,7 @@ _DISPLAYED = re.compile(r"\\begin\{|\\\[|\$\$|\|[^|\n]*\|[^|\n]*\|")
 
 
 def lacks_picture(problem: str) -> bool:
-    """True if the problem needs a picture, by the rule above, and its text does not hold one."""
+    """Return whether the problem needs a picture, by the rule above, that its text does not hold."""
     if _LINK.search(problem):
         return True
     if _CODE.search(problem):

@@ -13,12 +13,12 @@ from asymre.seeding import numpy_stream
 from asymre.specs import DatasetProblemsSpec
 
 Prepared = tuple[dict[str, pa.Table], dict[str, Any]]  # problems by split, counts
-# A wrong column shows in most answers; a few that no parser reads are still compared as text.
+# A wrong column makes most answers unreadable; a few that no parser reads are still compared as text.
 _UNPARSABLE = 0.01
 
 
 def prepare_published(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
-    """Train and test problems from a source each; their answers may be text, but most must be mathematics."""
+    """Return training and test problems, each from its source; most answers must be mathematics, not text."""
     read_source = READERS[spec.format]
     assert spec.train and spec.test
     sources = {"train": spec.train, "test": spec.test}
@@ -46,7 +46,7 @@ def prepare_published(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared
 
 
 def _compared_as_text(table, format, files, verifier):
-    """How many answers no parser reads; ValueError if these are too many for files of this format."""
+    """Return how many answers no parser reads; ValueError if too many for files of this format."""
     errors = verifier.gold_errors(table["answer"].to_pylist())
     bad = [row for row, error in enumerate(errors) if error]
     if len(bad) > _UNPARSABLE * len(errors):
@@ -60,7 +60,7 @@ def _compared_as_text(table, format, files, verifier):
 
 
 def prepare_numina(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
-    """One source, filtered and cut in two; `held_out` names problems that neither part may overlap."""
+    """Return one source, filtered and split; `held_out` names problems that neither part may overlap."""
     assert spec.source and spec.held_out
     parts = []
     for path in source_files(spec.source):

@@ -14,9 +14,9 @@ _SCHEMA = pa.schema([("problem_id", pa.int64()), ("prompt", pa.string()), ("answ
 
 
 def generate_problems(task: Task, *, count: int, split: str, seed: int) -> pa.Table:
-    """`count` different problems of a split ("train" or "test").
+    """Return `count` different problems of a split ("train" or "test").
 
-    The configuration refuses a count that comes near to all problems there are: this would not end.
+    The configuration rejects counts near the number of all problems: drawing them would not end.
     """
     rng = numpy_stream("problems", seed, split)
     problems: dict[str, int] = {}
@@ -32,7 +32,7 @@ def write_problems(path: Path, table: pa.Table) -> None:
 
 
 def read_problems(path: Path) -> pa.Table:
-    """Problems with the columns of `generate_problems`; ValueError if it is something else."""
+    """Return problems with the columns of `generate_problems`; ValueError for anything else."""
     table = read_parquet(path)
     if table.schema.names != _SCHEMA.names or table.num_rows == 0:
         raise ValueError(f"must have rows and the columns {', '.join(_SCHEMA.names)}")

@@ -24,8 +24,9 @@ SCHEMA = pa.schema(
 
 
 def source_files(source: SourceSpec) -> list[Path]:
-    """The files of a source on this machine, downloaded if need be; ValueError if one cannot be had."""
+    """Return the files of a source on this machine, downloaded if necessary; ValueError if that fails."""
     if source.folder is None:
+        assert source.hub
         return [_hub_file(source.hub, source.revision, name) for name in source.files]
     if files_hash(Path(source.folder), source.files) != source.revision:
         raise ValueError(f"{source.folder}: its files changed since this job was planned; run again")
@@ -66,9 +67,9 @@ def _hub_file(repo: str, revision: str, name: str) -> Path:
 
 
 def read_file(path: Path) -> pa.Table:
-    """All columns of a Parquet file, or of one with a JSON object a line; ValueError if it is neither.
+    """Return all columns of a Parquet file, or of JSON lines; ValueError if it is neither.
 
-    Numbers of JSON are text, as they are written: there is no largest one.
+    JSON's numbers stay text, as written, because they may be of any length.
     """
     if path.suffix == ".parquet":
         try:
@@ -89,7 +90,7 @@ def read_file(path: Path) -> pa.Table:
 
 
 def column(table: pa.Table, name: str, path: Path) -> list:
-    """The values of a column; ValueError with the nearest name if there is none."""
+    """Return the values of a column; ValueError with the nearest name if there is none."""
     if name in table.column_names:
         return table[name].to_pylist()
     near = difflib.get_close_matches(name, table.column_names, n=1, cutoff=0.0)
@@ -98,7 +99,7 @@ def column(table: pa.Table, name: str, path: Path) -> list:
 
 
 def read_math(paths: list[Path]) -> pa.Table:
-    r"""Problems with the columns of MATH: problem, and answer or else solution, whose last box is the answer.
+    r"""Return problems from files in MATH's format: problem, and answer or else solution (its last box).
 
     Columns prompt, answer and source (unique_id, or file and row). ValueError if one is missing.
     """
@@ -113,10 +114,10 @@ def read_math(paths: list[Path]) -> pa.Table:
 
 
 def read_gsm8k(paths: list[Path]) -> pa.Table:
-    """Problems with the columns of GSM8K: question, and answer, a solution that ends in `#### 1,200`.
+    """Return problems from files in GSM8K's format: question, and answer, a solution ending in `#### 1,200`.
 
-    The final answer is what follows the last ####, without commas and without what a calculator was asked
-    (`<<48/2=24>>`). Columns and errors as of `read_math`.
+    The final answer follows the last ####, without commas and without calculator annotations
+    (`<<48/2=24>>`). Columns and errors as in `read_math`.
     """
 
     def answers(table: pa.Table, path: Path) -> list:
@@ -155,9 +156,9 @@ def _problems(path: Path, prompt: str, answers_of: Callable, remedy: str) -> pa.
 
 
 def choose(table: pa.Table, count: int, rng: np.random.Generator, what: str) -> pa.Table:
-    """`count` rows drawn without replacement, in random order, as `SCHEMA`: the first ones are a sample too.
+    """Return `count` rows drawn without replacement, as `SCHEMA`, in random order: a prefix is a sample too.
 
-    ValueError, with `what` these problems are, if there are fewer.
+    ValueError, which names `what` these problems are, if there are fewer.
     """
     if count > table.num_rows:
         raise ValueError(f"{count} {what} problems are asked for, there are {table.num_rows}: ask for fewer")

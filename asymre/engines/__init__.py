@@ -1,1 +1,1 @@
-"""What computes: engine local in one process, engine fsdp_vllm on GPUs."""
+"""The engines that sample, train and evaluate: local in one process, fsdp_vllm on GPUs."""

@@ -1,1 +1,1 @@
-"""What is measured on snapshots, and what follows from it: curves, statistics, the calibration."""
+"""Measures of snapshots, and what is computed from them: curves, statistics, the calibration."""

@@ -1,4 +1,4 @@
-"""The rules that choose learning rates, at one delta_v, and then, of some values below 0, delta_v."""
+"""The rules that choose learning rates at one delta_v, and then one of several delta_v below 0."""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +7,9 @@ from asymre.metrics.curves import final
 
 
 def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
-    """Mean over runs of the accuracy at the base policy and at the end of each cycle of N steps.
+    """Return the mean over runs of the accuracy at the base policy and at the end of each cycle of N steps.
 
-    evaluations: accuracy by gradient step, one a seed. A last cycle that is shorter counts.
+    evaluations: accuracy by gradient step, one per seed. A shorter last cycle counts.
     """
     mean = pd.concat(evaluations, axis=1).mean(axis=1)
     last = mean.index.max()
@@ -21,16 +21,16 @@ def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
 
 
 def final_accuracy(accuracies: list[pd.Series]) -> float:
-    """Mean over runs of the accuracy at the end. accuracies: by gradient step, one a seed."""
+    """Return the mean over runs of the accuracy at the end. accuracies: by gradient step, one per seed."""
     return float(np.mean([final(accuracy) for accuracy in accuracies]))
 
 
 def largest_of_the_best(accuracy: dict[float, float], tolerance: float) -> float:
-    """The largest learning rate whose final accuracy is at most `tolerance` below that of the best one."""
+    """Return the largest learning rate whose final accuracy is within `tolerance` of the best one's."""
     best = max(accuracy.values())
     return max(rate for rate, value in accuracy.items() if value >= best - tolerance)
 
 
 def best(accuracy: dict[float, float]) -> float:
-    """The delta_v with the highest final accuracy."""
+    """Return the delta_v with the highest final accuracy."""
     return max(accuracy, key=accuracy.get)

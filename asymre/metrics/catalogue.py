@@ -1,17 +1,17 @@
-"""The measures that a figure can draw against the gradient step: one entry each, and no other list."""
+"""The measures that a figure can draw against the gradient step: one entry each, listed nowhere else."""
 
 from dataclasses import dataclass
 
-NATS = "nats a token"
+NATS = "nats per token"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What an evaluation says of a snapshot.
+    """One number that an evaluation gives for a snapshot.
 
-    label, unit: of the axis. split, column, temperature: what it reads of the rows of an evaluation;
-    temperature None is the paper's test sampling. limits: of the axis, None: as the data are. caption: a
-    sentence, with the names of `evaluation` and `algorithm.test_sampling` of the configuration in braces.
+    label, unit: of the axis. split, column, temperature: what it reads from the rows of an evaluation;
+    temperature None is the paper's test sampling. limits: of the axis; None: from the data. caption: a
+    sentence, with names from `evaluation` and `algorithm.test_sampling` of the configuration in braces.
     """
 
     label: str
@@ -24,7 +24,7 @@ class Measure:
 
     @property
     def sampling(self) -> tuple[str, float | None]:
-        """Which sampling of a snapshot it reads: split and temperature."""
+        """The sampling of a snapshot that it reads: split and temperature."""
         return self.split, self.temperature
 
     @property
@@ -41,7 +41,7 @@ MEASURES = {
         temperature=1.0,
         limits=(0, 1),
         caption="Training accuracy: {train_problems} fixed training problems x {samples} samples at "
-        "temperature 1; step line: share of right answers among the rollouts.",
+        "temperature 1; step line: share of correct answers among the rollouts.",
     ),
     "test_accuracy": Measure(
         label="test accuracy",
@@ -68,14 +68,14 @@ MEASURES = {
         column="entropy",
         temperature=1.0,
         limits=(0, None),
-        caption="Entropy in nats a token: mean over the tokens sampled at temperature 1 for "
+        caption="Entropy in nats per token: mean over the tokens sampled at temperature 1 for "
         "{train_problems} fixed training problems.",
     ),
 }
 
-# What an evaluation samples of every snapshot: curves, steps of collapse and claims read it.
+# Sampled for every snapshot: curves, steps of collapse and claims read it.
 OF_EVERY_RUN = tuple(dict.fromkeys(MEASURES[name].sampling for name in ("test_accuracy", "train_accuracy")))
-# What an evaluation of diversity samples.
+# Sampled by an evaluation of diversity.
 OF_DIVERSITY = (MEASURES["test_accuracy_temperature_1"].sampling,)
-# What an evaluation of the first cycle samples.
+# Sampled by an evaluation of the first cycle.
 OF_FIRST_CYCLE = (MEASURES["train_accuracy"].sampling,)

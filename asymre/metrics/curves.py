@@ -9,14 +9,14 @@ from asymre.metrics.catalogue import MEASURES
 
 
 def read_evaluation(path: Path) -> pd.DataFrame:
-    """The evaluations of a run: a row a snapshot and sampling. ValueError for anything else."""
+    """Return the evaluations of a run: a row per snapshot and sampling. ValueError for anything else."""
     table = pd.read_parquet(path)
     key = ["split", "temperature", "top_p"]
     if missing := {"step", *key, "accuracy", "entropy"} - set(table.columns):
         raise ValueError(f"has no column {', '.join(sorted(missing))}")
     steps = {tuple(sorted(rows["step"])) for _, rows in table.groupby(key)}
     if len(steps) != 1 or len(set(*steps)) != len(*steps):
-        raise ValueError("must have one row a step for each sampling")
+        raise ValueError("must have one row per step and sampling")
     if not table["accuracy"].between(0, 1).all() or np.isinf(table["entropy"]).any():
         raise ValueError("accuracies must lie between 0 and 1, and the entropy be finite")
     if (table["entropy"].isna() & (table["accuracy"] > 0)).any():
@@ -25,7 +25,7 @@ def read_evaluation(path: Path) -> pd.DataFrame:
 
 
 def read_metrics(path: Path) -> pd.DataFrame:
-    """The metrics of a run: a row a gradient step, in order. ValueError for anything else."""
+    """Return the metrics of a run: a row per gradient step, in order. ValueError for anything else."""
     table = pd.read_parquet(path)
     if missing := {"step", "cycle", "loss", "rollout_reward"} - set(table.columns):
         raise ValueError(f"has no column {', '.join(sorted(missing))}")
@@ -37,7 +37,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
 
 
 def curve(evaluation: pd.DataFrame, measure: str) -> pd.Series:
-    """The measure by gradient step. ValueError if the evaluation does not have it."""
+    """Return the measure by gradient step. ValueError if the evaluation does not have it."""
     read = MEASURES[measure]
     rows = evaluation[evaluation["split"] == read.split]
     rows = rows[(rows["temperature"] == 1.0) == (read.temperature == 1.0)]
@@ -47,20 +47,21 @@ def curve(evaluation: pd.DataFrame, measure: str) -> pd.Series:
 
 
 def smooth(values: pd.Series, window: int) -> pd.Series:
-    """Moving average over `window` evaluation points, centred, shorter at the ends."""
+    """Return the moving average over `window` evaluation points, centred, shorter at the ends."""
     return values.rolling(window, center=True, min_periods=1).mean()
 
 
 def final(values: pd.Series) -> float:
-    """Mean over the last three evaluation points."""
+    """Return the mean over the last three evaluation points."""
     return float(values.iloc[-3:].mean())
 
 
 def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
-    """First of two evaluation points in a row below half of the running maximum and below the base policy.
+    """Return the step of collapse, NaN if there is none.
 
-    Or the first point after the run diverged, if that is earlier. Both by gradient step, step 0 being the
-    base policy; the entropy of a run that has diverged is NaN. NaN if there is no such point.
+    It is the first of two consecutive evaluation points below half of the running maximum and below the base
+    policy's accuracy, or the first point after the run diverged (its entropy is NaN), whichever is earlier.
+    accuracy, entropy: by gradient step; step 0 is the base policy.
     """
     values = accuracy.to_numpy()
     low = (values < np.maximum.accumulate(values) / 2) & (values < values[0])
@@ -70,5 +71,5 @@ def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
 
 
 def band(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean, minimum and maximum over seeds by step, from rows with step, seed and smoothed."""
+    """Return mean, minimum and maximum over seeds by step, from rows with step, seed and smoothed."""
     return table.groupby("step")["smoothed"].agg(["mean", "min", "max"])

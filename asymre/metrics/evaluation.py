@@ -1,6 +1,6 @@
-"""What a snapshot can do: accuracy, pass@k, entropy, distinct answers and length on fixed problems.
+"""Measures of a snapshot on fixed problems: accuracy, pass@k, entropy, distinct answers and length.
 
-Shapes: P problems, S samples a problem, R = P * S rows.
+Shapes: P problems, S samples per problem, R = P * S rows.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ def measure(
     length: float,
     truncated: float,
 ) -> dict[str, float]:
-    """The measures of one sampling.
+    """Return the measures of one sampling.
 
-    accuracy: share of right answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats a token, mean
-    over the generated tokens, of the whole next-token distribution at temperature 1. distinct_answers:
-    different final answers a problem. distinct_correct: different right completions a problem. length:
-    tokens, the end included. truncated: share without an end. pass_rates: share of right answers [P].
+    accuracy: share of correct answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats per token, mean
+    over the generated tokens, of the full next-token distribution at temperature 1. distinct_answers:
+    different final answers per problem. distinct_correct: different correct completions per problem. length:
+    tokens, including the end. truncated: share without an end. pass_rates: share of correct answers [P].
     """
     samples = correct_PS.shape[1]
     return {
@@ -43,7 +43,7 @@ def measure(
 
 
 def diverged_rows(spec: EvaluationSpec, step: int) -> list[dict[str, Any]]:
-    """The rows of a step after the divergence of a run: nothing is right, and nothing else can be said."""
+    """Return the rows of a step after a run diverged: accuracy 0, and no other measure."""
     return [
         {"step": step, "split": split, "temperature": temperature, "top_p": top_p, "accuracy": 0.0}
         | {f"pass_at_{k}": 0.0 for k in _powers_of_two(samples)}
@@ -52,7 +52,7 @@ def diverged_rows(spec: EvaluationSpec, step: int) -> list[dict[str, Any]]:
 
 
 def pass_at_k(correct_PS: np.ndarray, k: int) -> float:
-    """Unbiased estimate of the chance that one of k samples is right (Chen et al. 2021, Eq. 1)."""
+    """Return the unbiased chance that one of k samples is correct (Chen et al. 2021, Eq. 1)."""
     samples = correct_PS.shape[1]
     wrong_P = samples - correct_PS.sum(1)
     # C(wrong, k) / C(samples, k) as a product: no large factorials.
@@ -65,6 +65,6 @@ def _powers_of_two(largest: int) -> list[int]:
 
 
 def as_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """A table of rows; null where a row has no such measure: pass_at_k of fewer samples, a diverged run."""
+    """Return a table of rows, null where one lacks a measure: pass_at_k beyond its samples, divergence."""
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: [row.get(name) for row in rows] for name in names})

@@ -1,7 +1,7 @@
 """The objectives, one module each: the workflow hashes only the module that a run names.
 
 A module here, if its name has no leading underscore, is an objective. It holds everything about it:
-OBJECTIVE, what people and the configuration have to know (`_entry.Objective`), `advantages` and
+OBJECTIVE, which describes it to people and to the configuration (`_entry.Objective`), `advantages` and
 `token_loss`. torch is imported where it is used: the plan reads every OBJECTIVE and computes nothing.
 """
 
@@ -10,7 +10,7 @@ from types import ModuleType
 
 
 def load(name: str) -> ModuleType:
-    """The module `asymre.objectives.<name>`, with its `advantages` and `token_loss`.
+    """Return the module `asymre.objectives.<name>`, with its `advantages` and `token_loss`.
 
     Raises ModuleNotFoundError for a name without a module; the configuration checks names.
     """

@@ -1,4 +1,4 @@
-"""What an objective says of itself beside its formula; and all that do."""
+"""The description of an objective beside its formula, and the catalogue of all objectives."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -8,13 +8,13 @@ from asymre.registry import entries
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective for people and for the configuration; no number of a result follows from it.
+    """Describe an objective to people and to the configuration; no number of a result depends on it.
 
     label: as people write it, in legends and claims. colour: of its curves, hexadecimal; None: the colour of
     its delta_v. takes_delta_v: whether its baseline is the group mean plus delta_v. takes_ratio: whether
-    its loss reads the log-probabilities of mu, which are at temperature 1: rollouts have to be sampled so.
-    Who says nothing is held to read them. settings: a dataclass of what else it takes (`asymre.fields`),
-    given in the configuration under `objectives.<name>`.
+    its loss reads the log-probabilities of mu, which are stored at temperature 1, so that rollouts have to be
+    sampled there; defaults to True, the safe choice. settings: a dataclass of its further settings
+    (`asymre.fields`), given in the configuration under `objectives.<name>`.
     """
 
     label: str
@@ -30,5 +30,5 @@ class Objective:
 
 @cache
 def objectives() -> dict[str, Objective]:
-    """Every objective by its module's name. ValueError for a module without OBJECTIVE."""
+    """Return every objective by its module's name. ValueError for a module without OBJECTIVE."""
     return entries("asymre.objectives", "OBJECTIVE", Objective)

@@ -22,10 +22,10 @@ OBJECTIVE = Objective(label="AsymRE", takes_delta_v=True, takes_ratio=False)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """r - V_mu - delta_v for each sample (Eq. 4), not divided by a standard deviation.
+    """Return r - V_mu - delta_v for each sample (Eq. 4), not divided by a standard deviation.
 
     rewards_PG: [P, G] floating point, P prompts with G samples each from the behaviour policy.
-    settings: "delta_v", in units of the reward: -0.1 weighs twice as much for 0/1 as for +-1.
+    settings: "delta_v", in units of the reward: -0.1 weighs twice as much for rewards 0, 1 as for -1, 1.
     Returns [P, G]. Raises ValueError for G = 1.
     """
     if rewards_PG.shape[1] == 1:
@@ -33,8 +33,8 @@ def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
             "AsymRE needs at least 2 samples a prompt: the mean of a group of 1 is its own reward, "
             "so every advantage would be -delta_v whatever the reward"
         )
-    # Groups of one reward only carry -delta_v: dropping them would change the algorithm, because
-    # grad(delta_v) = grad(0) + |delta_v| * grad E_mu[log pi] takes its second term from all groups.
+    # A group with a single reward has the advantage -delta_v. Dropping it would change the algorithm, because
+    # the second term of grad(delta_v) = grad(0) + |delta_v| * grad E_mu[log pi] comes from all groups.
     return rewards_PG - rewards_PG.mean(dim=1, keepdim=True) - settings["delta_v"]
 
 
@@ -44,7 +44,7 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-A log pi for each token: Eq. 4 with log pi(y|x) written as a sum over the tokens of y.
+    """Return -A log pi for each token: Eq. 4 with log pi(y|x) written as a sum over the tokens of y.
 
     log_probs_BT: [B, T] log pi of the sampled tokens; advantages_B: [B] one for each sequence.
     behaviour_log_probs_BT: [B, T] log mu, unused: Eq. 4 has no importance weights.

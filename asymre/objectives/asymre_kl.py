@@ -5,8 +5,8 @@ Gradient ascent on
     E_{x, y~mu(.|x)}[ (r(y, x) - V_mu(x) - delta_v) log pi(y|x) - beta sum_t (rho log rho - rho + 1) ]
 
 with rho = pi(y_t | x, y_<t) / mu(y_t | x, y_<t). The mean of the last term over y_t ~ mu is the reverse
-KL(pi || mu) of the next token: rho - 1 has mean 0 and makes each term at least 0. Both hold for tokens
-sampled from the mu of the ratio alone: at another temperature the mean is no KL to any policy.
+KL(pi || mu) of the next token: rho - 1 has mean 0 and makes each term at least 0. Both hold only for tokens
+sampled from the mu of the ratio: at another temperature the mean is not a KL to any policy.
 
 The forward KL(mu || pi) would be nothing new: its gradient is -E_mu[grad log pi], so a penalty beta on it is
 AsymRE at delta_v - beta.
@@ -51,9 +51,9 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-A log pi + beta (rho log rho - rho + 1) for each token.
+    """Return -A log pi + beta (rho log rho - rho + 1) for each token.
 
-    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
+    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on padding;
     advantages_B: [B] one for each sequence. settings: "beta".
     Returns [B, T], to be minimised, before masking and normalisation.
     """

@@ -5,8 +5,8 @@ Gradient ascent along
     E_{x, y~mu(.|x)}[ min(w, c) (r(y, x) - V_mu(x) - delta_v) grad log pi(y|x) ],    w = pi(y|x) / mu(y|x)
 
 with a weight for the whole completion, truncated at c as in IMPALA (Espeholt et al. 2018, section 4) and not
-differentiated. Without truncation this is the on-policy gradient, in which the baseline changes the
-variance alone.
+differentiated. Without truncation this is the on-policy gradient, in which the baseline changes only the
+variance.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-min(w, c) A log pi for each token.
+    """Return -min(w, c) A log pi for each token.
 
-    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
+    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on padding;
     advantages_B: [B] one for each sequence. settings: "truncation" is c.
     Returns [B, T], to be minimised, before masking and normalisation.
     """

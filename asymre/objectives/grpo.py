@@ -33,10 +33,10 @@ OBJECTIVE = Objective(label="GRPO", colour="#2a9d3f", takes_ratio=True, settings
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """(r - mean) / (std + 1e-4) for each sample, std unbiased (DeepSeekMath, section 4.1.2).
+    """Return (r - mean) / (std + 1e-4) for each sample, std unbiased (DeepSeekMath, section 4.1.2).
 
     rewards_PG: [P, G] floating point, P prompts with G samples each from the behaviour policy.
-    settings: unused. Returns [P, G], 0 in groups of one reward only. Raises ValueError for G = 1.
+    settings: unused. Returns [P, G], 0 in groups with a single reward. Raises ValueError for G = 1.
     """
     if rewards_PG.shape[1] == 1:
         raise ValueError("GRPO needs at least 2 samples a prompt: a group of 1 has no standard deviation")
@@ -52,10 +52,10 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) for each token (DeepSeekMath, Eq. 3 without KL).
+    """Return -min(rho A, clip(rho, 1 - eps, 1 + eps) A) for each token (DeepSeekMath, Eq. 3 without KL).
 
-    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens. Padding
-        needs a finite ratio too (0 in both will do): masking leaves 0 * rho in its gradient.
+    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens. Padding needs a
+        finite ratio too (0 in both suffices): masking leaves 0 * rho in its gradient.
     advantages_B: [B] one for each sequence. settings: "clip" is eps.
     Returns [B, T], to be minimised, before masking and normalisation.
     """

@@ -1,4 +1,4 @@
-"""Positives only: maximum likelihood on the right answers among the rollouts.
+"""Positives only: maximum likelihood on the correct answers among the rollouts.
 
 Gradient ascent on E_{y~mu}[ max(r, 0) log pi(y|x) ]. With rewards 0 and 1 this is REINFORCE with the fixed
 baseline V = 0, which the AsymRE paper names as one extreme: learning from successes alone.
@@ -21,5 +21,5 @@ token_loss = asymre.token_loss
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """max(r, 0) for each sample: rewards_PG [P, G], P prompts with G samples each. settings: unused."""
+    """Return max(r, 0) for each sample: rewards_PG [P, G], P prompts, G samples each. settings: unused."""
     return rewards_PG.clamp(min=0)

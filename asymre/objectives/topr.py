@@ -4,9 +4,9 @@ Gradient ascent along
 
     E_{y~mu}[ r grad log pi ; r >= 0 ]  +  E_{y~mu}[ min(pi/mu, 1) r grad log pi ; r < 0 ]
 
-without a baseline: rewards of right answers are positive and those of wrong ones negative. Right answers
-keep weight one however unlikely they become; wrong ones are tapered off by the truncated importance
-weight of the whole completion.
+without a baseline: rewards of correct answers are positive, those of wrong ones negative. Correct answers
+keep weight one however unlikely they become; wrong ones are tapered off by the truncated importance weight
+of the whole completion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OBJECTIVE = Objective(label="TOPR", colour="#c51b7d", takes_ratio=True)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """The rewards themselves: rewards_PG [P, G], P prompts with G samples each. settings: unused."""
+    """Return the rewards themselves: rewards_PG [P, G], P prompts with G samples each. settings: unused."""
     return rewards_PG
 
 
@@ -34,9 +34,9 @@ def token_loss(
     advantages_B: Tensor,
     settings: Mapping[str, Any],
 ) -> Tensor:
-    """-r log pi where r >= 0, -min(pi/mu, 1) r log pi where r < 0, for each token.
+    """Return -r log pi where r >= 0, -min(pi/mu, 1) r log pi where r < 0, for each token.
 
-    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on filling;
+    log_probs_BT, behaviour_log_probs_BT: [B, T] log pi and log mu of the sampled tokens, 0 on padding;
     advantages_B: [B] the reward of each sequence. settings: unused.
     Returns [B, T], to be minimised, before masking and normalisation.
     """

@@ -1,10 +1,10 @@
-r"""A process that checks answers (`equality`); `asymre/rewards/verifier.py` starts it and speaks to it.
+r"""A process that checks answers (`equality`), started and used by `asymre/rewards/verifier.py`.
 
     python asymre/rewards/answer_worker.py SECONDS
 
-Reads one JSON object a line, {"answer": ..., "gold": ...}, and writes one word a line: "ready" once, then a
-verdict for each. The checks happen in a forked child, which the kernel ends after SECONDS of one check,
-whatever it does then; the next child is a fork too, and has the parser and sympy imported already.
+Reads one JSON object per line, {"answer": ..., "gold": ...}, and writes one word per line: "ready" once, then
+a verdict for each. A forked child does the checks; the kernel ends it after SECONDS of one check, whatever it
+is doing. The next child is a fork too, with the parser and sympy already imported.
 """
 
 import json
@@ -14,10 +14,10 @@ import resource
 import signal
 import sys
 
-# Bytes of address space, of which 60 MB are taken from the start. No honest answer needs a tenth.
+# Bytes of address space, 60 MB of which are in use from the start. No honest answer needs a tenth of it.
 MEMORY = 2 << 30
 
-# Parser and sympy are slow at what they meet for the first time: they meet the usual before the first fork.
+# Parser and sympy are slow on first use of each feature: exercise the usual ones before the first fork.
 _USUAL = (
     (r"\frac{\sqrt{3}}{2}", r"\frac{3}{2\sqrt{3}}"),
     (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5+2\sqrt{6}}"),
@@ -33,10 +33,10 @@ _USUAL = (
 def main() -> None:
     seconds = float(sys.argv[1])
     replies = os.dup(1)
-    # Parsers print; the channel of the replies is not theirs, and once it runs nobody reads the other.
+    # Parsers print: keep that out of the replies, and discard errors, which nobody reads once it runs.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
-    # Imported here, for the process of the verifier imports this module too.
+    # Imported here because the verifier's own process imports this module, too.
     from asymre.rewards.equality import verdict as check
 
     logging.disable(logging.CRITICAL)
@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def _serve(check, seconds: float, replies: int) -> None:
-    """Answer requests until there are no more, or one of them is the end of this process."""
-    # What was ignored or blocked where the verifier runs is so here too.
+    """Answer requests until there are no more, or until one of them ends this process."""
+    # Signals that the verifier's process ignores or blocks are inherited: undo that.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -69,7 +69,7 @@ def _serve(check, seconds: float, replies: int) -> None:
         except Exception:
             verdict = "unparsable"
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # A parser may take running out of memory for something else.
+        # A parser may report running out of memory as another error.
         if verdict == "wrong" and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MEMORY / 2:
             os._exit(1)
         os.write(replies, verdict.encode() + b"\n")

@@ -10,28 +10,27 @@ from asymre.rewards.writing import normalise, same_choice
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
 _ESCAPE_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-# `\boxed 5` has no braces; what is boxed ends where its formula or its line does.
+# `\boxed 5` has no braces; its content ends where its formula or its line does.
 _END_OF_FORMULA = re.compile(r"\$|\n|\\\)|\\\]")
 
-# Between two boxes of one answer stands a comma or a word that joins, with at most the name of the next.
+# Two boxes of one answer are joined by a comma or a word, and at most the name of the next value.
 _NAME = r"[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]{1,9}\}))?'?"
 _GAP = r"(?:[ \t~$]|\\[()!,;: ]|\\q?quad(?![a-zA-Z]))"
 _WORD = r"(?:(?:and|or)(?![a-zA-Z])|\\(?:text|textrm|mbox|mathrm) ?\{[ ~]*,?[ ~]*(?:and|or)?[ ~]*\})"
 _JOINT = re.compile(rf"{_GAP}{{0,20}}(?:[,;]{_GAP}{{0,20}}{_WORD}?|{_WORD}){_GAP}{{0,20}}(?:({_NAME}) ?= ?)?")
-# Characters: nothing that joins two boxes, and no two forms of a number, are longer.
+# Characters: no joint between two boxes, and no two forms of a number, are longer.
 _LONG = 200
 _OR = re.compile("(?<![a-zA-Z])or(?![a-zA-Z])")
 _NAME_BEFORE = re.compile(rf"(?<![a-zA-Z0-9_^}}]) ?({_NAME}) ?= ?\Z")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}`, `\fbox{...}` or `\boxed 5` of a text, without outer spaces.
+    r"""Return the content of the last `\boxed{...}`, `\fbox{...}` or `\boxed 5`, without outer spaces.
 
-    Boxes that only a comma, "and" or "or" separates from the last one, within a line, are one answer with
-    it: `x=\boxed{2}` or `x=\boxed{5}` gives `x=2 \text{ or } x=5`. If they are one number in several
-    forms, the last of them counts. Of all other boxes the last counts alone: it may correct the others.
-    None if there is no box, if one is empty, or if its braces do not balance. Of boxes in one another the
-    innermost counts.
+    Boxes separated from the last one only by a comma, "and" or "or", on one line, are one answer with it:
+    `x=\boxed{2}` or `x=\boxed{5}` gives `x=2 \text{ or } x=5`. If they are one number in several forms, the
+    last of them counts. Of all other boxes only the last counts, because it may correct the others. None if
+    there is no box, if one is empty, or if its braces do not balance. Of nested boxes the innermost counts.
     """
     boxes = [match.span() for match in _BOX.finditer(text)]
     answer: list[str | None] = []
@@ -61,7 +60,7 @@ def last_boxed(text: str) -> str | None:
 
 
 def _content(text: str, inside: int, limit: int) -> tuple[str | None, int | None]:
-    """What the box holds whose content begins at `inside`, None if nothing, and where it ends.
+    """Return the content of the box that begins at `inside`, None if it is empty, and where it ends.
 
     Nothing after `limit` is read. The end is None if the braces do not balance.
     """
@@ -81,7 +80,7 @@ def _named(name: str | None, content: str | None) -> str | None:
     return f"{name}={content}" if name and content else content
 
 
-# Longer numbers are left to others: the cost of exact arithmetic grows with the digits.
+# Longer numbers are left to `equality`: the cost of exact arithmetic grows with the digits.
 _DIGITS = r"(?:[0-9]{1,3}(?:[, ][0-9]{3}){1,12}|[0-9]{1,40})"
 _SEPARATOR = re.compile("[, ]")
 _INTEGER = re.compile(rf"([+-]?){_DIGITS}")
@@ -93,7 +92,7 @@ _SLASH = re.compile(r"([+-]?)([0-9]{1,40})/([+-]?[0-9]{1,40})")
 
 
 def number(normalised: str) -> Fraction | None:
-    r"""Value of an integer, decimal, fraction or mixed number that `normalise` gave; None for all else.
+    r"""Return the value of a normalised integer, decimal, fraction or mixed number; None for all else.
 
     `5\frac{1}{2}` is read as the mixed number 11/2, `1,234` as 1234, `.5` as 1/2; `1/0` is None.
     """
@@ -123,7 +122,7 @@ _NAMED = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)=([^=]+)")
 
 
 def surely_equal(answer: str, gold: str) -> bool:
-    """True if two answers are equal after `normalise` or as numbers; False says nothing."""
+    """Return True if two answers are equal after `normalise` or as numbers; False decides nothing."""
     a, b = normalise(answer), normalise(gold)
     if same_choice(answer, gold):
         return True
@@ -139,6 +138,6 @@ _PLAIN_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 def surely_different(answer: str, gold: str) -> bool:
-    """True for two integers, written as nothing but digits, that differ; False says nothing."""
+    """Return True for two different integers written only with digits; False decides nothing."""
     both = _PLAIN_INTEGER.fullmatch(answer) and _PLAIN_INTEGER.fullmatch(gold)
     return bool(both) and int(answer) != int(gold)

@@ -1,9 +1,9 @@
-r"""Whether two answers are equal, as mathematics: for the process that checks answers alone.
+r"""Whether two answers are equal as mathematics; to be run only in the process that checks answers.
 
-`structure` says what an answer is made of, `values` what its expressions are worth. These evaluate what a
-hostile answer says, so time and memory must be limited around it. A right answer that is missed costs a
-little; a wrong one that counts as right is learned. So everything is compared exactly, and what cannot be
-decided is wrong.
+`structure` parses an answer into parts, `values` evaluates its expressions. They evaluate what a hostile
+answer contains, so time and memory must be limited around them. Missing a correct answer costs a little; a
+wrong answer that is accepted is learned. So everything is compared exactly, and what cannot be decided is
+wrong.
 """
 
 import re
@@ -29,7 +29,7 @@ from asymre.rewards.writing import normalise, tidy
 
 
 def verdict(answer: str, gold: str) -> str:
-    """ "right", "wrong" or, for an answer that is no mathematics and no words, "unparsable"."""
+    """Return "right", "wrong" or, for an answer that is neither mathematics nor words, "unparsable"."""
     try:
         given = read(tidy(answer))
         _check_leaves(given)
@@ -44,7 +44,7 @@ def _gold(gold: str) -> Node:
 
 
 def _check_leaves(node: Node) -> None:
-    """`Unreadable` if a leaf is neither words nor an expression."""
+    """Raise Unreadable if a leaf is neither words nor an expression."""
     if isinstance(node, Leaf):
         value_of(node.text)
     else:
@@ -71,7 +71,7 @@ def _equal(a: Node, b: Node) -> bool:
 
 
 def _once(node: Node) -> Node:
-    """What is the same on both sides of an "or" is said once: `x + 1 or 1 + x` is one answer."""
+    """Return the node without repeated alternatives of an "or": `x + 1 or 1 + x` is one answer."""
     if not isinstance(node, Listing) or node.word != "or" or _has_condition(node):
         return node
     parts = _distinct(node.parts)
@@ -82,13 +82,13 @@ def _equal_parts(a: Node, b: Node) -> bool:
     if isinstance(a, Chain) and isinstance(b, Chain):
         return _equal_chains(a, b)
     if isinstance(a, Chain) != isinstance(b, Chain):
-        # `2 + 3 = 5` is 5 if all its parts are.
+        # `2 + 3 = 5` is 5 if all its parts equal 5.
         chain, other = (a, b) if isinstance(a, Chain) else (b, a)
         return set(chain.signs) == {"="} and all(_equal(part, other) for part in chain.parts)
     if isinstance(a, Union) and isinstance(b, Union):
         return a.sign == b.sign and _same(a.parts, b.parts)
     if not isinstance(a, Group | Listing) or not isinstance(b, Group | Listing):
-        # {5} is as good as 5.
+        # {5} counts as 5.
         parts = [n.parts if isinstance(n, Group) and n.left == r"\{" else (n,) for n in (a, b)]
         return (
             len(parts[0]) == len(parts[1]) == 1 and parts != [(a,), (b,)] and _equal(parts[0][0], parts[1][0])
@@ -100,7 +100,7 @@ def _equal_parts(a: Node, b: Node) -> bool:
             return _same(_distinct(a.parts), _distinct(b.parts))
         return _in_order(a.parts, b.parts)
     if isinstance(a, Listing) and isinstance(b, Listing):
-        # "1 and 2" lists what "1 or 2" lists, but conditions differ.
+        # "1 and 2" lists the same values as "1 or 2"; for conditions the words differ.
         return (a.word == b.word or not _has_condition(a)) and _same(a.parts, b.parts)
     group, listing = (a, b) if isinstance(a, Group) else (b, a)
     if group.left == r"\{":
@@ -117,7 +117,7 @@ def _in_order(a: tuple, b: tuple) -> bool:
 
 
 def _same(a: tuple, b: tuple) -> bool:
-    """Whether two lists have the same members, in any order, each as often."""
+    """Return whether two lists have the same members with the same multiplicity, in any order."""
     if len(a) != len(b):
         return False
     rest = list(b)
@@ -144,7 +144,7 @@ _NAME = re.compile(rf"{_VARIABLE}(?: ?\({_VARIABLE}(?:,{_VARIABLE})*\))?|[A-Z]{{
 
 
 def _without_name(a: Node, b: Node) -> tuple[Node | None, Node | None]:
-    """Both without their names, if these are the same or only one has any; (None, None) if they differ."""
+    """Return both without their names if these agree or only one has any; (None, None) if they differ."""
     names_a, value_a = _names(a)
     names_b, value_b = _names(b)
     if names_a == names_b:
@@ -158,7 +158,7 @@ def _without_name(a: Node, b: Node) -> tuple[Node | None, Node | None]:
 
 
 def _names(node: Node) -> tuple[tuple[str, ...], Node]:
-    """The variables whose values an answer states, in alphabetical order, and these values."""
+    """Return the variables whose values an answer states, in alphabetical order, and their values."""
     if isinstance(node, Chain) and set(node.signs) in ({"="}, {r"\in"}):
         first, *rest = node.parts
         if len(rest) == 1 and not _is_name(first) and _is_name(rest[0]):
@@ -231,7 +231,7 @@ def _difference(chain: Chain) -> Expr | None:
 
 
 def _constant_ratio(a: Expr | None, b: Expr | None) -> Expr | None:
-    """c where a = c b everywhere and c is not 0; None if there is none. Both have variables."""
+    """Return c != 0 with a = c b everywhere; None if there is none. Both have variables."""
     if a is None or b is None or a.free_symbols != b.free_symbols:
         return None
     ratio = None
@@ -255,21 +255,21 @@ def _constant_ratio(a: Expr | None, b: Expr | None) -> Expr | None:
 
 
 def _is_set(node: Node) -> bool:
-    """Whether it can be nothing but a set of real numbers."""
+    """Return whether a node can only be a set of real numbers."""
     return (
         _is_inequality(node) or isinstance(node, Union) or isinstance(node, Leaf) and node.text in NAMED_SETS
     )
 
 
 def _is_inequality(node: Node) -> bool:
-    """Whether it says what a variable is not, in one or several conditions."""
+    """Return whether a node consists of one or several inequalities."""
     if isinstance(node, Listing):
         return node.word != "," and all(map(_is_inequality, node.parts))
     return isinstance(node, Chain) and bool(set(node.signs) & {*INEQUALITIES, r"\ne"})
 
 
 def _real_set(node: Node) -> sympy.Set | None:
-    """The set; None if it is none of real numbers, or if its bounds are not plain numbers."""
+    """Return a set of real numbers; None if the node is none, or if its bounds are not plain numbers."""
     if isinstance(node, Leaf):
         return NAMED_SETS.get(node.text)
     if isinstance(node, Group):
@@ -291,14 +291,14 @@ def _set_of_group(group: Group) -> sympy.Set | None:
         return sympy.FiniteSet(*bounds)
     if len(bounds) != 2 or group.left not in "([" or group.right not in ")]" or not _less(*bounds):
         return None
-    # Infinity is in no set of real numbers.
+    # No set of real numbers contains infinity.
     if (group.left == "[" and bounds[0].is_infinite) or (group.right == "]" and bounds[1].is_infinite):
         return None
     return Interval(*bounds, left_open=group.left == "(", right_open=group.right == ")")
 
 
 def _set_of_chain(chain: Chain) -> sympy.Set | None:
-    """The set of x where `a < x < b`, or with one bound, or another order of the signs."""
+    """Return the set of x with `a < x < b`, with one bound only, or with the signs reversed."""
     if chain.signs[0] in (">", r"\ge"):
         chain = _turned(chain)
     at = [i for i, part in enumerate(chain.parts) if _is_name(part)]
@@ -318,7 +318,7 @@ def _set_of_chain(chain: Chain) -> sympy.Set | None:
 
 
 def _variables(node: Node) -> set[str]:
-    """The names that stand in a list of inequalities."""
+    """Return the names of the variables in a list of inequalities."""
     if isinstance(node, Leaf):
         return {normalise(node.text)} if _is_name(node) else set()
     return set().union(*map(_variables, node.parts))
@@ -350,7 +350,7 @@ def _equal_sets(a: sympy.Set, b: sympy.Set) -> bool:
 
 
 def _pieces(a: sympy.Set) -> list[Interval] | None:
-    """The intervals and points that make up a set, from the left; None if it is of another kind."""
+    """Return the intervals and points that make up a set, from the left; None for other sets."""
     pieces = []
     for part in a.args if isinstance(a, sympy.Union) else (a,):
         if isinstance(part, sympy.FiniteSet):
@@ -365,7 +365,7 @@ def _pieces(a: sympy.Set) -> list[Interval] | None:
 
 
 class _Point:
-    """An interval of one number; sympy turns such an interval into a finite set."""
+    """An interval with a single number; sympy turns such an interval into a finite set."""
 
     left_open = right_open = False
 

@@ -1,4 +1,4 @@
-"""What a completion's text is worth: verdicts (`verifier.VERDICTS`) and final answers."""
+"""Judge completions: verdicts (`verifier.VERDICTS`) and final answers."""
 
 from asymre.rewards.boxed import last_boxed
 from asymre.rewards.verifier import Verifier
@@ -6,7 +6,7 @@ from asymre.tasks import load
 
 
 def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list[str]]:
-    """Verdict and final answer of each text. verifier: "boxed" (real data) or the name of a task."""
+    """Return verdicts and final answers of texts. verifier: "boxed" (real data) or the name of a task."""
     if verifier == "boxed":
         with Verifier() as checks:
             return checks.verify(texts, golds), [last_boxed(text) or "" for text in texts]
@@ -16,5 +16,5 @@ def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list
 
 
 def counts_line(verdicts: list[str]) -> str:
-    """`right 12, wrong 3, timeout 1` for the log: what could not be judged is never silent."""
+    """Return `right 12, wrong 3, timeout 1` for the log: failures to judge are always reported."""
     return ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))

@@ -1,19 +1,19 @@
 r"""How many digits the numbers of an answer would have, found from its text without computing them.
 
-A parser that meets `10^{10^{6}}` computes it sooner or later, and an answer takes a process with it. So
-numbers are bounded by their logarithms: of a literal, a power, a factorial, a binomial coefficient, and of
-products and sums of these. Letters, roots and functions count as 1.
+A parser that reads `10^{10^{6}}` computes it sooner or later, and takes its process down. So numbers are
+bounded by their logarithms: of a literal, a power, a factorial, a binomial coefficient, and of products and
+sums of these. Letters, roots and functions count as 1.
 
-The limit is where Python writes no integer any more. Beyond it math-verify errs, too: 1/2003! is 1/2004! for
-it.
+The limit is the number of digits up to which Python prints an integer. Beyond it math-verify errs, too: it
+takes 1/2003! for 1/2004!.
 """
 
 import math
 import re
 
-# sys.get_int_max_str_digits, unless it is changed.
+# The default of sys.get_int_max_str_digits.
 MOST_DIGITS = 4300
-# No answer is nested so deep; a text that is would take Python's stack.
+# No answer is nested this deep; a text that is would overflow Python's stack.
 _DEEPEST = 40
 
 _SKIP = re.compile(
@@ -28,7 +28,7 @@ _PLAIN = 0.0  # log10 of 1
 
 
 def is_enormous(answer: str) -> bool:
-    """True if a number of more than `MOST_DIGITS` digits stands in an answer or would have to be computed."""
+    """Return whether an answer holds, or requires computing, a number of more than `MOST_DIGITS` digits."""
     reader = _Reader(answer)
     while reader.tokens:
         reader.sum(None, 0)
@@ -36,7 +36,7 @@ def is_enormous(answer: str) -> bool:
 
 
 class _Reader:
-    """Reads an answer from the left. Values are upper bounds of log10 of what stands there."""
+    """Read an answer from the left. Values are upper bounds of log10 of its numbers."""
 
     def __init__(self, text: str):
         self.tokens = [t for t in _TOKEN.findall(_SKIP.sub(" ", text)) if t != " "][::-1]
@@ -50,7 +50,7 @@ class _Reader:
         return value
 
     def sum(self, end: str | None, depth: int) -> float:
-        """Up to and with `end`, or all there is."""
+        """Return the value of a sum, read through `end`, or through the last token."""
         terms, term, divides = [], None, False
         while self.tokens and (token := self.tokens.pop()) != end:
             if token in _SUMS:
@@ -60,12 +60,12 @@ class _Reader:
                 value = self._power(depth)
                 term = self._found((term or _PLAIN) + (-value if divides else value))
             divides = token == "/"
-        # A sign in front separates nothing.
+        # A leading sign separates nothing.
         terms = [value for value in [*terms, term] if value is not None] or [_PLAIN]
         return self._found(max(terms) + math.log10(len(terms)))
 
     def _power(self, depth: int) -> float:
-        """One factor with its exponents and factorials."""
+        """Return the value of one factor with its exponents and factorials."""
         value = self._atom(depth)
         while (token := self._peek()) in ("^", "_", "!"):
             self.tokens.pop()
@@ -92,7 +92,7 @@ class _Reader:
         if token in _BINOMIALS:
             return self._found(_binomial(self._atom(depth + 1), self._atom(depth + 1)))
         if token == r"\prod":
-            return 1.0  # ten a factor
+            return 1.0  # a factor of ten
         if token[0] in ".0123456789":
             # A decimal is an exact fraction: 1.01^n has the digits of 101^n.
             digits = re.sub(r"\D", "", token).lstrip("0") or "1"

@@ -1,7 +1,7 @@
-r"""What an answer is made of: lists, brackets, unions, relations, and expressions as text.
+r"""The structure of an answer: lists, brackets, unions, relations, and expressions as text.
 
-The commas, brackets and relations of an answer decide what it says; they are read here, by one rule each,
-and a parser of expressions sees neither. Nothing is evaluated.
+The commas, brackets and relations of an answer decide its meaning. They are read here, by one rule each, and
+never reach the parser of expressions. Nothing is evaluated.
 """
 
 import re
@@ -11,19 +11,19 @@ from itertools import product
 
 
 class Unreadable(ValueError):
-    """A text that is no answer: its brackets do not match, or a part of it is empty."""
+    """A text that is not an answer: its brackets do not match, or a part of it is empty."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """An expression, a word, a number in some base: what has no parts here."""
+    """Anything without parts: an expression, a word, a number in some base."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Several answers. word: "," or the word that joins them, "and" or "or"."""
+    """Several answers. word: the word that joins them, "and" or "or", or ","."""
 
     word: str
     parts: tuple
@@ -40,7 +40,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Chain:
-    """Parts with a sign between each two: `x = 5`, `1 < x < 2`."""
+    """Parts joined by relation signs: `x = 5`, `1 < x < 2`."""
 
     signs: tuple
     parts: tuple
@@ -64,12 +64,12 @@ _WORDS = {",": ",", ";": ",", "and": "and", "or": "or", r"\land": "and", r"\lor"
 _RELATIONS = {"<", ">", "=", r"\le", r"\ge", r"\ne", r"\in", r"\approx"}
 INEQUALITIES = {"<", ">", r"\le", r"\ge"}
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
-# Each sign of its own doubles the values.
+# Each independent sign doubles the number of values.
 _MOST_SIGNS = 3
 
 
 def read(text: str) -> Node:
-    """The structure of an answer that `tidy` gave. `Unreadable` if it has none."""
+    """Return the structure of an answer from `tidy`. Raises Unreadable if it has none."""
     text = text.strip()
     pieces, separators = _split(text, _WORDS)
     if separators:
@@ -86,7 +86,7 @@ def read(text: str) -> Node:
         return Listing("or" if cups[0] == r"\cup" else "and", tuple(map(read, pieces)))
     pieces, signs = _split(text, _RELATIONS)
     if r"\approx" in signs:
-        # What is only nearly so adds nothing.
+        # Approximations after the value add nothing.
         keep = signs.index(r"\approx") + 1
         pieces, signs = pieces[:keep], signs[: keep - 1]
     if signs:
@@ -110,7 +110,7 @@ def _read_set(text: str) -> Node:
 
 
 def _read_group(text: str) -> Node | None:
-    """The text as one pair of brackets and what they hold; None if it is something else."""
+    """Return the text as one pair of brackets with its parts; None if it is something else."""
     tokens = _TOKEN.findall(text)
     left, right = (tokens[0], tokens[-1]) if len(tokens) > 1 else ("", "")
     if left not in _LEFT or right not in _RIGHT or 0 in list(_depths(tokens))[:-1]:
@@ -137,7 +137,7 @@ def _read_group(text: str) -> Node | None:
 
 
 def flat(nodes: Iterable[Node]) -> tuple:
-    """The nodes, with lists that stand for several values put in their place."""
+    """Return the nodes, with lists replaced by their values."""
     return tuple(part for node in nodes for part in (node.parts if isinstance(node, Listing) else (node,)))
 
 
@@ -148,9 +148,9 @@ def _not_empty(text: str) -> str:
 
 
 def plus_and_minus(text: str) -> list[str]:
-    r"""The values that an expression with \pm stands for; the expression alone if it has none.
+    r"""Return the values of an expression with \pm; the expression alone if it has none.
 
-    Each \pm has its own sign, unless there is a \mp: then all go together.
+    Each \pm has its own sign, unless there is a \mp: then all signs are coupled.
     """
     signs = _PLUS_MINUS.findall(text)
     if len(signs) > _MOST_SIGNS:
@@ -170,7 +170,7 @@ def plus_and_minus(text: str) -> list[str]:
 
 
 def _split(text: str, separators) -> tuple[list[str], list[str]]:
-    """The pieces of a text between separators outside of all brackets, and these separators."""
+    """Return the pieces of a text between separators outside of all brackets, and these separators."""
     tokens = _TOKEN.findall(text)
     pieces, found, piece = [], [], []
     for token, depth in zip(tokens, _depths(tokens), strict=True):
@@ -184,7 +184,7 @@ def _split(text: str, separators) -> tuple[list[str], list[str]]:
 
 
 def _depths(tokens: list[str]) -> Iterator[int]:
-    """The number of open brackets after each token. `Unreadable` where more are closed than were opened."""
+    """Yield the number of open brackets after each token. Raises Unreadable if more close than open."""
     depth = 0
     for token in tokens:
         depth += (token in _OPENING) - (token in _CLOSING)

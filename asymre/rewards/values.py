@@ -1,7 +1,7 @@
-r"""What an expression in an answer is worth, and whether two are worth the same.
+r"""The value of an expression in an answer, and whether two expressions are equal.
 
 math-verify's parser reads it, sympy evaluates it: time and memory must be limited around both. Arithmetic
-is exact; decimals are the numbers that they write.
+is exact, and decimals are taken as exact.
 """
 
 import random
@@ -15,7 +15,7 @@ from sympy import Expr, Float, I, Integer, MatrixBase, Rational, S, Symbol
 from asymre.rewards.structure import Unreadable
 from asymre.rewards.writing import normalise
 
-# Decimal digits in which two numbers must agree that no arithmetic proves equal or different.
+# Decimal digits in which two numbers must agree if exact arithmetic cannot decide.
 DIGITS = 300
 # Points at which two expressions with variables are compared.
 _POINTS = 4
@@ -26,28 +26,28 @@ NAMED_SETS = {r"\mathbb{R}": S.Reals, r"\R": S.Reals, r"\mathbb R": S.Reals, r"\
 
 
 class Words:
-    """A text; what it says is compared as `normalise` gives it."""
+    """A text, compared after `normalise`."""
 
     def __init__(self, text: str):
         self.text = text
 
 
 class Based:
-    """A number that names its base: its digits, not its value, are the answer."""
+    """A number with an explicit base: the answer is its digits, not its value."""
 
     def __init__(self, digits: str, base: str):
         self.digits, self.base = digits, base
 
 
 class Number:
-    """An expression or a matrix, and beside it a unit and whether a percent sign stood there."""
+    """An expression or a matrix, with its unit and whether it had a percent sign."""
 
     def __init__(self, value: Expr | MatrixBase, unit: str | None, percent: bool):
         self.value, self.unit, self.percent = value, unit, percent
 
 
 _UNIT = re.compile(r"(.*[^ ^_]) ?\\text ?\{([^{}]*)\}(?:\^(?:([0-9])|\{([0-9])\}))?", re.DOTALL)
-# Without a font a product may be meant: 5m, 3ft. Whole words are units, short ones after a space.
+# Without a font, 5m and 3ft may be products. Whole words are units; abbreviations only after a space.
 _BARE_UNIT = re.compile(
     r"(.*[0-9})i])((?: (?:square |cubic |sq |cu )?(?:[mck]m|kg|mi|ft|in)"
     r"| ?(?:square |cubic |sq |cu )?(?:feet|foot|inch(?:es)?|yards?|miles?"
@@ -55,7 +55,7 @@ _BARE_UNIT = re.compile(
     r"|dollars?|cents?|degrees?|mph|pounds?|grams?|liters?|points?|people|students?|ways)))(?:\^(?:([0-9])|\{([0-9])\}))?",
     re.DOTALL,
 )
-# "5 hours" is 5, but "5 or more", "5 million", "5, not 6" say something else.
+# "5 hours" is 5, but "5 or more", "5 million", "5, not 6" mean something else.
 _UNIT_WORDS = re.compile(r"\s*[a-zA-Z.]+(?:[ -][a-zA-Z.]+){0,3}\s*")
 _NO_UNIT = re.compile(
     r"\b(?:or|and|to|not|is|are|no|than|at|least|most|more|less|about|over|under|if|when|mod|base|up|minus|plus"
@@ -69,14 +69,14 @@ _BASED = re.compile(
     r"([+-]?)0*([0-9A-Z., ]*[0-9][0-9A-Z., ]*)_ ?"
     r"(?:([0-9])|\{ ?([0-9]{1,2}) ?\}|\{? ?(?:\\text ?\{)? ?([a-z]+) ?\}{1,2})"
 )
-# The parser drops a prime, and takes 2 3 for a product and 12_x for 12.
+# The parser ignores a prime, reads 2 3 as a product, and 12_x as 12.
 _NO_EXPRESSION = re.compile(r"\\text(?![a-zA-Z])|'|(?<!_)[0-9.] [0-9.]|[0-9]_|^\\mathbb ?\{[A-Z]\}$")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 
 
 @lru_cache(maxsize=10_000)
 def value_of(text: str) -> Words | Based | Number:
-    """What a leaf says. `Unreadable` if nothing."""
+    """Return the value of a leaf. Raises Unreadable if it has none."""
     if match := _BASED.fullmatch(text):
         sign, digits, *bases, word = match.groups()
         base = next((base for base in bases if base), None) or _BASE_NAMES.get(word or "", "0")
@@ -137,7 +137,7 @@ _POWERS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
 
 
 def _unit(text: str) -> str:
-    """One name for a unit of measure and its power; empty for what is only counted."""
+    """Return one name for a unit of measure and its power; empty for counted things."""
     words = text.lower().replace(".", "").split()
     power = "".join(_POWERS.get(word, "") for word in words)
     names = [word for word in words if word not in _POWERS]
@@ -159,17 +159,17 @@ def equal_leaves(a: str, b: str) -> bool:
         return False
     if _equal_values(x.value, y.value):
         return True
-    # MATH takes 50\% for 50, and as what it is.
+    # MATH reads 50\% both as 50 and as 0.5.
     if x.percent == y.percent:
         return False
     return _equal_values(x.value / 100, y.value) if x.percent else _equal_values(x.value, y.value / 100)
 
 
 class _Parser(_Latex2Sympy):
-    """The parser of math-verify, which has its own mind about three things."""
+    """The parser of math-verify, corrected in three respects."""
 
     def convert_func(self, func):
-        # It takes the cube root of -8 for a complex number.
+        # It reads the cube root of -8 as a complex number.
         found = super().convert_func(func)
         if func.FUNC_SQRT() and func.root:
             base, exponent = found.base.doit(), found.exp.doit()
@@ -178,7 +178,7 @@ class _Parser(_Latex2Sympy):
         return found
 
     def convert_postfix_list(self, arr, i=0):
-        # It takes 3(2) for 3 + 2, as if it were a mixed number.
+        # It reads 3(2) as the mixed number 3 + 2.
         factors = [self.convert_postfix(factor) for factor in arr]
         if len(factors) == 1:
             return factors[0]
@@ -191,7 +191,7 @@ class _Parser(_Latex2Sympy):
         return product
 
     def convert_atom_expr(self, atom_expr):
-        # It takes I for i.
+        # It reads I as i.
         letter = atom_expr.LETTER_NO_E()
         if letter and letter.getText() == "I" and not atom_expr.subexpr():
             return Symbol("I")
@@ -208,7 +208,7 @@ _COMPLEX = {"z", "w", "omega", "zeta"}
 
 @lru_cache(maxsize=10_000)
 def _expression(text: str) -> Expr | MatrixBase:
-    """The text as an expression or a matrix, with decimals as exact numbers. `Unreadable` if it is none."""
+    """Return the text as an expression or a matrix, with exact decimals. Raises Unreadable for others."""
     if not text.isascii():
         raise Unreadable(text)
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text) if _SCIENTIFIC.fullmatch(text) else text
@@ -276,7 +276,7 @@ def _equal_values(a: Expr | MatrixBase, b: Expr | MatrixBase) -> bool:
 
 
 def equal_numbers(a: Expr, b: Expr) -> bool:
-    """Whether two numbers are equal: exactly, or else in their first `DIGITS` digits."""
+    """Return whether two numbers are equal: exactly, or otherwise in their first `DIGITS` digits."""
     if a == b:
         return True
     if a.is_Rational and b.is_Rational or a.is_infinite or b.is_infinite:
@@ -289,19 +289,19 @@ def is_zero(number: Expr) -> bool:
         return bool(number.is_zero)
     if number.atoms(sympy.core.function.AppliedUndef) or number.free_symbols:
         return number == 0
-    # It doubles its own precision until a digit is certain, or there are more than these.
+    # sympy doubles its precision until a digit is certain, or up to this many digits.
     value = number.evalf(5, maxn=DIGITS * 4)
     return value.is_number and abs(value) < Rational(1, 10**DIGITS) * _size(number)
 
 
 def _size(number: Expr) -> Expr:
-    """The largest term of a sum: what its rounding errors are measured by."""
+    """Return the largest term of a sum, the scale of its rounding errors."""
     terms = [abs(term.evalf(5)) for term in sympy.Add.make_args(number)]
     return max([term for term in terms if term.is_comparable], default=Integer(1))
 
 
 def points(a: Expr, b: Expr) -> list[dict]:
-    """Points that nobody knows before both expressions: chance does not make different ones agree there."""
+    """Return points derived from both expressions, where different ones agree only by negligible chance."""
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     rng = random.Random(f"{a}|{b}")
 
@@ -311,7 +311,7 @@ def points(a: Expr, b: Expr) -> list[dict]:
     def value(symbol: Symbol, sign: int) -> Expr:
         return sign * fraction() + (0 if symbol.is_real else I * fraction())
 
-    # What rounds is plain between whole numbers and tells itself apart at them.
+    # Include integer points: floor and ceil agree with other expressions between integers and differ at them.
     points = [{symbol: Integer(rng.randint(2, 40)) for symbol in symbols if symbol.is_real}]
     points += [{symbol: value(symbol, (-1) ** k) for symbol in symbols} for k in range(_POINTS)]
     return points if all(symbol.is_real for symbol in symbols) else points[1:]

@@ -1,7 +1,7 @@
-"""Verdicts on completions: right, wrong, or why there is none, within a limit of time for each.
+"""Verdicts on completions: right, wrong, or why there is none, each within a time limit.
 
-Equality that needs no parser is decided here. The rest goes to `equality`, in processes that a hostile
-answer can neither hold up nor bring down (`answer_worker`). Nothing is evaluated in this process.
+Equality that needs no parser is decided here. The rest goes to `equality`, in processes whose hanging or
+crashing on a hostile answer does no harm (`answer_worker`). Nothing is evaluated in this process.
 """
 
 import json
@@ -20,26 +20,27 @@ from asymre.rewards.boxed import last_boxed, surely_different, surely_equal
 
 VERDICTS = ("right", "wrong", "no_answer", "unparsable", "timeout")
 
-# Characters. The longest answer of MATH has 159; the time that parsing takes grows faster than the length.
+# Characters. The longest answer of MATH has 159; parsing time grows faster than the length.
 MAX_LENGTH = 400
 
-# Seconds beyond a check's own limit, for a process that does not even die; and for one that starts.
+# Seconds beyond a check's own limit, for a process that does not end by itself; and for one to start.
 _GRACE = 10.0
 _START = 300.0
 
-# Where the processes find this package.
+# Where the worker processes find this package.
 _ROOT = str(Path(__file__).parents[2])
 
 
 class Verifier:
-    """Processes that check answers. To be used in a `with` statement, from one thread."""
+    """Processes that check answers. Use in a `with` statement, from one thread."""
 
     def __init__(self, workers: int | None = None, timeout_s: float = 5.0):
-        """workers: processes, of about 70 MB each; one a core of this job if not given, but not more than 8.
+        """Start the processes.
 
-        timeout_s: seconds that one check may take.
+        workers: how many, of about 70 MB each; by default one per core of this job, at most 8. timeout_s:
+        seconds that one check may take.
         """
-        # A machine may have many more cores than the job was given.
+        # A machine may have many more cores than this job.
         workers = workers or min(8, len(os.sched_getaffinity(0)))
         if find_spec("latex2sympy2_extended") is None:
             raise ValueError("the parser of math-verify is not installed: run make setup")
@@ -54,10 +55,10 @@ class Verifier:
             worker.stop()
 
     def verify(self, completions: list[str], golds: list[str]) -> list[str]:
-        r"""One of `VERDICTS` for each completion, whose final answer is its last `\boxed{...}`.
+        r"""Return one of `VERDICTS` for each completion, whose final answer is its last `\boxed{...}`.
 
-        "no_answer": there is no box, or it does not close. "unparsable": longer than `MAX_LENGTH`, no
-        mathematics, or more than a process has memory for. "timeout": the check took too long.
+        "no_answer": there is no box, or it does not close. "unparsable": longer than `MAX_LENGTH`, not
+        mathematics, or too large for a process's memory. "timeout": the check took too long.
         """
         pairs = [(last_boxed(text), gold) for text, gold in zip(completions, golds, strict=True)]
         verdicts = {pair: _without_parser(*pair) for pair in set(pairs)}
@@ -65,7 +66,7 @@ class Verifier:
         return [verdicts[pair] for pair in pairs]
 
     def gold_errors(self, golds: list[str]) -> list[str | None]:
-        """Why nobody can tell that a gold answer is equal to itself; None where it can."""
+        """Return for each gold answer why it cannot be verified against itself; None if it can."""
         reasons = {
             "right": None,
             "wrong": "is not equal to itself",
@@ -79,7 +80,7 @@ class Verifier:
         return [errors[g] if g in short else too_long if g.strip() else "is empty" for g in golds]
 
     def _check(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Verdicts of the processes for pairs (answer, gold)."""
+        """Return the processes' verdicts on pairs (answer, gold)."""
         waiting, verdicts = deque(pairs), {}
 
         def work(worker: _Worker) -> None:
@@ -94,13 +95,13 @@ class Verifier:
             try:
                 list(pool.map(work, self._workers))
             finally:
-                # After an interruption nobody wants the rest.
+                # After an interruption, drop the rest.
                 waiting.clear()
         return verdicts
 
 
 def _without_parser(answer: str | None, gold: str) -> str | None:
-    """The verdict if it takes no mathematics."""
+    """Return the verdict if no mathematics is needed; otherwise None."""
     if answer is None:
         return "no_answer"
     if len(answer) > MAX_LENGTH:
@@ -111,15 +112,15 @@ def _without_parser(answer: str | None, gold: str) -> str | None:
 
 
 class _Worker:
-    """One process with one request at a time; it is started anew when it is lost."""
+    """One process with one request at a time, restarted if it is lost."""
 
     def __init__(self, timeout_s: float):
         self._timeout_s = timeout_s
         self._start()
 
     def _start(self) -> None:
-        # Not multiprocessing: it forks, which is not safe beside CUDA, or imports the caller's script again.
-        # -P keeps this package's folder, where a module may have any name, out of the import path.
+        # Not multiprocessing: it forks, which is unsafe with CUDA, or imports the caller's script again.
+        # -P keeps this package's folder, whose modules may shadow others, out of the import path.
         command = [sys.executable, "-P", answer_worker.__file__, str(self._timeout_s)]
         path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _ROOT]))
         pipe = subprocess.PIPE
@@ -150,7 +151,7 @@ class _Worker:
         return {None: "timeout", "": "unparsable"}.get(verdict, verdict)
 
     def _reply(self, seconds: float) -> str | None:
-        """The next line; empty if the process has ended, None if it says nothing for so long."""
+        """Return the next line; empty if the process has ended, None if no line comes within `seconds`."""
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         return self._process.stdout.readline().decode().strip() if ready else None
 

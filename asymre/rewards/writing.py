@@ -1,4 +1,4 @@
-r"""One way to write what LaTeX, Unicode and people write in several; text to text.
+r"""Reduce the notations of LaTeX, Unicode and people to one; text to text.
 
 Everything here is linear in the length of its input and evaluates nothing: safe on any text.
 """
@@ -51,11 +51,11 @@ _RUNS = (
     (re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+"), "^"),
     (re.compile("[₀₁₂₃₄₅₆₇₈₉]+"), "_"),
 )
-# The sign is written without braces, whatever it covers.
+# The root sign has no braces around its argument.
 _ROOT = re.compile(r"([√∛]) ?(?:\(([^()]*)\)|([0-9]+(?:\.[0-9]+)?))")
 
 _NOT_A_NAME = "(?![a-zA-Z])"
-# A second backslash would end a row of a matrix.
+# Not after another backslash: two end a row of a matrix.
 _ONE = r"(?<!\\)\\"
 _FORM = (
     (r"\s+", " "),
@@ -94,7 +94,7 @@ _QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9.,/]*)(\s+(?!and|or)[a-zA-Z.]+(?: [a-
 _PERCENT = re.compile(r"\s*(?:percent|per cent|pct)\s*")
 _DEGREES = re.compile(r"\s*degrees?\s*")
 
-# Digits in groups of three are one number, unless a bracket makes them a point, an interval or a set.
+# Digits in groups of three are one number, unless brackets make them a point, an interval or a set.
 _THOUSANDS = re.compile(r"(?<![0-9.,])([1-9][0-9]{0,2})((?:,[0-9]{3})+)(?![0-9,])")
 _BRACKET = re.compile(r"[(\[]|\\[{l]")
 _MIXED = re.compile(r"(?<![0-9.,/^_}])([0-9]{1,40}) ([0-9]{1,40})/([0-9]{1,40})(?![0-9./])")
@@ -102,10 +102,10 @@ _END = re.compile(r"(?<!\\)[.,;]\s*$")
 
 
 def tidy(answer: str) -> str:
-    r"""The same answer in a form that a parser reads.
+    r"""Return the same answer in a form that a parser reads.
 
-    Fonts, sizes, spaces and dollars go; `\frac12` gets its braces, `11 5/6` is a mixed number, `1,234` one
-    number; Unicode becomes LaTeX.
+    Fonts, sizes, spaces and dollars are dropped; `\frac12` gets its braces, `11 5/6` becomes a mixed number,
+    `1,234` one number, and Unicode LaTeX.
     """
     text = _ROOT.sub(lambda m: rf"{m[1]}{{{m[2] or m[3]}}}", answer)
     for run, mark in _RUNS:
@@ -113,7 +113,7 @@ def tidy(answer: str) -> str:
     text = text.translate(_UNICODE)
     for pattern, replacement in _FORM:
         text = pattern.sub(replacement, text)
-    # Twice, for a font in a font.
+    # Twice, for nested fonts.
     text = _FONT_OF_PLAIN.sub(_plain, _FONT_OF_PLAIN.sub(_plain, text))
     text = _FONT.sub(lambda m: rf"\{m[1]}" if m[1] in _WORDY else "", text)
     text = _END.sub("", text.strip())
@@ -123,7 +123,7 @@ def tidy(answer: str) -> str:
 
 
 def _plain(match: re.Match) -> str:
-    """What stands in a font: a connective, letters as words, all else as it is."""
+    """Return the content of a font command: a connective, letters as words, all else unchanged."""
     font, content = match.groups()
     if connective := _CONNECTIVE.fullmatch(content):
         return f" {connective[1].lower()} "
@@ -152,11 +152,11 @@ _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}
 
 
 def braced(text: str) -> str:
-    r"""Braces around each argument of \frac, \binom and \sqrt, and around these in an exponent or index."""
+    r"""Return the text with braces around each argument of \frac, \binom, \sqrt, and these in ^ or _."""
     if not any(command in text for command in _ARGUMENTS):
         return text
     out: list[str] = []
-    # Open groups as their closing brace, open commands as the number of arguments that they wait for.
+    # Open groups by their closing brace, open commands by the number of arguments still to come.
     open_: list[str | list] = []
 
     def wait(count: int, end: str) -> None:
@@ -192,7 +192,7 @@ def braced(text: str) -> str:
             open_.append("}")
             out.append(token)
         elif token == "}":
-            # Its argument is missing: leave it to the parser to complain.
+            # Its argument is missing: the parser will report it.
             while open_ and isinstance(open_[-1], list):
                 out.append(open_.pop()[1].strip("^"))
             if open_:
@@ -222,10 +222,10 @@ _NORMAL = (
     (r"\\text ?\{([^{}\\]*)\}", r"\1"),
     (r"\^\\circ", ""),
     (r"\\?%", ""),
-    # A space means something between two words and between two numbers alone.
+    # A space has meaning only between two words and between two numbers.
     (r"\s+", " "),
     (r"(?<![a-zA-Z0-9]) | (?![a-zA-Z0-9])|(?<=[0-9]) (?=[a-zA-Z])", ""),
-    # A list keeps its spaces: `1, 234` is none of the writings of 1234.
+    # A list keeps its spaces: `1, 234` is not a way to write 1234.
     (r",(?=.)", ", "),
     (r"\.$", ""),
 )
@@ -236,7 +236,7 @@ _WORD = re.compile("[a-zA-Z][a-z]{3}")
 
 
 def normalise(answer: str) -> str:
-    r"""The same text for answers that differ in spacing, fonts, dollars or the case of words alone.
+    r"""Return the same text for answers that differ only in spacing, fonts, dollars or the case of words.
 
     A percent sign and a degree sign are dropped, as is usual for MATH: 50\% and 50 count as equal.
     """
@@ -245,7 +245,7 @@ def normalise(answer: str) -> str:
         answer = pattern.sub(replacement, answer)
     if choice := _CHOICE.fullmatch(answer):
         return choice.group(1)
-    # `Ab` may be a product of two variables; a word is marked as one, or longer.
+    # `Ab` may be a product of two variables; words are marked as such, or longer.
     words = _WORDS.fullmatch(answer) and (r"\text" in tidied or _WORD.match(answer))
     return answer.lower() if words else answer
 
@@ -255,9 +255,9 @@ _CHOICE_OF_SOME_KIND = re.compile(rf"{_CHOICE_FORM.pattern}|([A-Ja-j])[).]?")
 
 
 def same_choice(answer: str, gold: str) -> bool:
-    r"""Whether the gold answer has the form of a choice, `\text{(B)}`, and the answer is this letter.
+    r"""Return whether the gold answer has the form of a choice, `\text{(B)}`, and the answer is that letter.
 
-    A letter alone is no such form: it may be a variable, whose case matters.
+    A plain letter is not such a form: it may be a variable, whose case matters.
     """
     wanted, given = _CHOICE_FORM.fullmatch(tidy(gold)), _CHOICE_OF_SOME_KIND.fullmatch(tidy(answer))
     return bool(wanted and given) and _letter(wanted) == _letter(given)

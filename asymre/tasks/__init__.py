@@ -1,8 +1,8 @@
 """The tasks that stand for data sets, one module each: problems that a small decoder learns in a minute.
 
-A module here, if its name has no leading underscore, is a task. It defines TASK, a frozen dataclass whose
-fields are its settings (`asymre.fields`), and which answers what `Task` asks. The workflow hashes only the
-module that a result names.
+A module here, if its name has no leading underscore, is a task. It defines TASK, a frozen dataclass with
+the methods of `Task` whose fields are its settings (`asymre.fields`). The workflow hashes only the module
+that a result names.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-# What every task is written in: a token a character, the last one ends a solution.
+# The characters of every task, one token each; the last one ends a solution.
 SYMBOLS = "0123456789+-=,."
 END = "."
 
@@ -23,33 +23,39 @@ class Task(Protocol):
     training and test problems are disjoint for every seed.
     """
 
-    corpus_settings: ClassVar[tuple[str, ...]]  # the settings that decide worked solutions alone
+    corpus_settings: ClassVar[tuple[str, ...]]  # the settings that only worked solutions depend on
     prompt_length: int  # characters
     solution_length: int  # characters of a well-formed solution, the longest
 
     def problem_count(self, split: str) -> int:
-        """So many different problems of a split, train or test, can be drawn without much repetition."""
+        """Return how many different problems of a split, train or test, can be drawn without many repeats."""
+        ...
 
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Iterator[tuple[str, int]]:
-        """Prompts with their answers; a problem may come twice."""
+        """Draw prompts with their answers; a problem may occur twice."""
+        ...
 
     def worked_solutions(self, count: int, rng: np.random.Generator) -> list[str]:
-        """Prompt and solution, in one text, of training problems, by a writer who slips."""
+        """Return training problems with a solution, in one text each, by a writer who slips."""
+        ...
 
     @staticmethod
     def is_correct(completion: str, answer: int) -> bool:
-        """Whether a completion ends in the right answer; it may be any text."""
+        """Return whether a completion, which may be any text, ends in the correct answer."""
+        ...
 
     @staticmethod
     def final_answer(completion: str) -> str:
-        """What the text gives as its answer, for counting different ones."""
+        """Return the answer that the text gives, for counting distinct ones."""
+        ...
 
     def description(self) -> str:
-        """For captions, in the middle of a sentence."""
+        """Return a phrase for the middle of a caption's sentence."""
+        ...
 
 
 def load(name: str) -> type[Task]:
-    """The task of the module `asymre.tasks.<name>`.
+    """Return the task of the module `asymre.tasks.<name>`.
 
     Raises ModuleNotFoundError for a name without a module; the configuration checks names.
     """

@@ -1,6 +1,6 @@
 """Sums and differences with written-out steps: what the arithmetic tasks share.
 
-A problem is `37+8-6=`, its solution `45,39.`: the running results, the last one is the answer.
+A problem is `37+8-6=`, its solution `45,39.`: the running results, the last of which is the answer.
 """
 
 import re
@@ -19,21 +19,21 @@ FURTHER = range(1, 10)
 RESULT_DIGITS = 2
 _SOLUTION = re.compile(r"(?:[0-9]+,)*([0-9]+)\.")
 TEST_SHARE = 0.1
-# Drawing different problems takes long when few are left.
+# The share of all problems that may be drawn: finding different ones is slow when few remain.
 DRAWN = 0.8
 
 
 @dataclass(frozen=True)
 class Sums(ABC):
-    """A two-digit number, then one-digit numbers, `terms` in all; how a writer slips is a task's own."""
+    """A two-digit number, then one-digit numbers, `terms` in all; each task defines how a writer slips."""
 
-    terms: Annotated[int, Ge(2), Le(5), "numbers a problem: one of two digits, then one-digit numbers"]
+    terms: Annotated[int, Ge(2), Le(5), "numbers per problem: one of two digits, then one-digit numbers"]
     operators: Annotated[Literal["+", "+-"], "between the numbers, each with the same probability"]
     error: Annotated[Share, "corpus: probability of a random result"] = 0.0
 
     @abstractmethod
     def slips(self, running: np.ndarray, sign: np.ndarray, term: np.ndarray) -> np.ndarray:
-        """Probability [count] that a step from `running` by `sign * term` is written one ten too low."""
+        """Return the probability [count] of writing the step from `running` by `sign * term` ten too low."""
 
     @property
     def first(self) -> range:
@@ -51,25 +51,25 @@ class Sums(ABC):
         return (RESULT_DIGITS + 1) * (self.terms - 1)
 
     def problem_count(self, split: str) -> int:
-        """Different problems of a split that can be drawn, signs apart."""
+        """Return how many different problems of a split can be drawn, apart from their signs."""
         share = TEST_SHARE if split == "test" else 1 - TEST_SHARE
         return int(DRAWN * share * len(self.first) * len(FURTHER) ** (self.terms - 1))
 
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Iterator[tuple[str, int]]:
-        """`count` prompts such as `37+8-6=`, each with its answer."""
+        """Draw `count` prompts such as `37+8-6=`, each with its answer."""
         terms, signs = draw_problems(self, count, split, rng)
         answers = running_results(terms, signs)[:, -1].tolist()
         return zip(prompt_texts(terms, signs), answers, strict=True)
 
     def worked_solutions(self, count: int, rng: np.random.Generator) -> list[str]:
-        """`count` texts such as `37+8-6=45,39.`, by a writer who slips (`slipped_results`)."""
+        """Return `count` texts such as `37+8-6=45,39.`, by a writer who slips (`slipped_results`)."""
         terms, signs = draw_problems(self, count, "train", rng)
         written = slipped_results(self, terms, signs, rng)
         return [p + s for p, s in zip(prompt_texts(terms, signs), solution_texts(written), strict=True)]
 
     @staticmethod
     def is_correct(completion: str, answer: int) -> bool:
-        """Whether the text is numbers joined by commas, the last one the right answer, and a full stop.
+        """Return whether the text is numbers joined by commas, the last one correct, and a full stop.
 
         Anything else (malformed, empty, cut off before the full stop, text after it) is wrong.
         """
@@ -78,11 +78,11 @@ class Sums(ABC):
 
     @staticmethod
     def final_answer(completion: str) -> str:
-        """What stands behind the last comma."""
+        """Return what follows the last comma."""
         return completion.rstrip(END).rpartition(",")[2]
 
     def description(self) -> str:
-        """`sums of 3 numbers with written-out steps`"""
+        """Return `sums of 3 numbers with written-out steps`."""
         kind = "sums" if self.operators == "+" else "sums and differences"
         return f"{kind} of {self.terms} numbers with written-out steps"
 
@@ -120,12 +120,12 @@ def _in_test_split(terms: np.ndarray, signs: np.ndarray) -> np.ndarray:
 
 
 def running_results(terms: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """The exact running results [count, K-1] of problems; the last column is the answer."""
+    """Return the exact running results [count, K-1] of problems; the last column is the answer."""
     return terms[:, :1] + np.cumsum(signs * terms[:, 1:], axis=1)
 
 
 def slipped_results(task: Sums, terms: np.ndarray, signs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Running results [count, K-1] of a writer who slips, each step continuing from what was written.
+    """Return running results [count, K-1] of a writer who slips, each step continuing from what was written.
 
     A slip leaves the tens one too low, whatever the sign, so that two slips never cancel.
     """
@@ -143,7 +143,7 @@ def slipped_results(task: Sums, terms: np.ndarray, signs: np.ndarray, rng: np.ra
 
 
 def prompt_texts(terms: np.ndarray, signs: np.ndarray) -> list[str]:
-    """`37+8-6=` for each row."""
+    """Return `37+8-6=` for each row."""
     return [
         str(row[0]) + "".join(f"{'+' if s > 0 else '-'}{t}" for s, t in zip(sign, row[1:], strict=True)) + "="
         for row, sign in zip(terms.tolist(), signs.tolist(), strict=True)
@@ -151,5 +151,5 @@ def prompt_texts(terms: np.ndarray, signs: np.ndarray) -> list[str]:
 
 
 def solution_texts(results: np.ndarray) -> list[str]:
-    """`45,39.` for each row of running results."""
+    """Return `45,39.` for each row of running results."""
     return [",".join(f"{r:0{RESULT_DIGITS}d}" for r in row) + END for row in results.tolist()]

@@ -1,8 +1,8 @@
 """Arithmetic with a spread of difficulty: a writer who always gets some steps right and others wrong.
 
-The pass rates of real data are U-shaped: many prompts are never solved, or always. Here each step, a units
-digit and a term that cross a ten, has a probability of its own of being slipped, drawn once from a U-shaped
-distribution.
+The pass rates of real data are U-shaped: many prompts are never solved, or always. Here each step that
+crosses a ten (its units digit and its term) has a probability of its own of being slipped, drawn once from a
+U-shaped distribution.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Uneven(Sums):
     corpus_settings: ClassVar[tuple[str, ...]] = ("error", "always", "alpha", "beta", "table")
 
     def description(self) -> str:
-        """`sums of 3 numbers with written-out steps, some of which are hardly ever written right`"""
+        """Return `sums of 3 numbers with written-out steps, some of which are hardly ever written right`."""
         return f"{super().description()}, some of which are hardly ever written right"
 
     @cached_property
@@ -43,7 +43,7 @@ class Uneven(Sums):
         return rates
 
     def slips(self, running: np.ndarray, sign: np.ndarray, term: np.ndarray) -> np.ndarray:
-        """Of each step, by its sign, units digit and term."""
+        """Return the probability of each step, by its sign, units digit and term."""
         return self.slip_rates[(sign < 0).astype(int), running % 10, term - FURTHER.start]
 
 

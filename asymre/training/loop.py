@@ -1,9 +1,9 @@
 """The off-policy loop: cycles of N gradient steps on rollouts from a frozen behaviour policy.
 
-A step whose loss or gradient is not finite ends a run: it diverged. The loop knows no engine, only what it
-asks of one (`Engine`).
+A step with a non-finite loss or gradient ends the run: it has diverged. The loop depends only on the
+`Engine` protocol.
 
-Shapes: P prompts per step, G samples per prompt, B = P * G sequences, b of them in a part, T new tokens.
+Shapes: P prompts per step, G samples per prompt, B = P * G sequences, b rows of a micro-batch, T new tokens.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,26 +39,26 @@ METRICS = pa.schema(
 
 
 class Engine(Protocol):
-    """Where a policy and its optimiser are: in one process or in several."""
+    """A policy and its optimiser, in one process or in several."""
 
     device: torch.device
 
-    def micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[Tensor]:
-        """Return the positions within `rows` [B] that this process computes, in parts.
+    def micro_batches(self, rollouts: Rollouts, rows: Tensor, /) -> list[Tensor]:
+        """Return the positions within `rows` [B] that this process computes, one tensor per micro-batch.
 
-        All processes together cover each position once.
+        Together, the processes cover each position once.
         """
         ...
 
-    def log_probs(self, rollouts: Rollouts, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probability and entropy [b, T] of the tokens of rows [b].
+    def log_probs(self, rollouts: Rollouts, rows: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Return the log-probabilities and entropies [b, T] of the tokens of rows [b].
 
-        Finite on padding. The entropy carries no gradient.
+        They are finite on padding. The entropy carries no gradient.
         """
         ...
 
     def backward(self, loss: Tensor) -> None:
-        """Add a part's share of the loss, which is a sum over parts and processes."""
+        """Add the gradient of a micro-batch's share of the loss, a sum over micro-batches and processes."""
         ...
 
     def total(self, tensor: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class Engine(Protocol):
         ...
 
     def update(self, clip: float) -> float:
-        """Clip the global norm of the gradient, take one step, return the norm before clipping.
+        """Clip the global norm of the gradient, take one step and return the norm before clipping.
 
-        No step if the norm is not finite.
+        If the norm is not finite, no step is taken.
         """
         ...
 
@@ -76,10 +76,10 @@ class Engine(Protocol):
 def train(
     engine: Engine, spec: TrainingSpec, rollouts: Rollouts, sample: Callable[[int, int], Rollouts]
 ) -> Iterator[dict[str, float]]:
-    """Yield the metrics of each step of a run's cycles, until one is not finite.
+    """Yield the metrics of each step of a run's cycles, and stop after a step that is not finite.
 
-    rollouts: of the first cycle, or of all if the behaviour policy is never refreshed. sample(step, steps):
-    rollouts from the engine's policy for the `steps` steps after `step`.
+    rollouts: of the first cycle, or of all cycles if the behaviour policy is never refreshed. sample(step,
+    steps): samples rollouts from the engine's policy for the `steps` steps after `step`.
     """
     step = spec.first_step
     while step < spec.until:
@@ -97,10 +97,9 @@ def train(
 def train_cycle(
     engine: Engine, rollouts: Rollouts, spec: TrainingSpec, first_step: int
 ) -> Iterator[dict[str, float]]:
-    """Take one gradient step on each batch of the rollouts, each batch used once, in order.
+    """Take one gradient step on each batch of the rollouts, in order, and yield the metrics of each step.
 
-    Yields the metrics of each step, the first of which is `first_step` + 1; stops after a step that is not
-    finite (`is_finite`).
+    The first step is `first_step` + 1. Stops after a step that is not finite (`is_finite`).
     """
     objective = objectives.load(spec.objective)
     group, batch = spec.rollouts.group_size, spec.rollouts.batch
@@ -112,7 +111,7 @@ def train_cycle(
         loss = torch.zeros(())
         for part in engine.micro_batches(rollouts, rows_B):
             own_bT, own_entropy_bT = engine.log_probs(rollouts, rows_B[part])
-            # On padding 0, as the behaviour's: then a sum over tokens is the log-probability of a sequence.
+            # 0 on padding, like the behaviour's: a sum over tokens is then the sequence's log-probability.
             own_bT = own_bT.masked_fill(~mask_BT[part].to(engine.device), 0.0)
             token_loss_bT = objective.token_loss(
                 own_bT,
@@ -151,11 +150,11 @@ def train_cycle(
 
 
 def _statistics(log_probs_BT, behaviour_BT, entropy_BT, mask_BT, rewards_B, correct_B):
-    """Metrics of the policy before the step, on the batch of the step.
+    """Return the metrics of the policy before the step, on the step's batch.
 
-    kl_behaviour is the mean over tokens of log mu - log pi: the sampled KL(mu || pi), if mu was sampled at
-    temperature 1 and without a nucleus, and only then the ratios are of what was sampled. The mean
-    log-probability of right (positive) or wrong (negative) completions is NaN where there is none.
+    kl_behaviour is the mean over tokens of log mu - log pi. It is a sample estimate of KL(mu || pi), and the
+    ratios are those of the sampling distribution, only if mu was sampled at temperature 1 without a nucleus.
+    The mean log-probability of correct (positive) or wrong (negative) completions is NaN if there are none.
     """
     difference = (log_probs_BT - behaviour_BT)[mask_BT]
     ratio = difference.exp()

@@ -1,19 +1,19 @@
-"""From the loss of each token to the scalar that is minimised."""
+"""Normalisation: from the loss of each token to the scalar that is minimised."""
 
 from torch import Tensor
 
 
 def normalise(token_loss_BT: Tensor, mask_BT: Tensor, how: str, *, sequences: int, tokens: int) -> Tensor:
-    """Reduces the token losses of a micro-batch to its share of the loss of the whole batch.
+    """Reduce the token losses of a micro-batch to its share of the loss of the whole batch.
 
     token_loss_BT: [B, T]. mask_BT: [B, T] bool, true on generated tokens; a row may have none.
-    sequences, tokens: totals of the whole batch, so that micro-batches add up to it exactly.
+    sequences, tokens: totals of the whole batch, so that the shares of its micro-batches add up exactly.
     how: "token_sum", sum over all tokens / sequences (Eq. 4: log pi(y|x) is a sum over tokens);
         "token_mean", sum over all tokens / tokens;
         "sequence_mean", sum over sequences of the mean over their tokens / sequences.
     Returns a scalar. Raises ValueError for another `how`.
     """
-    # Filled, not multiplied by the mask: a loss on padding may be infinite, and 0 * inf is NaN.
+    # Not multiplied by the mask: a loss on padding may be infinite, and 0 * inf is NaN.
     sum_B = token_loss_BT.masked_fill(~mask_BT, 0.0).sum(dim=1)
     if how == "token_sum":
         return sum_B.sum() / sequences

@@ -1,6 +1,6 @@
 """Rollouts: the completions of one cycle, sampled from the frozen behaviour policy, with their rewards.
 
-Shapes: R completions, L prompt tokens, T new tokens at most.
+Shapes: R completions, L prompt tokens, at most T new tokens.
 """
 
 from dataclasses import dataclass, fields
@@ -34,7 +34,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Rows in the order of use: step by step, prompt by prompt, sample by sample."""
+    """Rollouts in the order of use: by step, then prompt, then sample."""
 
     problem_id: Tensor  # [R]
     prompts: Tensor  # [R, L], padded on the right
@@ -46,14 +46,14 @@ class Rollouts:
 
     @property
     def mask(self) -> Tensor:
-        """[R, T], true on generated tokens."""
+        """Return a mask [R, T], true on generated tokens."""
         return torch.arange(self.tokens.shape[1]) < self.lengths[:, None]
 
 
 def problem_order(*, seed: int, first: int, count: int, problems: int) -> np.ndarray:
-    """Indices [count] of the problems from position `first` of a run's endless shuffled sequence.
+    """Return the indices [count] of problems from position `first` of a run's endless shuffled sequence.
 
-    Each epoch is a permutation of all problems, decided by the seed: the order does not depend on N.
+    Each epoch is a permutation of all problems that depends on the seed alone, not on N.
     """
     epochs = range(first // problems, (first + count - 1) // problems + 1)
     order = np.concatenate([numpy_stream("order", seed, e).permutation(problems) for e in epochs])
@@ -62,7 +62,7 @@ def problem_order(*, seed: int, first: int, count: int, problems: int) -> np.nda
 
 
 def reused(rollouts: Rollouts, group_size: int, *, seed: int, epoch: int, groups: int) -> Rollouts:
-    """The first `groups` groups of the rollouts in the order of an epoch; epoch 0 keeps that of sampling."""
+    """Return the first `groups` groups of rollouts in an epoch's order; epoch 0 has the sampling order."""
     count = len(rollouts.reward) // group_size
     order = np.arange(count) if epoch == 0 else numpy_stream("reuse", seed, epoch).permutation(count)
     rows = torch.from_numpy(order[:groups, None] * group_size + np.arange(group_size)).flatten()
@@ -70,20 +70,21 @@ def reused(rollouts: Rollouts, group_size: int, *, seed: int, epoch: int, groups
 
 
 def shards_in(folders: dict[str, Path]) -> list[Path]:
-    """The files of a cycle's rollouts in order, from its inputs `rollouts_0`, `rollouts_1`, ..."""
+    """Return the files of a cycle's rollouts in order, from its inputs `rollouts_0`, `rollouts_1`, ..."""
     names = [name for name in folders if name.startswith("rollouts_")]
     return [folders[name] / FILE for name in sorted(names, key=lambda name: int(name.rpartition("_")[2]))]
 
 
 def rows_of(spec: TrainingSpec, steps: int) -> int:
-    """Completions behind a cycle of `steps` steps; where mu is never refreshed, those of all epochs."""
+    """Return how many completions a cycle of `steps` steps reads; with a fixed mu, all cycles share them."""
     return (steps if spec.refreshed else spec.N) * spec.rollouts.batch
 
 
 def of_cycle(sampled: Rollouts, spec: TrainingSpec, *, first_step: int, steps: int) -> Rollouts:
-    """What a cycle trains on: its rollouts, or those of the base policy again in an epoch's order."""
+    """Return what a cycle trains on: its own rollouts, or the base policy's again in an epoch's order."""
     if spec.refreshed:
         return sampled
+    assert spec.seed is not None
     return reused(
         sampled,
         spec.rollouts.group_size,
@@ -101,7 +102,7 @@ def from_lists(
     log_probs: list[list[float]],
     reward: Tensor,
 ) -> Rollouts:
-    """Rollouts of R rows given as lists of different lengths, padded with 0."""
+    """Return rollouts from R lists of different lengths, padded with 0."""
     padded, lengths = zip(*(_padded(lists) for lists in (prompts, tokens, log_probs)), strict=True)
     return Rollouts(
         problem_id=problem_id,
@@ -128,7 +129,7 @@ def write_rollouts(
     truncated: list[bool],
     texts: list[str],
 ) -> None:
-    """One row a completion, with its verdict and text for the reader."""
+    """Write one row per completion; verdict and text are for human readers."""
     columns = {
         "problem_id": rollouts.problem_id.numpy(),
         "sample": np.arange(len(rollouts.reward)) % group_size,
@@ -144,16 +145,16 @@ def write_rollouts(
 
 
 def write_no_rollouts(path: Path) -> None:
-    """The file of a cycle whose run has diverged before."""
+    """Write the empty file of a cycle whose run diverged earlier."""
     pq.write_table(_SCHEMA.empty_table(), path)
 
 
 def read_rollouts(
     paths: list[Path], *, rows: int, problems: int, vocabulary_size: int, width: int, padding: int
 ) -> Rollouts:
-    """The rollouts of a cycle from its files in order; shorter rows are padded.
+    """Read the rollouts of a cycle from its files, in order; shorter rows are padded.
 
-    width: T, the most tokens that a completion may have. Raises ValueError unless they are `rows`
+    width: T, the maximal number of tokens per completion. Raises ValueError unless the files hold `rows`
     completions of the first `problems` problems.
     """
     tables = [read_parquet(path) for path in paths]
@@ -198,14 +199,14 @@ def _lists(matrix: Tensor, lengths: Tensor) -> pa.ListArray:
 
 
 def _matrix(column: pa.ChunkedArray, padding: float, width: int | None = None) -> tuple[Tensor, Tensor]:
-    """A column of lists as a matrix, padded on the right to `width`, and the lengths of its rows."""
+    """Return a column of lists as a matrix, padded on the right to `width`, and the lengths of its rows."""
     lists = column.combine_chunks()
     values = torch.from_numpy(lists.flatten().to_numpy(zero_copy_only=False).copy())
     lengths = torch.from_numpy(lists.value_lengths().to_numpy().copy()).long()
     longest = int(lengths.max())
     width = longest if width is None else width
     if longest > width:
-        raise ValueError(f"a row has {longest} tokens, more than the {width} that were asked for")
+        raise ValueError(f"a row has {longest} tokens, more than the limit of {width}")
     matrix = torch.full((len(lengths), width), padding, dtype=values.dtype)
     matrix[torch.arange(width) < lengths[:, None]] = values
     return matrix, lengths

@@ -1,7 +1,7 @@
-"""The policies along a run: which steps leave one, where it lies, and what lies there after a divergence.
+"""Snapshots of the policy along a run: where they are stored, and what replaces them after a divergence.
 
-A run that diverges is a result: after the step whose loss or gradient is not finite it has no policy. In the
-folder of a policy, a snapshot or a state that would follow stands a file that says so, alone.
+A diverged run is a result: it has no policy after the step with the non-finite loss or gradient. The folder
+of every later policy, snapshot or state then holds a single file that gives the reason.
 """
 
 import math
@@ -10,39 +10,39 @@ from pathlib import Path
 from asymre.specs import TrainingSpec
 
 _DIVERGED = "diverged.txt"
-SNAPSHOTS = "snapshots"  # the folder of a run's, or a cycle's
+SNAPSHOTS = "snapshots"  # the folder of a run's or cycle's snapshots
 _PREFIX = "step_"
 
 
 def snapshot_folder(snapshots: Path, step: int) -> Path:
-    """Where the snapshot of a step lies among others."""
+    """Return the folder of a step's snapshot."""
     return snapshots / f"{_PREFIX}{step:06d}"
 
 
 def snapshots_in(snapshots: Path) -> dict[int, Path]:
-    """The snapshots in such a folder, by step."""
+    """Return the snapshots in a folder, by step."""
     return {int(path.name.removeprefix(_PREFIX)): path for path in sorted(snapshots.glob(f"{_PREFIX}*"))}
 
 
 def is_finite(row: dict[str, float]) -> bool:
-    """Whether the run goes on after the step with these metrics; it diverged otherwise."""
+    """Return whether the metrics of a step are finite; otherwise the run has diverged."""
     return math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])
 
 
 def divergence_of(row: dict[str, float]) -> str:
-    """What to say of the step, with these metrics, at which a run diverged."""
+    """Return a description of the step at which a run diverged, from its metrics."""
     return f"step {row['step']}: loss {row['loss']:g}, gradient norm {row['gradient_norm']:g}"
 
 
 def divergence_in(folder: Path) -> str | None:
-    """Why there is no policy in this folder; None if there should be one."""
+    """Return why there is no policy in this folder; None if there should be one."""
     return (
         (folder / _DIVERGED).read_text(encoding="utf-8").strip() if (folder / _DIVERGED).is_file() else None
     )
 
 
 def mark(place: Path, reason: str) -> None:
-    """Leave the reason in the place of a policy."""
+    """Write the reason why there is no policy."""
     place.mkdir(parents=True, exist_ok=True)
     (place / _DIVERGED).write_text(reason + "\n", encoding="utf-8")
 
@@ -56,12 +56,12 @@ def mark_diverged(
     before: int,
     also: tuple[str, ...],
 ) -> None:
-    """Mark the place of each snapshot that would follow, and the folders `also`.
+    """Mark the folder of every later snapshot, and the folders `also`.
 
-    metrics: of the steps that this job made, the last one the one that diverged; none if the run had diverged
-    before. before: the first step that is not this job's to mark.
+    metrics: of this job's steps, the last of which diverged; empty if the run diverged in an earlier job.
+    before: the first step that this job does not mark.
     """
-    first = metrics[-1]["step"] if metrics else spec.first_step + 1
+    first = int(metrics[-1]["step"]) if metrics else spec.first_step + 1
     for step in filter(spec.is_snapshot, range(first, before)):
         mark(snapshot_folder(folder / SNAPSHOTS, step), reason)
     for name in also:

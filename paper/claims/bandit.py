@@ -6,11 +6,11 @@ import pandas as pd
 from asymre.metrics.statistics import Estimate, share
 from paper.claims.verdict import Claim, Row
 
-# The slowest of some thousand random instances are this close to their limit after theorem_checks' steps.
+# After theorem_checks' steps, even the slowest of some thousand random instances are this close to the limit.
 LIMIT_TOLERANCE = 1e-4
 # Rounding of rewards between 0 and 1.
 REWARD_TOLERANCE = 1e-9
-# Rewards closer than this end equal: a thousandth of a thousandth of the range.
+# Rewards closer than this count as equal: a millionth of the range.
 SAME_REWARD = 1e-6
 
 REGIMES = {"below": "V < V_mu", "at": "V = V_mu", "tied": "V = V_mu with a tie", "above": "V > V_mu"}
@@ -79,10 +79,10 @@ ENTROPY = Claim(
 def bandit_rows(
     theorems: pd.DataFrame, threshold: pd.DataFrame, limit: pd.DataFrame
 ) -> tuple[list[Row], list[Row]]:
-    """Rows of claims 1 to 3, and of claim 7 on the bandit.
+    """Return rows of claims 1 to 3, and of claim 7 on the bandit.
 
-    theorems: `theorem_checks.theorem_sweep`; threshold, limit: tables of figures 6 and 1
-    (`bandit_experiments`).
+    theorems: from `theorem_checks.theorem_sweep`; threshold, limit: tables of figures 6 and 1
+    (`asymre.bandit.experiments`).
     """
     first = [
         *_deviations(theorems),
@@ -114,7 +114,7 @@ def _deviations(theorems):
 
 
 def _agree(claim, rows, agrees, by=None):
-    """Share of rows (or, with `by`, of groups, all rows of one) whose value agrees with the theorem."""
+    """Return a row on the share of rows (or, with `by`, of whole groups) that agree with the theorem."""
     arms = rows["arms"]
     holds = agrees(rows["value"])
     if by is not None:
@@ -126,7 +126,7 @@ def _agree(claim, rows, agrees, by=None):
 
 
 def _optimal(theorems, threshold, under):
-    """Iterated limits on one side of V_0: of few arms by iteration, of figure 6 by the closed form."""
+    """Return a row on iterated limits on one side of V_0: few arms by iteration, figure 6 in closed form."""
     ends = threshold[np.isinf(threshold["iteration"])]
     ends = ends[(ends["from_threshold"] < 0) == under]
     optimal = (ends["reward"] > ends["best_reward"] - REWARD_TOLERANCE).astype(float)

@@ -3,7 +3,8 @@
 N (A), other objectives off-policy (B), diversity (C), rarely solved problems (D), learning rates (E).
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from asymre.metrics.statistics import paired_difference
 from paper.claims import training
 from paper.claims.runs import at, numbers, of, paired
 from paper.claims.verdict import Claim, Row
+from paper.specs import ClaimedRun, ClaimsSpec
 
 NEVER = np.inf
-# What an evaluation has beside pass@k.
+# Columns of an evaluation besides pass@k.
 ALWAYS = ["distinct_correct", "entropy"]
 LATE_K = 8
-# A problem is rarely solved if the base policy solves it, and in fewer of the samples than this share.
+# A problem is rarely solved if the base policy solves it, but in a smaller share of the samples than this.
 RARE = 0.25
 FARTHEST = -0.5
 
@@ -164,19 +166,19 @@ COLLAPSE_BY_RATE = _by_rate(
 
 
 def beyond_rows(
-    runs: pd.DataFrame, diversity: pd.DataFrame, cycles: pd.DataFrame, rates: pd.DataFrame, params: dict
+    runs: pd.DataFrame, diversity: pd.DataFrame, cycles: pd.DataFrame, rates: pd.DataFrame, spec: ClaimsSpec
 ) -> list[Row]:
-    """Rows of A to C for every model and data set that their runs are of, of D, and of E.
+    """Return rows of A to C for every model and data set of their runs, of D, and of E.
 
-    runs, rates: `runs.summaries`; diversity: `diversity_summaries`; cycles: `cycle_summaries`; params:
-    `objectives` says label and takes_delta_v of each. A and B read the same runs: those of AsymRE with
-    several N, and those of all objectives at the N that the other objectives have.
+    runs, rates: from `runs.summaries`; diversity: from `diversity_summaries`; cycles: from `cycle_summaries`;
+    spec: `objectives` gives label and takes_delta_v of each. A and B read the same runs: A those of AsymRE
+    with several N, B those of all objectives at the N that the other objectives have.
     """
-    rows = _rare_problems(cycles, params) + _rates(rates, params)
+    rows = _rare_problems(cycles, spec) + _rates(rates, spec)
     for own in _subjects(runs):
-        rows += _phases(own, params) + _objectives(own, params)
+        rows += _phases(own, spec) + _objectives(own, spec)
     for own in _subjects(diversity):
-        rows += _diversities(own, params)
+        rows += _diversities(own, spec)
     return sorted(rows, key=lambda row: row.number)
 
 
@@ -184,7 +186,7 @@ def _subjects(runs):
     return [own for _, own in runs.groupby(["model", "dataset"], sort=False)]
 
 
-def _phases(runs, params):
+def _phases(runs, spec):
     asymre = of(runs, "asymre")
     asymre = asymre.assign(
         order=asymre["N"].where(asymre["refreshed"].astype(bool), NEVER).astype(float),
@@ -199,7 +201,7 @@ def _phases(runs, params):
         training.delta_v_text(on_policy),
         on_policy,
         (True, 1),
-        params,
+        spec,
         **behind,
     )
     rows = [first]
@@ -208,16 +210,16 @@ def _phases(runs, params):
         (FALLS_WITH_N, negative, "final_test"),
     ):
         subject = (True, numbers(used["order"]).replace("inf", "never refreshed"))
-        rows.append(training.trend_row(claim, used, measure, subject, params, setting="order"))
+        rows.append(training.trend_row(claim, used, measure, subject, spec, setting="order"))
     recommended = at(asymre, training.RECOMMENDED)
     refreshed = recommended.loc[recommended["order"] < NEVER, "order"]
     largest = recommended[recommended["order"] == refreshed.max()]
     never = recommended[recommended["order"] == NEVER]
     subject = (True, f"never refreshed against {refreshed.max():.12g}")
-    return [*rows, training.difference_row(NEVER_WORSE, never, largest, "final_test", subject, params)]
+    return [*rows, training.difference_row(NEVER_WORSE, never, largest, "final_test", subject, spec)]
 
 
-def _objectives(runs, params):
+def _objectives(runs, spec):
     refreshed = runs["refreshed"].astype(bool)
     others = runs[(runs["objective"] != "asymre") & refreshed]
     rows = []
@@ -225,18 +227,18 @@ def _objectives(runs, params):
         subject = (True, N)
         asymre = of(runs[(runs["N"] == N) & refreshed], "asymre")
         for objective in sorted(own["objective"].unique()):
-            other, described = of(own, objective), params["objectives"][objective]
-            name = described["label"]
+            other, described = of(own, objective), spec.objectives[objective]
+            name = described.label
             for delta_v in sorted(other["delta_v"].dropna().unique()) or [training.RECOMMENDED]:
                 compared = at(other, delta_v) if other["delta_v"].notna().any() else other
                 claim = _filled(BETTER, name=name, delta_v=f"{delta_v:.12g}")
                 first = at(asymre, delta_v)
-                rows.append(training.difference_row(claim, first, compared, "final_test", subject, params))
-            # An objective with a delta_v could prevent the collapse at 0.
-            if described["takes_delta_v"]:
+                rows.append(training.difference_row(claim, first, compared, "final_test", subject, spec))
+            # Only an objective with a delta_v can prevent the collapse at 0.
+            if described.takes_delta_v:
                 claim = _filled(PREVENTS, name=name)
                 critical = (at(asymre, training.CRITICAL), at(other, training.CRITICAL))
-                rows.append(training.collapse_pairs(claim, *critical, subject, params))
+                rows.append(training.collapse_pairs(claim, *critical, subject, spec))
     return rows
 
 
@@ -246,7 +248,7 @@ def _filled(claim, **words):
 
 
 def read_pass_rates(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it has no pass rates of single problems."""
+    """Return an evaluation. ValueError if it has no pass rates of single problems."""
     table = read_evaluation(path)
     if "pass_rates" not in table.columns:
         raise ValueError("has no column pass_rates")
@@ -254,7 +256,7 @@ def read_pass_rates(path: Path) -> pd.DataFrame:
 
 
 def read_diversity(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
+    """Return an evaluation. ValueError if it lacks a column or has no test samples at temperature 1."""
     table = read_evaluation(path)
     missing = {"step", "split", "temperature", "pass_at_1", *ALWAYS} - set(table.columns)
     if missing or not ((table["split"] == "test") & (table["temperature"] == 1.0)).any():
@@ -262,47 +264,47 @@ def read_diversity(path: Path) -> pd.DataFrame:
     return table
 
 
-def diversity_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and each measure at the last evaluation point.
+def diversity_summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row per run: its keys and each measure at the last evaluation point.
 
     Test problems at temperature 1. Columns pass_at_k for the k of the evaluation, distinct_correct, entropy.
     """
     rows = []
     for run in runs:
-        table = evaluations[run["input"]]
+        table = evaluations[run.input]
         table = table[(table["split"] == "test") & (table["temperature"] == 1.0)].sort_values("step")
         last = table[table["step"] == table["step"].max()]
         names = [n for n in table.columns if n.startswith("pass_at_") and last[n].notna().all()]
-        rows.append(run | last[[*names, *ALWAYS]].mean(skipna=False).to_dict())
+        rows.append(asdict(run) | last[[*names, *ALWAYS]].mean(skipna=False).to_dict())
     table = pd.DataFrame(rows, columns=None if rows else ["model", "dataset"])
     return table.assign(delta_v=table["delta_v"].astype(float)) if rows else table
 
 
-def cycle_summaries(runs: list[dict], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run: its keys and `rare`, the pass rate of rarely solved problems after the first cycle.
+def cycle_summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row per run: its keys and `rare`, the rarely solved problems' pass rate after the first cycle.
 
-    NaN where the base policy solves none of them rarely; 0 after a run that diverged.
+    NaN if the base policy solves no problem rarely; 0 if the run diverged.
     """
     rows = []
     for run in runs:
-        rates = evaluations[run["input"]].set_index("step")["pass_rates"]
-        before, after = np.asarray(rates[0]), rates[run["N"]]
+        rates = evaluations[run.input].set_index("step")["pass_rates"]
+        before, after = np.asarray(rates[0]), rates[run.N]
         rare = (before > 0) & (before < RARE)
         after = np.zeros(len(before)) if after is None else np.asarray(after)
-        rows.append(run | {"rare": after[rare].mean() if rare.any() else np.nan})
+        rows.append(asdict(run) | {"rare": after[rare].mean() if rare.any() else np.nan})
     return pd.DataFrame(rows)
 
 
-def _rare_problems(cycles, params):
+def _rare_problems(cycles, spec):
     if not len(cycles):
         return []
     negative = cycles[cycles["delta_v"] < 0].dropna(subset="rare")
     subject = (True, numbers(negative["N"]))
-    return [training.trend_row(RARE_PROBLEMS, negative, "rare", subject, params)]
+    return [training.trend_row(RARE_PROBLEMS, negative, "rare", subject, spec)]
 
 
-def _rates(runs, params):
-    """runs: of several learning rates, for the main data set and perhaps another."""
+def _rates(runs, spec):
+    """Yield the rows of E. runs: of several learning rates, for the main data set and perhaps another."""
     if not len(runs):
         return []
     subject = (True, numbers(runs["N"]))
@@ -310,31 +312,31 @@ def _rates(runs, params):
     recommended, critical = (at(asymre, value) for value in (training.RECOMMENDED, training.CRITICAL))
     nearer = _gains(recommended, at(asymre, FARTHEST))
     rows = [
-        training.trend_row(claim, used, measure, subject, params, "learning_rate", counted)
+        training.trend_row(claim, used, measure, subject, spec, "learning_rate", counted)
         for claim, used, measure, counted in (
             (NEARER_BY_RATE, nearer, "gain", "pairs"),
             (GRPO_BY_RATE, _gains(recommended, grpo), "gain", "pairs"),
             (COLLAPSE_BY_RATE, critical.assign(hit=critical["collapse"].notna() * 1.0), "hit", "runs"),
         )
     ]
-    main = params["main"]["dataset"]
+    main = spec.main_dataset
     for other in sorted(set(nearer["dataset"]) - {main}):
         pairs = ["learning_rate", "seed", "base_seed"]
         on = [nearer[nearer["dataset"] == name].set_index(pairs) for name in (main, other)]
         both = on[0].index.intersection(on[1].index).sort_values()
         used = nearer[nearer["dataset"].isin([main, other])]
-        claim = _filled(SPREAD_GAINS, first=params["datasets"][main], second=params["datasets"][other])
+        claim = _filled(SPREAD_GAINS, first=spec.datasets[main], second=spec.datasets[other])
         estimate = paired_difference(on[0].loc[both, "gain"].to_numpy() - on[1].loc[both, "gain"].to_numpy())
         rows.append(
             training.row(
-                claim, estimate, f"{len(both)} pairs, by learning rate and seed", used, subject, params
+                claim, estimate, f"{len(both)} pairs, by learning rate and seed", used, subject, spec
             )
         )
     return rows
 
 
 def _gains(first, second):
-    """What the runs `first` gain on `second` of the same block and learning rate over the first cycle."""
+    """Return the gains of runs `first` on `second`, by block and learning rate, over the first cycle."""
     gains = []
     for rate in sorted(set(first["learning_rate"]) & set(second["learning_rate"])):
         one, two = paired(*(runs[runs["learning_rate"] == rate] for runs in (first, second)))
@@ -342,7 +344,7 @@ def _gains(first, second):
     return pd.concat(gains) if gains else first.assign(gain=np.nan)[:0]
 
 
-def _diversities(runs, params):
+def _diversities(runs, spec):
     towards = runs[(runs["objective"] == "asymre") & (runs["delta_v"] <= 0)]
     ks = sorted(int(name.removeprefix("pass_at_")) for name in runs if name.startswith("pass_at_"))
     late, widest = max(k for k in ks if k <= LATE_K), ks[-1]
@@ -351,7 +353,7 @@ def _diversities(runs, params):
     )
     subject = (True, numbers(towards["N"]))
     return [
-        training.trend_row(claim, towards.dropna(subset=measure), measure, subject, params)
+        training.trend_row(claim, towards.dropna(subset=measure), measure, subject, spec)
         for claim, measure in (
             (_filled(LATE_PASS, k=late), "late"),
             (_filled(SPREAD, k=widest), "spread"),

@@ -1,45 +1,45 @@
-"""What each training run did, as one row of numbers: the measures on which the training claims rest."""
+"""Each training run as one row of numbers: the measures behind the training claims."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
 from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
+from paper.specs import ClaimedRun
 
 KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed", "learning_rate"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")
-# Runs are compared within a block: what they share before the first gradient step, and the problems.
+# Runs are compared within a block: they share everything before the first gradient step, and the problems.
 BLOCK = ["model", "dataset", "seed", "base_seed"]
 
 
-def summaries(runs: list[dict[str, Any]], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a run, at equal steps: up to the last step that all runs have.
+def summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row per run, for the steps that all runs have.
 
     Columns: KEYS and last_step; collapse, collapse_train (step; NaN: none); final_test (mean over the last
     three evaluation points); fall (highest test accuracy less final_test); mean_test (area under the curve
     over its length); early_train, early_test (the same over the first cycle, N steps); entropy_drop (entropy
-    of the base policy less its mean over the first cycle, nats a token; NaN if the run diverged there).
-    delta_v is NaN where there is none.
+    of the base policy less its mean over the first cycle, nats per token; NaN if the run diverged there).
+    delta_v is NaN if there is none.
     """
     if not runs:
         return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()])
-    curves = {run["input"]: {m: curve(evaluations[run["input"]], m) for m in CURVES} for run in runs}
+    curves = {run.input: {m: curve(evaluations[run.input], m) for m in CURVES} for run in runs}
     last = min(c["test_accuracy"].index.max() for c in curves.values())
     rows = []
     for run in runs:
-        own = {name: values[values.index <= last] for name, values in curves[run["input"]].items()}
-        rows.append({key: run[key] for key in KEYS} | measures(own, run["N"]))
+        own = {name: values[values.index <= last] for name, values in curves[run.input].items()}
+        rows.append({key: getattr(run, key) for key in KEYS} | measures(own, run.N))
     table = pd.DataFrame(rows)
     table["delta_v"] = table["delta_v"].astype(float)
     return table
 
 
 def read_curves(path: Path) -> pd.DataFrame:
-    """An evaluation. ValueError if it lacks one of the CURVES."""
+    """Return an evaluation. ValueError if it lacks one of the CURVES."""
     table = read_evaluation(path)
     for name in CURVES:
         curve(table, name)
@@ -47,7 +47,7 @@ def read_curves(path: Path) -> pd.DataFrame:
 
 
 def measures(curves: dict[str, pd.Series], N: int) -> dict[str, float]:
-    """The numbers of one run from its CURVES by step; N is the length of the first cycle."""
+    """Return the numbers of one run from its CURVES by step; N is the length of the first cycle."""
     train, test, entropy = (curves[name] for name in CURVES)
     return {
         "last_step": int(test.index.max()),
@@ -68,7 +68,7 @@ def _measures_of_nothing():
 
 
 def time_mean(values: pd.Series, last: int) -> float:
-    """Mean over the steps 0 to `last` of the line through the evaluation points."""
+    """Return the mean over steps 0 to `last` of the line through the evaluation points."""
     values = values[values.index <= last]
     if len(values) < 2:
         return float(values.mean())
@@ -76,13 +76,13 @@ def time_mean(values: pd.Series, last: int) -> float:
 
 
 def by_block(runs: pd.DataFrame, setting: str, measure: str) -> pd.DataFrame:
-    """Blocks by setting: the mean of the measure. Blocks that lack a setting are left out."""
+    """Return the mean of the measure by block and setting, without blocks that lack a setting."""
     table = runs.pivot_table(index=BLOCK, columns=setting, values=measure, aggfunc="mean", dropna=False)
     return table.dropna()
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of both for the blocks that both have, in the same order."""
+    """Return the runs of both for their common blocks, in the same order."""
     one, two = (runs.set_index(BLOCK, drop=False) for runs in (first, second))
     both = one.index.intersection(two.index).sort_values()
     return one.loc[both], two.loc[both]
@@ -97,14 +97,14 @@ def of(runs: pd.DataFrame, objective: str) -> pd.DataFrame:
 
 
 def numbers(values) -> str:
-    """`-0.5, -0.1, 0`"""
+    """Return `-0.5, -0.1, 0`."""
     return ", ".join(f"{value:.12g}" for value in sorted(set(values)))
 
 
 def by_part(runs: pd.DataFrame, effect: Callable[[np.ndarray], float]) -> str:
-    """`llama-8b 0.05, qwen-3b 0.04`: an effect for each model and data set, if there are several.
+    """Return `llama-8b 0.05, qwen-3b 0.04`: an effect for each model and data set, if there are several.
 
-    effect: from the positions of their rows. What all parts have in common is not said.
+    effect: from the positions of their rows. Names omit what all parts have in common.
     """
     parts = runs.reset_index(drop=True).groupby(["model", "dataset"], sort=True).indices
     if len(parts) < 2:
@@ -114,7 +114,7 @@ def by_part(runs: pd.DataFrame, effect: Callable[[np.ndarray], float]) -> str:
 
 
 def seeds_text(runs: pd.DataFrame) -> str:
-    """`seeds 0 to 2`, or each where some lie between; with their base policies where these differ."""
+    """Return `seeds 0 to 2`, or a list if some are missing; and whether their base policies differ."""
     seeds = sorted(set(runs["seed"]))
     whole = len(seeds) > 2 and len(seeds) == seeds[-1] - seeds[0] + 1
     text = f"seeds {seeds[0]} to {seeds[-1]}" if whole else f"seeds {numbers(seeds)}"

@@ -7,6 +7,7 @@ import pandas as pd
 from docutils.core import publish_string
 
 from paper.claims.verdict import FAILS, HOLDS, LEVEL, OPEN, Row
+from paper.specs import ClaimsSpec
 
 COLUMNS = ["claim", "statement", "where", "tested on", "effect [95 %]", "p", "verdict"]
 WIDTHS = [5, 22, 9, 36, 14, 5, 9]
@@ -38,40 +39,42 @@ WORDS = {
     OPEN: "everything else: too few runs, too much noise, no effect to see, or no such runs.",
 }
 NOTES = [
-    "Every measure, margin and test stands in the code (paper/claims). They were fixed before these runs, "
+    "Every measure, margin and test is in the code (paper/claims). They were fixed before these runs, "
     "with the figures of earlier ones known.",
     "Collapse: accuracy below half of its own running maximum and below the base policy's, at two evaluation "
     "points in a row; the step of collapse is the first of them. Test accuracy unless the row says training "
     "accuracy. A run that diverged (NaN) has collapsed.",
-    "Collapse is a word for runs that lose nearly all; claim 5b measures how far a run ends below its best, "
-    "without a threshold. It was added when the first figures with a spread of difficulty were known, before "
-    "the runs of claims_seeds.",
+    "Collapse describes runs that lose nearly everything; claim 5b measures how far a run ends below its "
+    "best, without a threshold. It was added when the first figures with a spread of difficulty were known, "
+    "before the runs of claims_seeds.",
     "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
     "areas under the line through the evaluation points.",
-    "Intervals are 95 %, each for itself: Clopper and Pearson for shares, Student's over blocks for means. "
+    "Intervals are 95 %, uncorrected: Clopper and Pearson for shares, Student's over blocks for means. "
     "Tests are two-sided; p is corrected by Holm over the tests of a family: claims 1 to 7, claim 8, or the "
-    "claims about one figure. Checks of theorems are counts and no tests.",
+    "claims about one figure. Checks of theorems are counts, not tests.",
     "A row whose test could not reach 5 % whatever its runs did (three pairs, for example) is not decided "
-    "and does not count as a test; its p, uncorrected, stands in brackets. The correction for all tests of a "
+    "and does not count as a test; its p, uncorrected, is in brackets. The correction for all tests of a "
     "family can put a decision out of reach of others too: seven pairs cannot decide nine rows.",
-    "A block is a seed of one model on one data set; runs are paired and ordered within blocks alone. A row "
-    "that names several models or data sets pools their blocks, and says in brackets what each gives: it is "
-    "about their average.",
+    "A block is a seed of one model on one data set; runs are paired and ordered only within blocks. A row "
+    "that names several models or data sets pools their blocks, is about their average, and gives each "
+    "part's own effect in brackets.",
     "Order tests permute the order of the settings within each block; the effect is the least-squares slope "
     "from one setting to the next. Blocks that lack a setting are left out.",
 ]
 SHARED = (
     "All runs of a model share one base policy, and runs of one seed the rollouts of cycle 0: tests that "
-    "count runs take them as independent."
+    "count runs treat them as independent."
 )
-OWN = "Each seed has a base policy of its own where the row says so; runs of one seed share it, and cycle 0."
+OWN = (
+    "Where the row states it, each seed has a base policy of its own; runs of one seed share it, and cycle 0."
+)
 STAND_INS = (
     "Models and data sets are small stand-ins under the paper's names: nothing here is a statement about the "
     "paper's scale."
 )
 CALIBRATED = (
     "Learning rates were calibrated, on seeds that no claim uses: rows marked (c). Where "
-    "delta_v was chosen on those seeds too, the row is marked (d), and its number carries a stroke."
+    "delta_v was chosen on those seeds too, the row is marked (d), and its number has a prime."
 )
 
 
@@ -101,12 +104,12 @@ FIELDS = {
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
-    """One row a claim and subject, with every field."""
+    """Return one row per claim and subject, with every field."""
     return pd.DataFrame({name: [field(row) for row in rows] for name, field in FIELDS.items()})
 
 
 def cells(row: Row) -> list[str]:
-    """The cells of COLUMNS, as plain text."""
+    """Return the cells of COLUMNS, as plain text."""
     marks = [mark for word, mark in (("learning rates", "(c)"), ("delta_v", "(d)")) if word in row.calibrated]
     tested = "; ".join(part for part in (row.claim.measure, row.runs, row.seeds, row.claim.test) if part)
     return [
@@ -141,16 +144,16 @@ def _p(row):
     return f"{row.p_corrected:.2g}" if row.tested else f"({row.estimate.p:.2g})"
 
 
-def _notes(params):
-    rewards = params["rewards"]
-    own = len({run["base_seed"] for run in params["runs"]}) > 1
-    units = f"delta_v is in units of the rewards, {rewards['correct']:+g} and {rewards['wrong']:+g}."
+def _notes(spec):
+    rewards = spec.rewards
+    own = len({run.base_seed for run in spec.runs}) > 1
+    units = f"delta_v is in units of the rewards, {rewards.correct:+g} and {rewards.wrong:+g}."
     notes = [*NOTES, OWN if own else SHARED, units]
-    return notes + ([STAND_INS, CALIBRATED] if params["stand_ins"] else [])
+    return notes + ([STAND_INS, CALIBRATED] if spec.stand_ins else [])
 
 
-def _title(params):
-    return f"{TITLES[params['table']]}, scale {params['scale']}"
+def _title(spec):
+    return f"{TITLES[spec.table]}, scale {spec.scale}"
 
 
 def _summary(rows):
@@ -158,13 +161,13 @@ def _summary(rows):
     return f"{len(rows)} rows: {', '.join(counts)}."
 
 
-def markdown(rows: list[Row], params: dict) -> str:
-    """The page as GitHub shows it."""
-    lines = [f"# {_title(params)}", "", _summary(rows), ""]
+def markdown(rows: list[Row], spec: ClaimsSpec) -> str:
+    """Return the page as GitHub shows it."""
+    lines = [f"# {_title(spec)}", "", _summary(rows), ""]
     lines += [f"- *{word}*: {text}" for word, text in WORDS.items()]
     lines += ["", _md_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
     lines += [_md_line([*cells(row)[:-1], f"**{row.verdict}**"]) for row in rows]
-    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in _notes(params))]
+    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in _notes(spec))]
     return "\n".join(lines) + "\n"
 
 
@@ -177,28 +180,28 @@ def _md(text):
     return re.sub(r"([|*_<>])", r"\\\1", text)
 
 
-def html(rows: list[Row], params: dict) -> str:
-    """The same page for Snakemake's report, complete in one file."""
-    title = _rst(_title(params))
+def html(rows: list[Row], spec: ClaimsSpec) -> str:
+    """Return the same page for Snakemake's report, complete in one file."""
+    title = _rst(_title(spec))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
     lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]
     table = [COLUMNS, *([*map(_rst, cells(row)[:-1]), f"**{row.verdict}**"] for row in rows)]
     lines += ["", *_list_table(table, WIDTHS)] if rows else []
-    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(params))]
+    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(spec))]
     settings = {"report_level": 1, "halt_level": 2, "_disable_config": True}
     return publish_string("\n".join(lines), writer="html5", settings_overrides=settings).decode()
 
 
-def first_page(rows: list[Row], params: dict) -> str:
-    """A summary in reStructuredText: the first page of the report, where only a screenful can be seen."""
-    title = _rst(_title(params))
+def first_page(rows: list[Row], spec: ClaimsSpec) -> str:
+    """Return a summary in reStructuredText for the first page of the report, which shows one screenful."""
+    title = _rst(_title(spec))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), "Every row stands under *Claims*.", ""]
     table = [["claims", *WORDS]]
     for first in dict.fromkeys(row.number[0] for row in rows):
         own = [row.verdict for row in rows if row.number[0] == first]
         table.append([f"{first}: {TOPICS[first]}", *(str(own.count(word) or "") for word in WORDS)])
     lines += [*_list_table(table, [3, 1, 1, 1]), ""] if rows else []
-    lines += [STAND_INS] if params["stand_ins"] else []
+    lines += [STAND_INS] if spec.stand_ins else []
     return "\n".join(lines) + "\n"
 
 
@@ -209,5 +212,5 @@ def _list_table(table, widths):
 
 
 def _rst(text):
-    # @ would make a mail address of pass@k; ( at the start of a cell an enumeration of (0.25).
+    # An @ would turn pass@k into a mail address, and a ( at the start of a cell (0.25) into an enumeration.
     return re.sub(r"([\\*_|`@]|^\()", r"\\\1", text)

@@ -8,6 +8,7 @@ import pandas as pd
 from asymre.metrics.statistics import Estimate, discordant, paired_difference, share, trend
 from paper.claims.runs import BLOCK, at, by_block, by_part, numbers, of, paired, seeds_text
 from paper.claims.verdict import Claim, Row
+from paper.specs import ClaimsSpec
 
 # Stable: fewer than half of the runs collapse; collapsing: more than half.
 MARGIN = 0.5
@@ -122,53 +123,53 @@ ENTROPY = Claim(
 )
 
 
-def training_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
-    """Rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
+def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
+    """Return rows of claims 4 to 8: the models and data set of the paper's main figures, and all others.
 
-    runs: `runs.summaries`. Off-policy runs alone count (N > 1, refreshed); for each N of the runs. A row
+    runs: from `runs.summaries`. Only off-policy runs count (N > 1, refreshed), for each N of the runs. A row
     pools models and data sets, each with its own blocks: three seeds of one decide little by themselves.
     """
     rows = []
-    for main, N, own in _subjects(runs, params):
-        rows += _learning(main, N, own, params)
-        rows += _comparisons(main, N, own, params, [(RECOMMENDED, False)])
-        rows += _entropies(main, N, own, params)
-    # The paper's order: by claim first, and the other models and data sets after all of its own.
+    for main, N, own in _subjects(runs, spec):
+        rows += _learning(main, N, own, spec)
+        rows += _comparisons(main, N, own, spec, [(RECOMMENDED, False)])
+        rows += _entropies(main, N, own, spec)
+    # The paper's order: by claim, and the other models and data sets last.
     return sorted(rows, key=lambda row: row.number)
 
 
-def seed_rows(runs: pd.DataFrame, params: dict) -> list[Row]:
-    """Rows of claims 5 and 6 with a base policy for each seed, and at the calibration's delta_v too."""
+def seed_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
+    """Return rows of claims 5 and 6 with a base policy per seed, and at the calibration's delta_v too."""
     values = [(RECOMMENDED, False)]
-    if params["delta_v"] is not None and not np.isclose(params["delta_v"], RECOMMENDED):
-        values.append((params["delta_v"], True))
-    rows = [row for subject in _subjects(runs, params) for row in _comparisons(*subject, params, values)]
+    if spec.delta_v is not None and not np.isclose(spec.delta_v, RECOMMENDED):
+        values.append((spec.delta_v, True))
+    rows = [row for subject in _subjects(runs, spec) for row in _comparisons(*subject, spec, values)]
     return sorted((row for row in rows if row.runs != NO_RUNS), key=lambda row: row.number)
 
 
-def _subjects(runs, params):
-    """(main, N, off-policy runs) of the main models and data set, then the others; N is 0 where none ran."""
+def _subjects(runs, spec):
+    """Return (main, N, off-policy runs) for the main models and data set, and the others; N is 0 if none."""
     off_policy = runs[(runs["N"] > 1) & runs["refreshed"].astype(bool)]
-    is_main = off_policy["model"].isin(params["main"]["models"])
-    is_main &= off_policy["dataset"] == params["main"]["dataset"]
+    is_main = off_policy["model"].isin(spec.main_models)
+    is_main &= off_policy["dataset"] == spec.main_dataset
     for main in (True, False):
         own = off_policy[is_main == main]
         for N in sorted(own["N"].unique()) or [0]:
             yield main, N, own[own["N"] == N]
 
 
-def _named(runs, params):
-    """`Llama 8B and Qwen 3B on MATH; ...`"""
+def _named(runs, spec):
+    """Return `Llama 8B and Qwen 3B on MATH; ...`."""
     names = []
-    for dataset, label in params["datasets"].items():
+    for dataset, label in spec.datasets.items():
         of_it = set(runs.loc[runs["dataset"] == dataset, "model"])
-        models = [name for model, name in params["models"].items() if model in of_it]
+        models = [name for model, name in spec.models.items() if model in of_it]
         names += [f"{', '.join(models)} on {label}"] * bool(models)
     return "; ".join(names)
 
 
-def row(claim, estimate, runs, used, subject, params, *, detail="", parts="", chosen=False):
-    """A row on the runs `used`: what was calibrated follows from the scale and `chosen` (delta_v was).
+def row(claim, estimate, runs, used, subject, spec, *, detail="", parts="", chosen=False):
+    """Return a row on the runs `used`; the scale and `chosen` (whether delta_v was) tell what was calibrated.
 
     subject: (main, N).
     """
@@ -176,15 +177,15 @@ def row(claim, estimate, runs, used, subject, params, *, detail="", parts="", ch
     number = claim.key if main else f"8.{claim.key}"
     claim = claim if main else replace(claim, source=OTHERS)
     if not len(used):
-        own = [(m, params["main"]["dataset"]) for m in params["main"]["models"]]
-        name = _named(pd.DataFrame(own, columns=["model", "dataset"]), params) if main else OTHER_SUBJECTS
+        own = [(m, spec.main_dataset) for m in spec.main_models]
+        name = _named(pd.DataFrame(own, columns=["model", "dataset"]), spec) if main else OTHER_SUBJECTS
         return Row(number, claim, name, Estimate(null=estimate.null), NO_RUNS)
-    calibrated = ["learning rates"] if params["stand_ins"] else []
+    calibrated = ["learning rates"] if spec.stand_ins else []
     calibrated += ["delta_v"] if chosen else []
     return Row(
         number,
         claim,
-        _named(used, params),
+        _named(used, spec),
         estimate,
         f"{runs}, N = {N}",
         seeds_text(used),
@@ -195,7 +196,7 @@ def row(claim, estimate, runs, used, subject, params, *, detail="", parts="", ch
 
 
 def collapsed_share(runs, column="collapse"):
-    """The share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
+    """Return the share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
     hit = runs[column].notna()
     counts = [f"{v:.12g}: {int(hit[g.index].sum())} of {len(g)}" for v, g in runs.groupby("delta_v")]
     behind = {
@@ -211,8 +212,8 @@ def delta_v_text(runs, counted="runs"):
     return f"{len(runs)} {counted}, {span or 'delta_v ' + numbers(values)}"
 
 
-def trend_row(claim, runs, measure, subject, params, setting="delta_v", counted="runs"):
-    """A row on the order of `measure` over a setting, from the blocks that have every value of it."""
+def trend_row(claim, runs, measure, subject, spec, setting="delta_v", counted="runs"):
+    """Return a row on the order of `measure` over a setting, from blocks with every value of the setting."""
     table = by_block(runs, setting, measure)
     values = ", ".join(f"{value:.12g}: {mean:.4g}" for value, mean in table.mean().items())
     used = runs[pd.MultiIndex.from_frame(runs[BLOCK]).isin(table.index)]
@@ -222,10 +223,10 @@ def trend_row(claim, runs, measure, subject, params, setting="delta_v", counted=
     values_BK = table.to_numpy()
     parts = by_part(table.reset_index(), lambda at: trend(values_BK[at]).effect)
     estimate, text = trend(values_BK), delta_v_text(used, counted)
-    return row(claim, estimate, text, used, subject, params, detail=detail, parts=parts)
+    return row(claim, estimate, text, used, subject, spec, detail=detail, parts=parts)
 
 
-def _learning(main, N, runs, params):
+def _learning(main, N, runs, spec):
     subject = (main, N)
     asymre = of(runs, "asymre")
     negative, other = asymre[asymre["delta_v"] < 0], asymre[asymre["delta_v"] >= 0]
@@ -237,23 +238,23 @@ def _learning(main, N, runs, params):
         (COLLAPSE_TRAIN, other, "collapse_train"),
     ):
         estimate, behind = collapsed_share(used, column)
-        rows.append(row(claim, estimate, delta_v_text(used), used, subject, params, **behind))
+        rows.append(row(claim, estimate, delta_v_text(used), used, subject, spec, **behind))
     return [
         *rows,
-        trend_row(FASTER_TRAIN, negative, "early_train", subject, params),
-        trend_row(FASTER_TEST, negative, "early_test", subject, params),
-        trend_row(EARLIER, other, "censored", subject, params),
+        trend_row(FASTER_TRAIN, negative, "early_train", subject, spec),
+        trend_row(FASTER_TEST, negative, "early_test", subject, spec),
+        trend_row(EARLIER, other, "censored", subject, spec),
     ]
 
 
-def _comparisons(main, N, runs, params, values):
-    """values: the delta_v at which AsymRE meets GRPO, and whether the calibration chose it."""
+def _comparisons(main, N, runs, spec, values):
+    """Yield the rows of claims 5 and 6. values: each delta_v compared with GRPO, and if it was calibrated."""
     subject = (main, N)
     asymre, grpo = of(runs, "asymre"), of(runs, "grpo")
     critical, recommended = at(asymre, CRITICAL), at(asymre, RECOMMENDED)
     rows = [
-        collapse_pairs(PAIRED_COLLAPSE, critical, recommended, subject, params),
-        difference_row(FALL, critical, recommended, "fall", subject, params),
+        collapse_pairs(PAIRED_COLLAPSE, critical, recommended, subject, spec),
+        difference_row(FALL, critical, recommended, "fall", subject, spec),
     ]
     for delta_v, chosen in values:
         for claim, measure in ((FINAL, "final_test"), (AREA, "mean_test")):
@@ -261,12 +262,12 @@ def _comparisons(main, N, runs, params, values):
             if chosen:
                 named = replace(named, key=claim.key + "'")
             first = at(asymre, delta_v)
-            rows.append(difference_row(named, first, grpo, measure, subject, params, chosen=chosen))
+            rows.append(difference_row(named, first, grpo, measure, subject, spec, chosen=chosen))
     return rows
 
 
-def difference_row(claim, first, second, measure, subject, params, *, chosen=False):
-    """A row on the measure of `first` less that of `second`, paired over blocks."""
+def difference_row(claim, first, second, measure, subject, spec, *, chosen=False):
+    """Return a row on the measure of `first` less that of `second`, paired over blocks."""
     one, two = paired(first, second)
     gain = one[measure].to_numpy() - two[measure].to_numpy()
     behind = {
@@ -274,11 +275,11 @@ def difference_row(claim, first, second, measure, subject, params, *, chosen=Fal
         "parts": by_part(one, lambda at: gain[at].mean()),
     }
     estimate = paired_difference(gain)
-    return row(claim, estimate, f"{len(one)} pairs", one, subject, params, **behind, chosen=chosen)
+    return row(claim, estimate, f"{len(one)} pairs", one, subject, spec, **behind, chosen=chosen)
 
 
-def collapse_pairs(claim, first, second, subject, params):
-    """A row on the blocks in which `first` collapses and `second` does not."""
+def collapse_pairs(claim, first, second, subject, spec):
+    """Return a row on the blocks in which `first` collapses and `second` does not."""
     one, two = paired(first, second)
     counts = []
     for hit in (one["collapse"].notna(), two["collapse"].notna()):
@@ -287,15 +288,15 @@ def collapse_pairs(claim, first, second, subject, params):
     hits = [runs["collapse"].notna().to_numpy() for runs in (one, two)]
     pairs = f"{len(one)} pairs, collapses {' against '.join(counts)}"
     parts = by_part(one, lambda at: discordant(*(hit[at] for hit in hits)).effect)
-    return row(claim, discordant(*hits), pairs, one, subject, params, parts=parts)
+    return row(claim, discordant(*hits), pairs, one, subject, spec, parts=parts)
 
 
-def _entropies(main, N, runs, params):
+def _entropies(main, N, runs, spec):
     asymre = of(runs, "asymre")
-    # Entropy is not defined after a run diverged: the delta_v at which one did are left out of all blocks.
+    # Entropy is undefined after a run diverged: drop the delta_v at which one did from all blocks.
     diverged = asymre.loc[asymre["entropy_drop"].isna(), "delta_v"].unique()
     left = asymre[~asymre["delta_v"].isin(diverged)]
-    entropy = trend_row(ENTROPY, left, "entropy_drop", (main, N), params)
+    entropy = trend_row(ENTROPY, left, "entropy_drop", (main, N), spec)
     if len(diverged):
         entropy = replace(entropy, detail=f"left out, diverged: {numbers(diverged)}; {entropy.detail}")
     return [entropy]

@@ -1,4 +1,4 @@
-"""What a claim says, what the runs say about it, and the word that follows from both."""
+"""A claim, what the runs show about it, and the verdict that follows."""
 
 from dataclasses import dataclass, replace
 
@@ -10,7 +10,7 @@ from asymre.metrics.statistics import Estimate, holm
 HOLDS = "holds"
 FAILS = "does not hold at this scale"
 OPEN = "not decided by these runs"
-# The usual level, after the correction for all tests of a family.
+# The usual level, applied after the correction for all tests of a family.
 LEVEL = 0.05
 MAIN = "1234567"
 
@@ -19,8 +19,8 @@ MAIN = "1234567"
 class Claim:
     """A statement and the one way in which it is tested.
 
-    direction: +1 if the statement says that the effect is above the estimate's null, -1 if below. bound:
-    for statements that are theorems, and are counted and not tested: what the effect must reach.
+    direction: +1 if the statement puts the effect above the estimate's null, -1 if below. bound: for
+    theorems, which are counted and not tested: the value that the effect must reach.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim about one subject. runs, seeds: what it rests on, in words; detail: the counts behind it.
+    """A claim about one subject. runs, seeds: its evidence, in words; detail: the counts behind it.
 
     parts: the effect in each model and data set, where the row pools several.
     """
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def tested(self) -> bool:
-        """Whether the row counts as a test: it has one, and its runs could have decided it by themselves."""
+        """Whether the row counts as a test: it has one, and its runs could have decided it."""
         return self.claim.bound is None and self.estimate.smallest_p < LEVEL and not np.isnan(self.estimate.p)
 
     @property
@@ -67,10 +67,10 @@ class Row:
 
 
 def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float | None = None) -> str:
-    """The word for an estimate: by its corrected p-value, or for a theorem by its bound.
+    """Return the verdict on an estimate, from its corrected p-value or, for a theorem, from its bound.
 
-    With a test: the side of the null on which the effect lies, if p < LEVEL; else nothing is decided. With a
-    bound: whether the effect reaches it. NaN decides nothing.
+    With a test: by the side of the null on which the effect lies, if p < LEVEL; otherwise nothing is decided.
+    With a bound: whether the effect reaches it. NaN decides nothing.
     """
     if np.isnan(estimate.effect):
         return OPEN
@@ -82,7 +82,7 @@ def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float
 
 
 def corrected(rows: list[Row]) -> list[Row]:
-    """The rows with Holm's p-values over the rows of their family that are tests."""
+    """Return the rows with Holm's p-values, corrected over the tests of their family."""
     tested = pd.Series({i: row.estimate.p for i, row in enumerate(rows) if row.tested}, dtype=float)
     p = tested.groupby({i: rows[i].family for i in tested.index}).transform(holm)
     return [replace(row, p_corrected=float(p[i])) if i in p.index else row for i, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""What one section of a configuration says of another: checks that no single key can make."""
+"""Checks between sections of a configuration, beyond those of single keys."""
 
 import difflib
 import re
@@ -20,16 +20,16 @@ from paper.figures.catalogue import CHARTS, VARYING
 from paper.published import stem
 
 NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first, at most 40 characters"
-# Jobs that one run is cut into: planning holds them all in memory.
+# Jobs of one run: a plan holds them all in memory.
 MOST_JOBS = 10_000
-# Of vLLM's attention on a CPU (0.32, cpu_attn.py).
+# Those of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-CLAIMED_EXPERIMENTS = ("theorems", "threshold", "limit")  # bandit experiments that the claims rest on
+CLAIMED_EXPERIMENTS = ("theorems", "threshold", "limit")  # bandit experiments that the claims need
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
 
 def cross_checks(c: Configuration) -> Iterator[Problem]:
-    """Everything wrong with a configuration whose keys are valid one by one."""
+    """Yield everything wrong with a configuration whose keys are valid one by one."""
     yield from _names(c)
     yield from _engine(c)
     for key, figure in c.figures.items():
@@ -51,7 +51,7 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
             yield ("leave_out", key), f"there is no figure {key!r}{nearest(key, c.figures)}"
     for experiment in CLAIMED_EXPERIMENTS:
         if getattr(c.bandit, experiment) is None:
-            yield ("bandit", experiment), "is missing: the claims rest on it"
+            yield ("bandit", experiment), "is missing: the claims need it"
     yield from _sizes(c)
     yield from _train_sampling(c)
     if c.problems:
@@ -61,7 +61,7 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
 
 
 def nearest(name: Any, valid: Any, listing: bool = True) -> str:
-    """`; did you mean 'x'?`, or the valid names if none is near."""
+    """Return `; did you mean 'x'?`, or the valid names if none is near."""
     names = [str(v) for v in valid]
     close = difflib.get_close_matches(str(name), names, n=1)
     if close:
@@ -77,7 +77,7 @@ def _names(c: Configuration) -> Iterator[Problem]:
     stems: dict[str, str] = {}
     for name in c.figures:
         if not name.startswith("figure_"):
-            # Other names belong to rules and to the markers of other targets.
+            # Other names belong to rules and to the stamps of other targets.
             yield ("figures", name), f"names of figures begin with figure_: figure_{name}"
         first = stems.setdefault(stem(name), name)
         if first != name:
@@ -94,7 +94,7 @@ def _names(c: Configuration) -> Iterator[Problem]:
 
 
 def _engine(c: Configuration) -> Iterator[Problem]:
-    """What an engine needs, and what belongs to the other one."""
+    """Yield what an engine lacks, and what belongs to the other one."""
     local = c.engine == "local"
     for section in ("pretrained", "data", "fsdp_vllm"):
         if local and getattr(c, section):
@@ -111,7 +111,7 @@ def _engine(c: Configuration) -> Iterator[Problem]:
     for section, others, other in (("pretrained", c.stand_ins, "stand_ins"), ("data", c.tasks, "tasks")):
         for name in getattr(c, section):
             if name in others:
-                yield (section, name), f"stands in {other} too; give one"
+                yield (section, name), f"is in {other} too; give one"
     for name, data in c.data.items():
         for field in ("test_problems", "train_problems"):
             if getattr(c.evaluation, field) > getattr(data, field):
@@ -129,7 +129,7 @@ def _engine(c: Configuration) -> Iterator[Problem]:
 
 
 def _all_sweeps(figure: Figure) -> list[tuple[tuple, Sweep]]:
-    """Each sweep of a figure with its path within the figure."""
+    """Return each sweep of a figure with its path within the figure."""
     sweeps = [(("runs", i), s) for i, s in enumerate(figure.runs)]
     sweeps += [(("controls", i), s) for i, s in enumerate(figure.controls)]
     for p, panel in enumerate(figure.panels):
@@ -151,11 +151,11 @@ def _sweeps_of(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
                     f"leaves nothing of figures.{key}.{'.'.join(map(str, where))}.{field}",
                 )
         if where[0] == "controls" and not _subjects(sweep) <= shown:
-            yield path, "no panel shows this model, data set, objective and delta_v: where should it stand?"
+            yield path, "no panel shows this model, data set, objective and delta_v: which should draw it?"
 
 
 def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
-    """What a sweep at this path names and the rest of the configuration does not have."""
+    """Yield what a sweep at this path names but the rest of the configuration lacks."""
     for field, known, stand_ins, own, section in (
         ("model", c.models, c.stand_ins, c.pretrained, ("stand_ins", "pretrained")),
         ("dataset", c.datasets, c.tasks, c.data, ("tasks", "data")),
@@ -207,7 +207,7 @@ def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
 
 
 def _chart(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
-    """What a figure's chart needs, and what it would average over without a word."""
+    """Yield what a figure's chart lacks, and what it would silently average over."""
     chart = CHARTS[figure.chart]
     if chart.of == "experiment" and getattr(c.bandit, chart.experiment) is None:
         yield ("bandit", chart.experiment), f"is missing: figures.{key} draws it (chart {figure.chart})"
@@ -229,7 +229,7 @@ def _chart(c: Configuration, key: str, figure: Figure) -> Iterator[Problem]:
 
 
 def _drawn_together(figure: Figure) -> Iterator[tuple[tuple, list[Sweep]]]:
-    """Sweeps of one pair of axes, with their path within the figure."""
+    """Yield sweeps of one pair of axes, with their path within the figure."""
     if not figure.panels:
         yield ("runs",), figure.runs
     for index, panel in enumerate(figure.panels):
@@ -237,10 +237,10 @@ def _drawn_together(figure: Figure) -> Iterator[tuple[tuple, list[Sweep]]]:
 
 
 def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
-    """A chart shows means over seeds, and one value of each setting that it is not drawn over."""
+    """Yield the settings that a chart would average over: it may only average over seeds."""
     over = CHARTS[chart].over
     for name in VARYING:
-        # N and never are two fields; a delta_v, and a rate that no sweep gives, follow from the objective.
+        # A run has two fields for N and never. A rate that no sweep gives follows from the objective.
         field = "own_rate" if name == "learning_rate" else name
         values = {(run.N, run.refreshed) if name == "N" else getattr(run, field) for run in runs}
         if name not in over and len(values) > 1:
@@ -256,7 +256,7 @@ def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
             f"chart {chart} is drawn over delta_v, and {', '.join(without)} takes none: leave it out, or "
             "draw chart curves",
         )
-    # A seed that stands twice would count twice in a mean.
+    # A repeated seed would count twice in a mean.
     twice: dict[tuple, set] = {}
     for run in runs:
         twice.setdefault((*run.subject, run.N, run.refreshed, run.seed), set()).add(run.base_seed)
@@ -269,7 +269,7 @@ def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
 
 
 def _jobs(c: Configuration, N: int | str) -> int:
-    """Jobs that a run of cycles of N steps is trained in."""
+    """Return the number of jobs that train a run of cycles of N steps."""
     together = 1 if c.engine == "fsdp_vllm" else c.training.cycles_per_job
     return 1 if together == "all" else -(-c.training.steps // (steps_a_cycle(c, N) * (together or 1)))
 
@@ -301,13 +301,13 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
 
 
 def _sweeps_of_all(c: Configuration) -> list[Sweep]:
-    """What figures and claims are of, the calibration apart."""
+    """Return the sweeps of figures and claims, without the calibration's."""
     shown = [sweep for figure in c.figures.values() for _, sweep in _all_sweeps(figure)]
     return [*shown, *c.claims.runs, *c.claims.seeds]
 
 
 def _train_sampling(c: Configuration) -> Iterator[Problem]:
-    """Log-probabilities of mu are stored at temperature 1: a ratio of other samples would be wrong."""
+    """Yield samplings that ratios forbid: the log-probabilities of mu are stored at temperature 1."""
     used = {name for sweep in _sweeps_of_all(c) for name in sweep.objective}
     used |= set(c.calibration.objectives) if c.calibration else set()
     ratios = ", ".join(sorted(name for name in used if OBJECTIVES[name].takes_ratio))

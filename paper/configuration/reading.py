@@ -1,4 +1,4 @@
-"""Reading and checking the configuration: config/paper.yaml, config/scale/*.yaml and a user's overlay.
+"""Read and check the configuration: config/paper.yaml, config/scale/*.yaml and a user's overlay.
 
 The three are merged (mappings key by key, anything else replaced) and checked as a whole before any job
 starts. An error names the file, the key's path, what is wrong and the nearest valid name.
@@ -19,14 +19,14 @@ from paper.configuration.schema import Configuration
 
 
 class ConfigurationError(ValueError):
-    """A configuration that no job should start from; the message is for the user."""
+    """A configuration with mistakes; the message is for the user."""
 
 
 def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--config") -> Configuration:
     """Merge paper, scale and overlay below `root`/config and check the whole.
 
-    overlay: keys of `Configuration`; `scale` selects the scale file (cpu if absent). source: what to
-    call the overlay in messages. Raises ConfigurationError.
+    overlay: keys of `Configuration`; `scale` selects the scale file (cpu if absent). source: the overlay's
+    name in messages. Raises ConfigurationError.
     """
     overlay = overlay or {}
     scale = overlay.get("scale", "cpu")
@@ -55,8 +55,8 @@ def load(root: Path, overlay: dict[str, Any] | None = None, source: str = "--con
 
 
 def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iterable[Any]) -> Iterator[str]:
-    """A message if an overlay that changes anything writes into the results of a scale."""
-    # A misspelt key counts as the one that it was meant to be.
+    """Yield a message if an overlay that changes anything writes into the results of a scale."""
+    # A misspelt key counts as the nearest valid one.
     names = {next(iter(get_close_matches(str(key), Configuration.model_fields, 1)), key) for key in overlay}
     results = overlay.get("results", default)
     if (names - {"scale", "results"} or results != default) and results in taken:
@@ -66,12 +66,12 @@ def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iter
         )
 
 
-# libyaml reads the same in a tenth of the time; PyYAML can be built without it.
+# libyaml reads the same ten times faster, but PyYAML can be built without it.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _UniqueKeys(_Loader):
-    """YAML in which no key may stand twice; PyYAML alone lets the last one win in silence."""
+    """YAML in which keys are unique; with PyYAML alone the last of two silently wins."""
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -81,14 +81,14 @@ class _UniqueKeys(_Loader):
             key = repr(self.construct_object(key_node, deep=True))
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key} stands twice", key_node.start_mark
+                    None, None, f"key {key} appears twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a YAML file. Raises ConfigurationError."""
+    """Return the content of a YAML file. Raises ConfigurationError."""
     try:
         with path.open(encoding="utf-8") as stream:
             content = yaml.load(stream, Loader=_UniqueKeys)
@@ -108,7 +108,7 @@ def _merge(lower: Any, upper: Any) -> Any:
 
 
 def _explain(error: ValidationError, merged: dict, layers: dict[str, dict]) -> list[str]:
-    """One message a path; a misspelt key comes before the key that is missing for it."""
+    """Return one message per path; a misspelt key comes before the key that is missing because of it."""
     messages: dict[tuple, str] = {}
     for e in sorted(error.errors(), key=lambda e: e["type"] == "missing"):
         missing = e["type"] == "missing"
@@ -136,7 +136,7 @@ def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
         return f"must be a mapping of keys to values, not {given}"
     if kind == "string_pattern_mismatch":
         return f"must be {NAME_RULE}, not {given}"
-    # The reasons that pydantic adds, such as "unable to parse string", say nothing to a reader of YAML.
+    # The reasons that pydantic adds, such as "unable to parse string", do not help a reader of YAML.
     reason = error["msg"] if kind == "literal_error" else error["msg"].partition(", ")[0]
     text = f"{reason.replace('Input should be', 'must be')}, not {given}"
     if kind == "literal_error":
@@ -149,7 +149,7 @@ def _unknown(key: Any, valid: Iterable[str]) -> str:
 
 
 def _meant(path: tuple, merged: Any) -> str:
-    """The name that a misspelt one among named things (models, figures, ...) may stand for."""
+    """Return the name that a misspelt one of the named things (models, figures, ...) may stand for."""
     if not path or get_origin(_annotation(path[:-1])) is not dict:
         return ""
     for part in path[:-1]:
@@ -158,7 +158,7 @@ def _meant(path: tuple, merged: Any) -> str:
 
 
 def _path(loc: tuple, merged: Any, missing: bool) -> tuple:
-    """The part of pydantic's location that stands in the configuration, without the names of types."""
+    """Return the part of pydantic's location that is in the configuration, without the names of types."""
     node, path = merged, ()
     for part in loc:
         keys = node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
@@ -173,10 +173,10 @@ def _literals(expected: str) -> list[str]:
 
 
 def _annotation(path: tuple) -> Any:
-    """Type of what stands at a path of the configuration."""
+    """Return the type of the value at a path of the configuration."""
     annotation: Any = Configuration
     for part in path:
-        if get_origin(annotation) is UnionType:  # a section that may be missing
+        if get_origin(annotation) is UnionType:  # an optional section
             annotation = get_args(annotation)[0]
         if get_origin(annotation) in (dict, list):
             annotation = get_args(annotation)[-1]
@@ -186,7 +186,7 @@ def _annotation(path: tuple) -> Any:
 
 
 def _line(file: str, path: tuple, text: str) -> str:
-    """One line of a message, whatever characters and lengths the keys and values have."""
+    """Return one line of a message, whatever the characters and lengths of keys and values."""
     return f"{file}: {_dotted(path)}: {_legible(text, 500)}"
 
 
@@ -200,10 +200,10 @@ def _legible(text: str, length: int) -> str:
 
 
 def _file_of(path: tuple, layers: dict[str, dict], missing: bool = False) -> str:
-    """The layer that decides the value at a path.
+    """Return the layer that decides the value at a path.
 
-    That is the last that replaces a part of it whole, or else the last that holds most of it; for a key
-    that is missing the first, as the later ones need not repeat it.
+    It is the last one that replaces a part of it whole, or otherwise the last that holds most of it; for a
+    missing key it is the first, because later ones need not repeat it.
     """
     depths = {}
     for name, layer in reversed(layers.items()):

@@ -9,7 +9,7 @@ from paper.configuration.schema import WITH_DELTA_V, Configuration, Figure, Leav
 class Run:
     """One training run, in the paper's terms; N and the learning rate are those of the scale.
 
-    Where the behaviour policy is never refreshed, N is the length of an epoch over its rollouts.
+    If the behaviour policy is never refreshed, N is the length of an epoch over its rollouts.
     """
 
     model: str
@@ -25,12 +25,12 @@ class Run:
 
     @property
     def subject(self) -> tuple:
-        """What is trained how, N and seed apart."""
+        """What is trained and how, apart from N and seed."""
         return self.model, self.dataset, self.objective, self.delta_v
 
     @property
     def start_slug(self) -> str:
-        """What runs share before their first gradient step."""
+        """The part of the slug that runs share before their first gradient step."""
         return f"{self.model}_{self.dataset}_{self._seeds}"
 
     @property
@@ -46,7 +46,7 @@ class Run:
 
 
 def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
-    """The runs of a figure's sweep, without what the scale leaves out of the figure."""
+    """Return the runs of a figure's sweep, without what the scale leaves out of the figure."""
     out = c.leave_out.get(figure, LeaveOut())
     return [
         Run(
@@ -59,7 +59,7 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
             rate or c.training.learning_rate[objective],
             refreshed=N != "never",
             base_seed=_base_seed(c, sweep, seed),
-            # A run with the objective's own rate is the run that other figures show.
+            # With the objective's own rate, it is the run that other figures show: same run, same id.
             own_rate=None if rate == c.training.learning_rate[objective] else rate,
         )
         for model in sweep.model
@@ -75,23 +75,23 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
 
 
 def steps_a_cycle(c: Configuration, N: int | str) -> int:
-    """Gradient steps that one cycle's rollouts are enough for, from a sweep's N."""
+    """Return the number of gradient steps that one cycle's rollouts last for, from a sweep's N."""
     if N == "never":
         return min(c.training.never_refreshed, c.training.steps)
     return c.training.N.get(N, N)
 
 
 def _base_seed(c: Configuration, sweep: Sweep, seed: int) -> int | None:
-    # A run whose own base policy is the shared one is the run that shares it.
+    # If the run's seed is the pretraining seed, its own base policy is the shared one: same run, same id.
     return seed if sweep.base_policy == "own" and seed != c.pretraining.seed else None
 
 
 def shown_sweeps(figure: Figure) -> list[Sweep]:
-    """The sweeps of a figure panel by panel, without its controls."""
+    """Return the sweeps of a figure, panel by panel, without its controls."""
     panels = [panel.runs or figure.runs for panel in figure.panels] or [figure.runs]
     return [sweep for runs in panels for sweep in runs]
 
 
 def sweeps_of(figure: Figure) -> list[Sweep]:
-    """All sweeps of a figure, its controls last."""
+    """Return all sweeps of a figure, its controls last."""
     return [*shown_sweeps(figure), *figure.controls]

@@ -1,7 +1,7 @@
-"""The keys of the configuration, their types and meaning. Unknown keys are refused.
+"""The keys of the configuration, their types and meaning. Unknown keys are rejected.
 
-The settings of an objective, a task or a bandit experiment stand with it, in its catalogue, and become a
-section here. `config/schema.json` and `config/reference.yaml` are generated from this module.
+The settings of an objective, a task or a bandit experiment are defined in its catalogue, and become a section
+here. `config/schema.json` and `config/reference.yaml` are generated from this module.
 """
 
 import inspect
@@ -28,9 +28,9 @@ from asymre.objectives._entry import objectives
 from asymre.registry import entries
 from paper.figures.catalogue import CHARTS
 
-# A name becomes part of a file's name, together with others.
+# A name becomes part of file names, together with others.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"
-# A specification goes to its job in one argument of a command, which Linux limits to 128 KiB.
+# A job receives its specification in one argument of a command, which Linux limits to 128 KiB.
 Text = Annotated[str, Field(max_length=2000)]
 Inches = Annotated[float, Ge(1), Le(50)]
 # -0.0 becomes 0.0: one value, one id.
@@ -38,12 +38,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda valu
 # A day as Llama's chat templates write it.
 DAY = "%d %b %Y"
 Positive = Annotated[float, Gt(0), Field(allow_inf_nan=False)]
-# More than that makes no sense for AdamW, and up to there its weights stay finite.
+# A larger one makes no sense for AdamW, and up to here its weights stay finite.
 Rate = Annotated[float, Gt(0), Le(1)]
 
 
 def _commit(value: str) -> str:
-    """A commit, since a branch may hold something else tomorrow."""
+    """Return the value if it is a commit; a branch may hold something else tomorrow."""
     if not re.fullmatch("[0-9a-f]{40}", value):
         raise ValueError(
             "must be a commit, 40 hexadecimal digits (on the hub's page: Files and versions, then its "
@@ -56,7 +56,7 @@ Commit = Annotated[str, AfterValidator(_commit)]
 
 
 def _once(values: list) -> list:
-    """A value that stands twice would count twice in a mean, or be two inputs of one name."""
+    """Return values without repeats, which would count twice in a mean, or be two inputs of one name."""
     repeated = sorted({str(v) for v in values if values.count(v) > 1})
     if repeated:
         raise ValueError(f"{', '.join(repeated)} given twice; give each value once")
@@ -71,7 +71,7 @@ class Section(BaseModel):
 
 
 def with_sections(base: type[Section], settings: Mapping[str, type]) -> type[Section]:
-    """`base` with one more key for each entry of a catalogue: its settings, None if they are not given."""
+    """Return `base` with one more key per entry of a catalogue: its settings, None if not given."""
     keys = {
         name: (_section_of(name, own) | None, Field(default=None, description=_summary(own)))
         for name, own in settings.items()
@@ -80,7 +80,7 @@ def with_sections(base: type[Section], settings: Mapping[str, type]) -> type[Sec
 
 
 def _section_of(name: str, settings: type) -> type[Section]:
-    """A catalogue's dataclass of settings as a section, with its bounds and meanings; none has a default."""
+    """Return a catalogue's dataclass of settings as a section with its bounds and meanings; no defaults."""
     keys = {
         key: (_checked(hint), Field(description=next(m for m in get_args(hint)[1:] if _is_meaning(m))))
         for key, hint in get_type_hints(settings, include_extras=True).items()
@@ -95,7 +95,7 @@ def _is_meaning(metadata: Any) -> bool:
 
 
 def _checked(hint: Any) -> Any:
-    """A type as a catalogue writes it, with what pydantic alone can check."""
+    """Return a catalogue's type, with the checks that only pydantic can do."""
     if hint is float:
         return Finite
     if get_origin(hint) is list:
@@ -108,8 +108,8 @@ def _checked(hint: Any) -> Any:
 
 
 def _summary(settings: type) -> str:
-    """The first line of a docstring, as the description of a key."""
-    # Python's -OO takes the docstrings away.
+    """Return the first line of a docstring, as the description of a key."""
+    # Python's -OO removes docstrings.
     doc = (inspect.getdoc(settings) or settings.__name__).partition("\n")[0].rstrip(".")
     return doc if doc[1].isupper() else doc[0].lower() + doc[1:]
 
@@ -120,7 +120,7 @@ TASKS = entries("asymre.tasks", "TASK", type)
 Objective = Literal[tuple(OBJECTIVES)]
 Normalisation = Literal["token_sum", "token_mean", "sequence_mean"]
 Measure = Literal[tuple(MEASURES)]
-# The calibration's chart is drawn by its target alone.
+# Only the calibration's target draws the calibration's chart.
 ChartName = Literal[tuple(name for name, chart in CHARTS.items() if chart.of != "calibration")]
 
 
@@ -136,12 +136,12 @@ class Sampling(Section):
 class Rewards(Section):
     """Rewards of a completion. delta_v is in these units."""
 
-    correct: Finite = Field(description="reward of a right answer")
+    correct: Finite = Field(description="reward of a correct answer")
     wrong: Finite = Field(description="reward of a wrong answer")
 
 
 class ObjectiveSettings(Section):
-    """What objectives take beside delta_v."""
+    """Settings of objectives besides delta_v."""
 
 
 ObjectiveSettings = with_sections(
@@ -152,21 +152,21 @@ ObjectiveSettings = with_sections(
 class Algorithm(Section):
     """The off-policy cycle, common to all runs."""
 
-    group_size: Annotated[int, Gt(1)] = Field(description="G, samples a prompt")
+    group_size: Annotated[int, Gt(1)] = Field(description="G, samples per prompt")
     prompts_per_step: Count = Field(description="prompts in the batch of one gradient step")
     rewards: Rewards = Field(description="rewards of the verifier")
     normalisation: Normalisation = Field(
         description="loss of a batch: token_sum (the paper's Eq. 4), token_mean or sequence_mean"
     )
     train_sampling: Sampling = Field(
-        description="sampling of rollouts from the behaviour policy; other than 1 and 1 for objectives "
-        "without a ratio alone"
+        description="sampling of rollouts from the behaviour policy; values other than 1 and 1 only for "
+        "objectives without a ratio"
     )
     test_sampling: Sampling = Field(description="sampling of the test accuracy")
 
 
 class Sweep(Section):
-    """Runs: every combination of the listed values. A single value may stand without brackets."""
+    """Runs: every combination of the listed values. A single value needs no brackets."""
 
     model: list[str] = Field(description="models, by their key in `models`")
     dataset: list[str] = Field(description="data sets, by their key in `datasets`")
@@ -174,14 +174,14 @@ class Sweep(Section):
         description="one of the files in asymre/objectives (docs/objectives.md)"
     )
     delta_v: list[Finite] = Field(
-        default=[], description="of objectives that take it: the baseline is the group mean plus delta_v"
+        default=[], description="for objectives that take it: the baseline is the group mean plus delta_v"
     )
     N: list[Count | Literal["never"]] = Field(
         description="gradient steps between refreshes of the behaviour policy, or never"
     )
-    seeds: list[Seed] = Field(description="one run a seed")
+    seeds: list[Seed] = Field(description="one run per seed")
     learning_rate: list[Rate] = Field(
-        default=[], description="in the place of the objectives' own, for a chart that is drawn over it"
+        default=[], description="instead of the objectives' own, for a chart drawn over it"
     )
     base_policy: Literal["shared", "own"] = Field(
         default="shared",
@@ -214,7 +214,7 @@ class Sweep(Section):
 
 
 class LeaveOut(Section):
-    """Values of a figure's sweeps that this scale does not run; the caption says so."""
+    """Values of a figure's sweeps that this scale does not run; the caption lists them."""
 
     delta_v: list[Finite] = Field(default=[], description="values of delta_v")
     seeds: list[int] = Field(default=[], description="seeds")
@@ -226,7 +226,7 @@ class Panel(Section):
     title: Text = Field(description="title above the axes")
     measure: Measure = Field(description="what is drawn against the gradient step")
     draw: Literal["mean", "runs"] = Field(
-        default="mean", description="mean and range over seeds, or every run by itself"
+        default="mean", description="mean and range over seeds, or each run separately"
     )
     runs: list[Sweep] = Field(default=[], description="the runs, if not the figure's")
 
@@ -235,12 +235,12 @@ class Figure(Section):
     """A figure: a chart, with the runs or the bandit experiment that it draws."""
 
     title: Text = Field(description="title, also the first words of the caption")
-    known: Text = Field(description="how the content is known, and what is our choice")
+    known: Text = Field(description="how we know the content, and what is our choice")
     width: Inches = Field(default=9.0, description="inches")
     height: Inches = Field(default=4.2, description="inches, without the caption")
     chart: ChartName = Field(default="curves", description="what is drawn (paper/figures/catalogue.py)")
     target: Literal["all", "beyond"] = Field(
-        default="all", description="made by default, or by `snakemake beyond` alone"
+        default="all", description="made by default, or only by `snakemake beyond`"
     )
     panels: list[Panel] = Field(default=[], description="curves: the axes")
     runs: list[Sweep] = Field(default=[], description="the training runs that all panels show")
@@ -286,7 +286,7 @@ class StandIn(Decoder):
     """The decoder that stands for a model of the paper, with the same architecture."""
 
     tasks: list[str] = Field(
-        min_length=1, description="what it is pretrained on, by keys of `tasks`; it runs on these alone"
+        min_length=1, description="what it is pretrained on, by keys of `tasks`; it runs only on these"
     )
 
     @field_validator("tasks")
@@ -295,12 +295,12 @@ class StandIn(Decoder):
         return _once(value)
 
     def decoder(self) -> dict[str, Any]:
-        """The shape alone."""
+        """Return the shape alone."""
         return self.model_dump(exclude={"tasks"})
 
 
 class Task(Section):
-    """What stands for a data set of the paper: one of the tasks, with its settings."""
+    """The task that stands for a data set of the paper, with its settings."""
 
     max_new_tokens: Count = Field(description="a completion is cut off after these tokens")
     never_solved: tuple[Share, Share] = Field(
@@ -331,13 +331,13 @@ Task = with_sections(Task, TASKS)
 
 
 class HubArchitecture(Decoder):
-    """Shape of a pretrained model, held against its config.json; `make plan` counts with it."""
+    """Shape of a pretrained model, checked against its config.json; `make plan` computes with it."""
 
     vocabulary_size: Count = Field(description="tokens")
 
 
 def _one_source(section: Any) -> Any:
-    """Of a section with hub, revision and folder: a pinned commit on the hub, or a folder."""
+    """Return a section with hub, revision and folder if it names a pinned commit on the hub, or a folder."""
     if (section.hub is None) == (section.folder is None):
         raise ValueError("give either hub (with revision) or folder")
     if (section.hub is None) != (section.revision is None):
@@ -359,7 +359,7 @@ class Pretrained(Section):
 
 
 class Source(Section):
-    """Files of a data set, on the hub or in a local folder: Parquet, or a JSON object a line."""
+    """Files of a data set, on the hub or in a local folder: Parquet, or one JSON object per line."""
 
     hub: Text | None = Field(default=None, description="id of a data set on the hub")
     revision: Commit | Literal["FILL_IN"] | None = Field(
@@ -372,7 +372,7 @@ class Source(Section):
 
 
 def _day(value: str) -> str:
-    """A day that is written in one way: it is part of ids."""
+    """Return the day in one notation, because it is part of ids."""
     try:
         same = datetime.strptime(value, DAY).strftime(DAY) == value
     except ValueError:
@@ -383,24 +383,24 @@ def _day(value: str) -> str:
 
 
 class Data(Section):
-    """A data set itself. Formats math and gsm8k name `train` and `test`, numina `source` and `held_out`."""
+    """A real data set. Formats math and gsm8k name `train` and `test`, numina `source` and `held_out`."""
 
     format: Literal["math", "gsm8k", "numina"] = Field(
         description="columns of the files: MATH's, GSM8K's or NuminaMath's"
     )
     train: Source | None = Field(default=None, description="math, gsm8k: the training problems")
     test: Source | None = Field(default=None, description="math, gsm8k: the test problems")
-    source: Source | None = Field(default=None, description="numina: all problems, filtered and cut in two")
+    source: Source | None = Field(default=None, description="numina: all problems, filtered and split in two")
     held_out: Source | None = Field(
-        default=None, description="numina: problems of MATH's format that neither part may overlap"
+        default=None, description="numina: problems in MATH's format that neither part may overlap"
     )
     overlap: Literal["keep", "drop"] | None = Field(
         default=None,
         description="math, gsm8k: training problems that share 13 words in a row with a test problem: keep "
-        "(as published; also if not given) or drop. numina drops them always",
+        "(as published; the default) or drop. numina always drops them",
     )
-    train_problems: Count = Field(description="training problems, drawn from those that there are")
-    test_problems: Count = Field(description="test problems, drawn from those that there are")
+    train_problems: Count = Field(description="training problems, drawn from all that remain")
+    test_problems: Count = Field(description="test problems, drawn from all that remain")
     seed: Seed = Field(description="seed of the drawing")
     prompt: Text = Field(description="the user's message, with {problem}")
     prompt_date: Annotated[str, AfterValidator(_day)] = Field(
@@ -435,7 +435,7 @@ class Data(Section):
 
 
 class Problems(Section):
-    """Problems drawn of each task."""
+    """Problems drawn from each task."""
 
     train: Count = Field(description="training problems")
     test: Count = Field(description="test problems")
@@ -446,7 +446,7 @@ class Pretraining(Section):
     """Training of the base policies on the corpora with slips."""
 
     steps: Count = Field(description="gradient steps")
-    batch_size: Count = Field(description="worked solutions a step, all tasks together")
+    batch_size: Count = Field(description="worked solutions per step, all tasks together")
     learning_rate: Positive = Field(description="peak learning rate of AdamW")
     seed: Seed = Field(description="seed of weights and corpus")
     accuracy: tuple[Share, Share] = Field(
@@ -463,7 +463,7 @@ class Training(Section):
     )
     never_refreshed: Count | None = Field(
         default=None,
-        description="N: never samples rollouts for so many gradient steps once, and reuses them in epochs",
+        description="N: never samples rollouts for this many gradient steps once, and reuses them in epochs",
     )
     learning_rate: dict[Objective, Rate] = Field(
         description="constant learning rate of AdamW, by objective; see the target `calibration`"
@@ -480,7 +480,7 @@ class Training(Section):
 
 
 class Job(Section):
-    """What one job of a kind asks of the machine or the cluster. Memory and time double with each retry."""
+    """What one job of a kind requests from the machine or cluster. Memory and time double with each retry."""
 
     cpus: Count = Field(description="CPU cores")
     memory_gb: Count = Field(description="main memory in GB")
@@ -496,26 +496,28 @@ class Jobs(Section):
 
 
 class Vllm(Section):
-    """Speed and memory of vLLM; they change no result but its rounding."""
+    """Speed and memory of vLLM; they change only the rounding of results."""
 
     gpu_memory_utilization: Annotated[float, Gt(0), Le(1)] = Field(
-        default=0.9, description="share of a GPU's memory that vLLM takes"
+        default=0.9, description="share of a GPU's memory that vLLM uses"
     )
     max_num_seqs: Count = Field(default=256, description="completions at once")
-    max_num_batched_tokens: Count = Field(default=8192, description="tokens of one pass")
+    max_num_batched_tokens: Count = Field(default=8192, description="tokens per forward pass")
     enforce_eager: bool = Field(
-        default=False, description="compile nothing: a start is shorter, sampling slower (always so on a CPU)"
+        default=False, description="compile nothing: faster start, slower sampling (always so on a CPU)"
     )
 
 
 class Gpu(Section):
-    """What `make plan` assumes of a GPU."""
+    """What `make plan` assumes about a GPU."""
 
     gpu_memory_gb: Positive = Field(description="memory of one GPU")
     generation_speed: Positive = Field(
-        description="tokens a second and GPU that vLLM samples, times parameters in 1e9"
+        description="tokens per second and GPU that vLLM samples, times parameters in 1e9"
     )
-    training_tflops: Positive = Field(description="1e12 operations a second that one GPU reaches in training")
+    training_tflops: Positive = Field(
+        description="1e12 operations per second that one GPU reaches in training"
+    )
     start_minutes: Positive = Field(description="a job's start: imports, loading the policy")
 
 
@@ -524,7 +526,7 @@ class Costs(Gpu):
 
     tokens_per_completion: Count = Field(description="mean length of a completion")
     tokens_per_prompt: Count = Field(description="mean length of a prompt")
-    other_gpus: dict[str, Gpu] = Field(default={}, description="GPUs for which it is said too, by name")
+    other_gpus: dict[str, Gpu] = Field(default={}, description="further GPUs to print estimates for, by name")
 
 
 class FsdpVllm(Section):
@@ -535,21 +537,21 @@ class FsdpVllm(Section):
         description="of computation and of written policies; master weights are float32"
     )
     processes: Count = Field(
-        description="training processes (on cuda GPUs) of a job; changes no result but its rounding"
+        description="training processes (on cuda: GPUs) of a job; changes only the rounding of results"
     )
     shards: Count = Field(description="jobs that sample the rollouts of one cycle")
     tokens_per_micro_batch: Count = Field(
-        description="rows times longest row that one process computes at once (memory; rounding alone)"
+        description="rows times longest row that one process computes at once (memory; only rounding)"
     )
     tokens_per_chunk: Count = Field(
-        description="tokens whose logits over the vocabulary exist at once (memory; rounding alone)"
+        description="tokens whose logits over the vocabulary exist at once (memory; only rounding)"
     )
-    activation_checkpointing: bool = Field(description="compute activations again in the backward pass")
+    activation_checkpointing: bool = Field(description="recompute activations in the backward pass")
     recompute_log_probs: bool = Field(
         default=False,
-        description="for objectives with a ratio: log mu of each cycle's rollouts computed again with the "
-        "trainer's own forward pass, at the cycle's start, because the sampler's and the trainer's "
-        "rounding differ in bfloat16; changes results. Never where mu is never refreshed: pi has moved",
+        description="for objectives with a ratio: recompute log mu of each cycle's rollouts with the "
+        "trainer's own forward pass, at the cycle's start, because sampler and trainer round differently in "
+        "bfloat16; changes results. Not where mu is never refreshed, because pi has moved",
     )
     keep_state: bool = Field(
         description="keep policy and optimiser of each run's last cycle, so that more steps can follow"
@@ -564,9 +566,9 @@ class Evaluation(Section):
 
     test_problems: Count = Field(description="test problems")
     train_problems: Count = Field(description="fixed training problems")
-    samples: Count = Field(description="completions a problem at temperature 1")
+    samples: Count = Field(description="completions per problem at temperature 1")
     diversity_samples: Count | None = Field(
-        default=None, description="charts of diversity: completions a problem, at the end of a run"
+        default=None, description="charts of diversity: completions per problem, at the end of a run"
     )
 
     @field_validator("samples", "diversity_samples")
@@ -581,14 +583,14 @@ class Claims(Section):
     """Settings of the claims: the paper's statements as checks over the runs."""
 
     models: list[str] = Field(
-        min_length=1, description="models of claims 4 to 7, which pool them; the others are claim 8"
+        min_length=1, description="models of claims 4 to 7, which pool them; the others belong to claim 8"
     )
-    dataset: str = Field(description="data set of claims 4 to 7; the others are claim 8")
+    dataset: str = Field(description="data set of claims 4 to 7; the others belong to claim 8")
     delta_v: Finite | None = Field(
         default=None, description="delta_v that the calibration seeds prefer, compared with GRPO beside -0.1"
     )
     runs: list[Sweep] = Field(
-        default=[], description="more runs for the claims, beside those that the default figures show"
+        default=[], description="more runs for the claims, besides those that the default figures show"
     )
     seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
 
@@ -616,19 +618,19 @@ class Calibration(Section):
     seeds: Seeds = Field(min_length=1, description="seeds")
     delta_v: Finite = Field(description="the delta_v at which learning rates are chosen")
     delta_v_candidates: list[Finite] = Field(
-        min_length=1, description="values of which one is preferred, at the learning rate of asymre"
+        min_length=1, description="values from which one is preferred, at the learning rate of asymre"
     )
     N: Count = Field(description="N, as in a sweep")
     tolerance: Share = Field(description="how far below the best final accuracy a learning rate may stay")
     applied: bool = Field(
-        default=True, description="whether training.learning_rate holds what was chosen; captions say so"
+        default=True, description="whether training.learning_rate holds the choices; captions state it"
     )
 
 
 class Configuration(Section):
-    """Everything a plan follows from."""
+    """Everything that decides a plan."""
 
-    scale: str = Field(description="the file of config/scale/ that this rests on")
+    scale: str = Field(description="the file of config/scale/ that this builds on")
     results: Annotated[str, Field(pattern=f"^{NAME}$")] = Field(
         description="folder below results/ for everything that is generated"
     )
@@ -636,10 +638,10 @@ class Configuration(Section):
     datasets: dict[str, Text] = Field(description="data sets of the paper: key and full name")
     algorithm: Algorithm = Field(description="the off-policy cycle")
     objectives: ObjectiveSettings = Field(
-        default=ObjectiveSettings(), description="what objectives take beside delta_v"
+        default=ObjectiveSettings(), description="settings of objectives besides delta_v"
     )
     smoothing_window: Count = Field(description="moving average over evaluation points")
-    figures: dict[str, Figure] = Field(description="the figures; null takes one away")
+    figures: dict[str, Figure] = Field(description="the figures; null removes one")
     leave_out: dict[str, LeaveOut] = Field(default={}, description="by figure: what this scale does not run")
     engine: Literal["local", "fsdp_vllm"] = Field(
         description="local: own decoder, in one process; fsdp_vllm: transformers, FSDP2 and vLLM"
@@ -647,8 +649,8 @@ class Configuration(Section):
     stand_ins: dict[str, StandIn] = Field(default={}, description="by model: the decoder that stands for it")
     pretrained: dict[str, Pretrained] = Field(default={}, description="fsdp_vllm, by model: its own weights")
     tasks: dict[str, Task] = Field(default={}, description="by data set: the task that stands for it")
-    data: dict[str, Data] = Field(default={}, description="fsdp_vllm, by data set: the data set itself")
-    problems: Problems | None = Field(default=None, description="problems drawn of each of the tasks")
+    data: dict[str, Data] = Field(default={}, description="fsdp_vllm, by data set: the real data set")
+    problems: Problems | None = Field(default=None, description="problems drawn from each task")
     pretraining: Pretraining | None = Field(default=None, description="training of the stand-ins")
     fsdp_vllm: FsdpVllm | None = Field(default=None, description="settings of engine fsdp_vllm")
     training: Training = Field(description="size of a run")

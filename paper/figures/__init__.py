@@ -1,1 +1,1 @@
-"""One module a chart (see catalogue.py): the table that it shows, and its drawing."""
+"""One module per chart (see catalogue.py): the table that it shows, and its drawing."""

@@ -1,13 +1,13 @@
-"""What the bandit charts share: their table, the colours of the ways to a policy, bands over instances."""
+"""What the bandit charts share: their table, a colour for each kind of policy, bands over instances."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from paper.figures.style import CRITICAL_COLOUR, new_figure, styled
+from paper.specs import FigureSpec
 
 CURVES = {
     "limit": ("closed-form limit", "#9ecae1"),
@@ -16,19 +16,19 @@ CURVES = {
 }
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """The table of the experiment, as its function in `asymre.bandit.experiments` describes it."""
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return the experiment's table, described by its function in `asymre.bandit.experiments`."""
     return read("data", "data.parquet", pd.read_parquet)
 
 
-def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], params: dict[str, Any]):
-    """A row a quantity: the demonstration instance over V, random instances over V - V_mu.
+def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], spec: FigureSpec):
+    """Draw a row per quantity: the demonstration instance over V, random instances over V - V_mu.
 
     data: of the experiment `limit`. panels: column and label of each quantity.
     """
     demo, others = data[data.instance == 0], data[data.instance > 0]
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(len(panels), 2, sharex="col", sharey="row", squeeze=False)
         for (left, right), (column, label) in zip(axes, panels, strict=True):
             _demo_curves(left, demo, column)
@@ -48,7 +48,7 @@ def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], para
 
 
 def log_scale(ax, ticks):
-    """Logarithmic y axis with plain numbers at `ticks`."""
+    """Give the y axis a logarithmic scale with plain numbers at `ticks`."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -56,10 +56,10 @@ def log_scale(ax, ticks):
 
 
 def median_line(ax, rows, x, y, *, bands=(), **line):
-    """Median of `y` at each `x` (rounded to the grid that the instances share), and central bands in %."""
+    """Draw the median of `y` at each `x`, rounded to the instances' common grid, and central bands in %."""
     rows = rows.assign(**{x: rows[x].round(9)})
     for band in bands:
-        # The line itself comes last, over all bands.
+        # Draw the line last, over all bands.
         sns.lineplot(
             rows,
             x=x,
@@ -87,7 +87,7 @@ def _demo_curves(ax, demo, column):
 
 
 def _instance_bands(ax, others, column):
-    """Median and bands over instances of the simulated policy, and the median of the limit."""
+    """Draw median and bands over instances of the simulated policy, and the median of the limit."""
     for curve, label, bands, width in (
         ("limit", "limit, median", (), 4),
         ("simulated", "expected gradient,\nmedian, 50 % and 90 %", (90, 50), 1.4),

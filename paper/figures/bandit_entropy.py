@@ -5,6 +5,6 @@ from paper.figures import _bandit
 table = _bandit.table
 
 
-def draw(data, params):
-    """data: of the experiment `limit`."""
-    return _bandit.draw_against_v(data, (("entropy", "policy entropy (nats)"),), params)
+def draw(data, spec):
+    """Draw the table of the experiment `limit`."""
+    return _bandit.draw_against_v(data, (("entropy", "policy entropy (nats)"),), spec)

@@ -6,13 +6,13 @@ from matplotlib.ticker import MaxNLocator
 from paper.figures import _bandit
 from paper.figures.style import CRITICAL_COLOUR, new_figure, styled, sweep_colours
 
-# V counts as close to V_mu within this distance: the red curves.
+# Within this distance V counts as close to V_mu: the red curves.
 CLOSE = 0.03
 table = _bandit.table
 
 
-def draw(data, params):
-    """data: of the experiment `improvement`."""
+def draw(data, spec):
+    """Draw the table of the experiment `improvement`."""
     demo, others = data[data.instance == 0], data[data.instance > 0]
     offsets = demo.groupby("baseline").delta_v.first()
     far, close = offsets[offsets.abs() > CLOSE], offsets[offsets.abs() <= CLOSE]
@@ -21,7 +21,7 @@ def draw(data, params):
     palette = sweep_colours([*order, 0.0])
     colours = {v: palette[key] for v, key in zip([*far.index, *close.index], order, strict=True)}
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         left, right = fig.subplots(1, 2)
         for v, curve in demo.groupby("baseline"):
             left.plot(curve.iteration, curve.reward, color=colours[v], label=_number(v, 3))
@@ -45,5 +45,5 @@ def draw(data, params):
 
 
 def _number(number, digits):
-    """`number` to `digits` digits, with a minus sign as long as those of the axes."""
+    """Return `number` to `digits` digits, with the minus sign of the axes."""
     return f"{number:.{digits}g}".replace("-", "\N{MINUS SIGN}")

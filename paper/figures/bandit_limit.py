@@ -5,7 +5,7 @@ from paper.figures import _bandit
 table = _bandit.table
 
 
-def draw(data, params):
-    """data: of the experiment `limit`."""
+def draw(data, spec):
+    """Draw the table of the experiment `limit`."""
     panels = (("reward", "expected reward"), ("support", "arms in the support"))
-    return _bandit.draw_against_v(data, panels, params)
+    return _bandit.draw_against_v(data, panels, spec)

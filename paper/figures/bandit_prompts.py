@@ -11,12 +11,12 @@ table = _bandit.table
 TITLES = {"u-shaped": "mean, U-shaped pass rates", "even": "mean, equal pass rates"}
 
 
-def draw(data, params):
-    """data: of the experiment `prompts`."""
+def draw(data, spec):
+    """Draw the table of the experiment `prompts`."""
     colours = sweep_colours(sorted(data["delta_v"].unique()))
     grid = np.linspace(0, 1, 501)
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         prompts, *means = fig.subplots(1, 3)
         own = data[data["difficulty"] == "u-shaped"].set_index(["delta_v", "prompt"])
         for value, colour in colours.items():

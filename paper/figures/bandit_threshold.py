@@ -13,12 +13,12 @@ ITERATION_COLOURS = {1: "#9ecae1", 5: "#4292c6", 40: "#084594", np.inf: CRITICAL
 table = _bandit.table
 
 
-def draw(data, params):
-    """data: of the experiment `threshold`."""
+def draw(data, spec):
+    """Draw the table of the experiment `threshold`."""
     per_instance = data.groupby("instance").first()
     regret = data.assign(regret=data.best_reward - data.reward)
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         left, right = fig.subplots(1, 2)
         for iteration, colour in ITERATION_COLOURS.items():
             rows = regret[regret.iteration == iteration]

@@ -1,29 +1,29 @@
 """The calibration figure: accuracy against the learning rate, and against delta_v."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from paper.figures.style import new_figure, styled
+from paper.specs import FigureSpec
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
     """choice, objective, delta_v, learning_rate, step, accuracy, final_accuracy, chosen
     (`scripts/choose_learning_rates.py`)."""
     return read("table", "calibration.csv", pd.read_csv)
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """A panel an objective, with a line each end of a cycle; the last panel is the choice of delta_v."""
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw a panel per objective, a line per end of a cycle; the last panel shows the choice of delta_v."""
     rates, delta_vs = (data[data["choice"] == choice] for choice in ("learning_rate", "delta_v"))
     objectives = rates["objective"].unique()
     final = delta_vs.drop_duplicates("delta_v")
-    columns = params["columns"]
+    columns = spec.columns
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(
             -(-(len(objectives) + 1) // columns), columns, sharey=True, squeeze=False
         ).flatten()

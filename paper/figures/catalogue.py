@@ -1,13 +1,13 @@
 """The charts that a figure can be: one entry each, beside the module of the same name.
 
-A chart's module has `table(params, read)`, the table that it shows and that is published as csv, and
-`draw(data, params)`, the drawing of that table. The workflow hashes only the module that a figure names.
+A chart's module has `table(spec, read)`, which returns the table that it shows and that is published as
+csv, and `draw(data, spec)`, which draws it. The workflow hashes only the module that a figure names.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-# What training runs can differ in, by its name in a sweep: what a chart takes one value of must not differ.
+# In what training runs can differ, by its name in a sweep. A chart may fix some: its runs must agree there.
 VARYING = ("model", "dataset", "objective", "delta_v", "N", "learning_rate")
 CURVES = tuple(name for name in VARYING if name != "learning_rate")
 
@@ -20,15 +20,14 @@ BANDIT = (
 
 @dataclass(frozen=True)
 class Chart:
-    """What a chart takes, and what its caption says of it.
+    """What a chart draws, and its part of the caption.
 
     of: runs: training runs; experiment: the table of a bandit experiment; calibration: that of the
-    calibration. over: what its runs may differ in beside the seed, of VARYING; it shows one value of the
-    rest, for it would average over them. panels: axes with a measure each, drawn against the gradient step;
-    else one value a run. reads: of a run, its evaluation, its diversity, its first cycle or its
-    base policy. caption: sentences, with names of the configuration's `evaluation` and of
-    `bandit.<experiment>` in braces; preface: before those of an experiment, with `arms`, `reward_seed` and
-    `rate` too.
+    calibration. over: in which of VARYING its runs may differ, besides the seed; it would average over the
+    others. panels: several axes, each with a measure drawn against the gradient step; otherwise one value
+    per run. reads: what it reads of a run: its evaluation, its diversity, its first cycle or its base policy.
+    caption: sentences, with names from the configuration's `evaluation` and `bandit.<experiment>` in braces.
+    preface: goes before the caption of an experiment, with `arms`, `reward_seed` and `rate`, too.
     """
 
     of: Literal["runs", "experiment", "calibration"]
@@ -61,25 +60,25 @@ CHARTS = {
         over=("delta_v",),
         reads="diversity",
         caption="At the end of training, {test_problems} test problems x {diversity_samples} samples at "
-        "temperature 1. pass@k: chance that one of k samples is right. Distinct right completions among the "
-        "samples of a problem. Entropy in nats a token. Grey: the base policy. Lines and points: mean over "
-        "seeds, bars: minimum to maximum.",
+        "temperature 1. pass@k: chance that one of k samples is correct. Distinct correct completions among "
+        "the samples of a problem. Entropy in nats per token. Grey: the base policy. Lines and points: mean "
+        "over seeds, bars: minimum to maximum.",
     ),
     "pass_rates": Chart(
         of="runs",
         over=("model", "dataset"),
         reads="base_policy",
-        caption="Pass rate of a problem: share of right answers among 16 samples of the base policy at "
+        caption="Pass rate of a problem: share of correct answers among 16 samples of the base policy at "
         "temperature 1, for 400 problems that no run sees.",
     ),
     "first_cycle": Chart(
         of="runs",
         over=("delta_v",),
         reads="first_cycle",
-        caption="Pass rate of a problem: share of right answers among {diversity_samples} samples at "
+        caption="Pass rate of a problem: share of correct answers among {diversity_samples} samples at "
         "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
-        "Points: a problem of a run; black: mean over problems of about the same pass rate before; line: "
-        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, of "
+        "Points: a problem of a run; black: mean over problems with about the same pass rate before; line: "
+        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, for "
         "converged cycles and prompts that share nothing.",
     ),
     "bandit_limit": Chart(
@@ -108,7 +107,7 @@ CHARTS = {
         of="experiment",
         experiment="prompts",
         preface="{prompts} prompts that share nothing, each a softmax policy over {answers} answers, half of "
-        "them right, rewards -1 and 1{rate}.",
+        "them correct, rewards -1 and 1{rate}.",
         caption="A cycle: {steps} steps, each on {group_size} samples of every prompt from the frozen "
         "policy. Left: pass rate after the first cycle against that before it (points), and Theorem 4.2 for "
         "a prompt (lines): min(1, p + 2 p (1 - p) / |delta_v|). V_mu is the mean of {group_size} samples, so "

@@ -1,9 +1,8 @@
-"""Training curves: figures 3 to 5 and 8 to 13, and B. A panel a measure, drawn against the gradient step."""
+"""Training curves (figures 3 to 5, 8 to 13, and B): a panel per measure, against the gradient step."""
 
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,38 +11,41 @@ from matplotlib.figure import Figure
 
 from asymre.metrics.catalogue import MEASURES
 from asymre.metrics.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
+from asymre.specs import Rewards
 from paper.figures.style import new_figure, styled, sweep_colours
+from paper.specs import FigureSpec, Look
 
-SETTING = ["model", "dataset", "N"]  # one line style each combination, if a panel has several
+SETTING = ["model", "dataset", "N"]  # one line style per combination, if a panel has several
 LINE_STYLES = ("-", "--", "-.", ":")
 MOST_REFRESHES = 50  # more lines than that would only grey the panel
 ROLLOUTS = "rollout_accuracy"  # of the behaviour policy: drawn as steps beside the training accuracy
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a panel, run and evaluation point, and, of training accuracy, a row a run and cycle.
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return a row per panel, run and evaluation point; for training accuracy also per run and cycle.
 
     step, value, smoothed, panel_title, measure, draw, collapse_step, control, objective, delta_v, seed,
     panel, model, dataset, N (inf: never refreshed). Measure `rollout_accuracy`: the share of right answers
     among the rollouts of the cycle that begins at the step, in a column of its own.
     """
     data, rollouts = [], []
-    for index, panel in enumerate(params["panels"]):
-        for run in panel["curves"]:
-            evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
-            described = {key: run[key] for key in ("control", "objective", "delta_v", "seed")}
-            described |= {"panel": index, "model": run["model"], "dataset": run["dataset"]}
-            described["N"] = run["N"] if run["refreshed"] else math.inf
-            values = curve(evaluation, panel["measure"])
+    for index, panel in enumerate(spec.panels):
+        for drawn in panel.curves:
+            run = drawn.run
+            evaluation = read(run.input, "evaluation.parquet", read_evaluation)
+            described = {"control": drawn.control, **run.described("objective", "delta_v", "seed")}
+            described |= {"panel": index, "model": run.model, "dataset": run.dataset}
+            described["N"] = run.N if run.refreshed else math.inf
+            values = curve(evaluation, panel.measure)
             rows = pd.DataFrame({"step": values.index, "value": values.to_numpy()})
-            rows["smoothed"] = smooth(values, params["smoothing_window"]).to_numpy()
+            rows["smoothed"] = smooth(values, spec.smoothing_window).to_numpy()
             accuracy, entropy = (curve(evaluation, measure) for measure in ("test_accuracy", "entropy"))
-            about = {"panel_title": panel["title"], "measure": panel["measure"], "draw": panel["draw"]}
+            about = {"panel_title": panel.title, "measure": panel.measure, "draw": panel.draw}
             about["collapse_step"] = step_of_collapse(accuracy, entropy)
             data.append(rows.assign(**about, **described))
-            if panel["measure"] == "train_accuracy":
-                metrics = read(f"{run['input']}/training", "metrics.parquet", read_metrics)
-                rollouts.append(_rollout_accuracy(metrics, run["N"], params["rewards"]).assign(**described))
+            if panel.measure == "train_accuracy":
+                metrics = read(f"{run.input}/training", "metrics.parquet", read_metrics)
+                rollouts.append(_rollout_accuracy(metrics, run.N, spec.rewards).assign(**described))
     tables = [pd.concat(data, ignore_index=True)]
     if rollouts:
         tables.append(pd.concat(rollouts, ignore_index=True).assign(measure=ROLLOUTS))
@@ -53,27 +55,27 @@ def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
     return pd.concat(tables)
 
 
-def _rollout_accuracy(metrics: pd.DataFrame, N: int, rewards: dict[str, float]) -> pd.DataFrame:
-    """step (where a cycle begins, and the end of the run), rollout_accuracy."""
+def _rollout_accuracy(metrics: pd.DataFrame, N: int, rewards: Rewards) -> pd.DataFrame:
+    """Return a table of step (the beginnings of cycles, and the end of the run) and rollout_accuracy."""
     mean = metrics.groupby("cycle")["rollout_reward"].mean()
-    accuracy = (mean - rewards["wrong"]) / (rewards["correct"] - rewards["wrong"])
+    accuracy = (mean - rewards.wrong) / (rewards.correct - rewards.wrong)
     ends = [*(mean.index * N), metrics["step"].max()]
     return pd.DataFrame({"step": ends, ROLLOUTS: [*accuracy, accuracy.iloc[-1]]})
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """One pair of axes a panel, with mean and range over seeds or a line a run.
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw one pair of axes per panel, with mean and range over seeds or a line per run.
 
-    params: beside the size of the figure, `objectives`: label and colour of each.
+    spec: the size of the figure, and `objectives`: label and colour of each.
     """
     is_rollouts = data["measure"] == ROLLOUTS
     curves, rollouts = data[~is_rollouts], data[is_rollouts]
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         panels = list(curves.groupby("panel", sort=True))
         axes = fig.subplots(1, len(panels), squeeze=False)[0]
         for axis, (panel, rows) in zip(axes, panels, strict=True):
-            _draw_panel(axis, rows, rollouts[rollouts["panel"] == panel], params["objectives"])
+            _draw_panel(axis, rows, rollouts[rollouts["panel"] == panel], spec.objectives)
         handles = {}
         for axis in axes:
             found, labels = axis.get_legend_handles_labels()
@@ -87,7 +89,7 @@ def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
     return fig
 
 
-def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame, objectives: dict[str, dict]) -> None:
+def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame, objectives: dict[str, Look]) -> None:
     measure = rows["measure"].iloc[0]
     colours = _colours(rows, objectives)
     shown = rows[~rows["control"]]
@@ -99,7 +101,7 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame, objectives: di
         colour = colours[objective, None if np.isnan(delta_v) else delta_v]
         told = [name for name in SETTING if name in varying or control and name == "N"]
         told = {name: setting[SETTING.index(name)] for name in told}
-        label = _label(objectives[objective]["label"], objective, delta_v, told)
+        label = _label(objectives[objective].label, objective, delta_v, told)
         if control:
             mean = band(runs)["mean"]
             axis.plot(mean.index, mean, color=colour, lw=0.8, ls=(0, (4, 2)), label=label)
@@ -133,17 +135,17 @@ def _draw_panel(axis, rows: pd.DataFrame, rollouts: pd.DataFrame, objectives: di
     axis.set_ylim(*MEASURES[measure].limits)
 
 
-def _colours(rows: pd.DataFrame, objectives: dict[str, dict]) -> dict[tuple[str, float | None], str]:
-    """Colour of each objective and delta_v of a panel, no two of them the same.
+def _colours(rows: pd.DataFrame, objectives: dict[str, Look]) -> dict[tuple[str, float | None], str]:
+    """Return a different colour for each objective and delta_v of a panel.
 
-    An objective without a colour of its own has those of the sweep over delta_v; one with several delta_v
-    has its colour for the largest, and lighter ones below.
+    An objective without a colour of its own gets those of the sweep over delta_v. One with a colour and
+    several delta_v has its colour for the largest, and lighter shades for the others.
     """
     sweep = sweep_colours(sorted(rows["delta_v"].dropna().unique()))
     colours = {}
     for objective, own in rows.groupby("objective"):
         values = sorted(own["delta_v"].dropna().unique()) or [None]
-        colour = objectives[objective]["colour"]
+        colour = objectives[objective].colour
         shades = sns.light_palette(colour or "black", len(values) + 1).as_hex()[1:]
         for value, shade in zip(values, shades, strict=True):
             colours[objective, value] = shade if colour else sweep[value]
@@ -151,7 +153,7 @@ def _colours(rows: pd.DataFrame, objectives: dict[str, dict]) -> dict[tuple[str,
 
 
 def _label(name: str, objective: str, delta_v: float, setting: dict[str, str | int]) -> str:
-    """`AsymRE -0.1, N = 20`: the objective, and whatever of model, data set and N the panel varies."""
+    """Return `AsymRE -0.1, N = 20`: the objective, and those of model, data set, N that the panel varies."""
     if not np.isnan(delta_v):
         name += f" {delta_v:+g}" if delta_v else " 0"
     if objective == "asymre" and delta_v == 0 and "N" not in setting:

@@ -1,7 +1,6 @@
-"""What a baseline costs in diversity (figure C): pass@k, right completions and entropy by delta_v."""
+"""What a baseline costs in diversity (figure C): pass@k, correct completions and entropy by delta_v."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import seaborn as sns
@@ -9,30 +8,31 @@ from matplotlib.figure import Figure
 
 from asymre.metrics.curves import read_evaluation
 from paper.figures.style import new_figure, styled, sweep_colours
+from paper.specs import FigureSpec
 
 BASE_COLOUR = "0.6"
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return a row per run and step, 0 (the base policy) or the last: step, pass_at_1, pass_at_2, ...,
     distinct_correct, entropy (NaN: the run diverged), model, dataset, delta_v, N, seed."""
     tables = []
-    for run in params["runs"]:
-        evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
+    for run in spec.runs:
+        evaluation = read(run.input, "evaluation.parquet", read_evaluation)
         rows = evaluation[(evaluation["split"] == "test") & (evaluation["temperature"] == 1)]
-        described = {name: run[name] for name in ("model", "dataset", "delta_v", "N", "seed")}
+        described = run.described("model", "dataset", "delta_v", "N", "seed")
         columns = [name for name in rows if name.startswith("pass_at_")]
         tables.append(rows[["step", *columns, "distinct_correct", "entropy"]].assign(**described))
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """Three panels: pass@k against k, distinct right completions and entropy against delta_v."""
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw three panels: pass@k against k, distinct correct completions and entropy against delta_v."""
     ks = sorted(int(name.removeprefix("pass_at_")) for name in data if name.startswith("pass_at_"))
     base, end = data[data["step"] == 0], data[data["step"] > 0]
     colours = sweep_colours(sorted(end["delta_v"].unique()))
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(1, 3)
         columns = [f"pass_at_{k}" for k in ks]
         axes[0].plot(ks, base[columns].mean(), color=BASE_COLOUR, ls="--", label="base policy")
@@ -45,8 +45,8 @@ def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
         axes[0].set_ylabel("pass@k")
         axes[0].set_ylim(0, 1)
         for axis, column, label in (
-            (axes[1], "distinct_correct", "distinct right completions a problem"),
-            (axes[2], "entropy", "entropy (nats a token)"),
+            (axes[1], "distinct_correct", "distinct correct completions per problem"),
+            (axes[2], "entropy", "entropy (nats per token)"),
         ):
             axis.axhline(base[column].mean(), color=BASE_COLOUR, ls="--")
             # 100 % of the values: from the least to the most.

@@ -1,7 +1,6 @@
 """What the first cycle makes of each problem's pass rate (figure G), beside Theorem 4.2 for a prompt."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +9,18 @@ from matplotlib.figure import Figure
 from asymre.bandit.theory import pass_rate_after_cycle
 from asymre.metrics.curves import read_evaluation
 from paper.figures.style import CRITICAL_COLOUR, new_figure, styled, sweep_colours
+from paper.specs import FigureSpec
 
 BINS = np.linspace(0, 1, 11)
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a run and problem: model, dataset, delta_v, N, seed, problem, before, after."""
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return a row per run and problem: model, dataset, delta_v, N, seed, problem, before, after."""
     tables = []
-    for run in params["runs"]:
-        rows = read(run["input"], "evaluation.parquet", read_evaluation).set_index("step")["pass_rates"]
-        described = {name: run[name] for name in ("model", "dataset", "delta_v", "N", "seed")}
-        before, after = rows[0], rows[run["N"]]
+    for run in spec.runs:
+        rows = read(run.input, "evaluation.parquet", read_evaluation).set_index("step")["pass_rates"]
+        described = run.described("model", "dataset", "delta_v", "N", "seed")
+        before, after = rows[0], rows[run.N]
         if after is None:  # diverged
             after = np.zeros(len(before))
         problems = {"problem": np.arange(len(before)), "before": before, "after": after}
@@ -28,12 +28,12 @@ def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """A panel a delta_v < 0."""
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw a panel per delta_v < 0."""
     values = sorted(v for v in data["delta_v"].unique() if v < 0)
     colours, grid = sweep_colours(values), np.linspace(0, 1, 501)
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(1, len(values), sharey=True, squeeze=False)[0]
         for axis, value in zip(axes, values, strict=True):
             own = data[data["delta_v"] == value]
@@ -41,7 +41,7 @@ def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
             means = own.groupby(pd.cut(own["before"], BINS, include_lowest=True), observed=True)
             means = means[["before", "after"]].mean()
             axis.plot(means["before"], means["after"], "o", color=CRITICAL_COLOUR, ms=5)
-            rewards = {"wrong": params["rewards"]["wrong"], "right": params["rewards"]["correct"]}
+            rewards = {"wrong": spec.rewards.wrong, "right": spec.rewards.correct}
             axis.plot(grid, pass_rate_after_cycle(grid, value, **rewards), color=colours[value], lw=2)
             axis.set(xlabel="pass rate before the cycle", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axis.set_title(rf"$\delta_v$ = {value:g}")

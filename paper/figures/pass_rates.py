@@ -1,7 +1,6 @@
 """How hard the problems are for the base policies (figure F): the distribution of pass rates."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,33 +8,34 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from paper.figures.style import new_figure, styled
+from paper.specs import FigureSpec
 
-BINS = np.linspace(-1 / 32, 1 + 1 / 32, 18)  # a bin for each of 0, 1, ... 16 right answers of 16
+BINS = np.linspace(-1 / 32, 1 + 1 / 32, 18)  # a bin for each of 0, 1, ... 16 correct answers of 16
 
 
 def read_pass_rates(path) -> pd.DataFrame:
-    """task, problem, pass_rate. ValueError for anything else."""
+    """Return a table of task, problem and pass_rate. ValueError for anything else."""
     table = pd.read_parquet(path)
     if list(table) != ["task", "problem", "pass_rate"] or not table["pass_rate"].between(0, 1).all():
         raise ValueError("must have the columns task, problem and pass_rate, the last from 0 to 1")
     return table
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a model, data set and problem: pass_rate."""
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return a row per model, data set and problem: pass_rate."""
     tables = []
-    for run in params["runs"]:
-        rates = read(run["input"], "pass_rates.parquet", read_pass_rates)
-        own = rates[rates["task"] == run["task"]].drop(columns="task")
-        tables.append(own.assign(model=run["model"], dataset=run["dataset"]))
+    for run in spec.runs:
+        rates = read(run.input, "pass_rates.parquet", read_pass_rates)
+        own = rates[rates["task"] == run.task].drop(columns="task")
+        tables.append(own.assign(model=run.model, dataset=run.dataset))
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """A panel a data set, a line a model: share of the problems by pass rate."""
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw a panel per data set, a line per model: share of the problems by pass rate."""
     datasets = data["dataset"].unique()
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
         for axis, dataset in zip(axes, datasets, strict=True):
             own = data[data["dataset"] == dataset]

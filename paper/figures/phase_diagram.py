@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,27 +10,28 @@ from matplotlib.figure import Figure
 
 from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
 from paper.figures.style import new_figure, styled
+from paper.specs import FigureSpec
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a run: model, dataset, objective, delta_v, seed, N (inf: never refreshed), final_accuracy,
-    collapse_step (NaN: none)."""
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return a row per run: model, dataset, objective, delta_v, seed, N (inf: never refreshed),
+    final_accuracy, collapse_step (NaN: none)."""
     rows = []
-    for run in params["runs"]:
-        evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
+    for run in spec.runs:
+        evaluation = read(run.input, "evaluation.parquet", read_evaluation)
         accuracy, entropy = (curve(evaluation, measure) for measure in ("test_accuracy", "entropy"))
-        described = {name: run[name] for name in ("model", "dataset", "objective", "delta_v", "seed")}
-        described["N"] = run["N"] if run["refreshed"] else math.inf
+        described = run.described("model", "dataset", "objective", "delta_v", "seed")
+        described["N"] = run.N if run.refreshed else math.inf
         measured = {"final_accuracy": final(accuracy), "collapse_step": step_of_collapse(accuracy, entropy)}
         rows.append(described | measured)
     return pd.DataFrame(rows)
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """Two maps: the share of collapsed runs and the mean final accuracy, over the seeds."""
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw two maps: the share of collapsed runs and the mean final accuracy, over the seeds."""
     collapsed = data.assign(collapsed=data["collapse_step"].notna())
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(1, 2, sharey=True)
         for axis, column, name, colours in (
             (axes[0], "collapsed", "share of collapsed runs", "Reds"),

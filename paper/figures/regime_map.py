@@ -1,7 +1,6 @@
 """Which delta_v at which learning rate (figure E): accuracy early and late, even and uneven problems."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,26 +9,27 @@ from matplotlib.figure import Figure
 
 from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
 from paper.figures.style import new_figure, styled
+from paper.specs import FigureSpec
 
 
-def table(params: dict[str, Any], read: Callable) -> pd.DataFrame:
-    """A row a run: model, dataset, objective, delta_v, N, learning_rate, seed, first_cycle (test accuracy,
-    mean over its steps), final_accuracy, collapse_step (NaN: none)."""
+def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
+    """Return a row per run: model, dataset, objective, delta_v, N, learning_rate, seed, first_cycle (test
+    accuracy, mean over its steps), final_accuracy, collapse_step (NaN: none)."""
     names = ("model", "dataset", "objective", "delta_v", "N", "learning_rate", "seed")
     rows = []
-    for run in params["runs"]:
-        evaluation = read(run["input"], "evaluation.parquet", read_evaluation)
+    for run in spec.runs:
+        evaluation = read(run.input, "evaluation.parquet", read_evaluation)
         accuracy, entropy = (curve(evaluation, measure) for measure in ("test_accuracy", "entropy"))
-        early = accuracy[accuracy.index <= run["N"]]
+        early = accuracy[accuracy.index <= run.N]
         area = np.trapezoid(early, early.index) / early.index[-1]
         measured = {"first_cycle": area, "final_accuracy": final(accuracy)}
         measured["collapse_step"] = step_of_collapse(accuracy, entropy)
-        rows.append({name: run[name] for name in names} | measured)
+        rows.append(run.described(*names) | measured)
     return pd.DataFrame(rows)
 
 
-def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
-    """Two maps a model and data set: the first cycle and the end; other objectives under the delta_v."""
+def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
+    """Draw two maps per model and data set: first cycle and end, with other objectives below the delta_v."""
     others = [name for name in data["objective"].unique() if name != "asymre"]
     labels = data["delta_v"].map(lambda v: f"{v:+g}" if v else "0").where(data["objective"] == "asymre")
     data = data.assign(row=labels.fillna(data["objective"]), collapsed=data["collapse_step"].notna())
@@ -37,7 +37,7 @@ def draw(data: pd.DataFrame, params: dict[str, Any]) -> Figure:
     order = [f"{v:+g}" if v else "0" for v in values] + others
     subjects = list(data.groupby(["dataset", "model"], sort=False))
     with styled():
-        fig = new_figure(params)
+        fig = new_figure(spec)
         axes = fig.subplots(1, 2 * len(subjects), sharey=True, squeeze=False)[0]
         for index, ((dataset, _), own) in enumerate(subjects):
             collapsed = own.pivot_table("collapsed", "row", "learning_rate", aggfunc="mean").loc[order]

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import matplotlib
 import seaborn as sns
@@ -12,9 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from paper.specs import FigureSpec
 from store.files import write_text, write_whole
 
-# Over seaborn's theme and context. The font comes with matplotlib: others are not on every machine.
+# Overrides seaborn's theme and context. The font comes with matplotlib; others are not on every machine.
 STYLE = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -48,7 +48,7 @@ POINTS_PER_INCH = 72
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Context in which figures are to be made and saved; nothing of a user's matplotlibrc counts in it."""
+    """Provide the context in which figures are made and saved, independent of the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
@@ -57,17 +57,17 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(params: dict[str, Any]) -> Figure:
-    """Empty figure with constrained layout. params: width and height in inches, title."""
-    fig = Figure(figsize=(params["width"], params["height"]), layout="constrained")
-    fig.suptitle(params["title"], parse_math=False)
+def new_figure(spec: FigureSpec) -> Figure:
+    """Return an empty figure with constrained layout. spec: width and height in inches, title."""
+    fig = Figure(figsize=(spec.width, spec.height), layout="constrained")
+    fig.suptitle(spec.title, parse_math=False)
     return fig
 
 
 def sweep_colours(values):
-    """Colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
+    """Return the colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
 
-    On each side the colour is darker the farther the value is, in equal steps.
+    On each side, colours darken with distance from 0 in equal steps.
     """
     colours = {}
     for side, name in ((-1, "Blues"), (1, "Reds")):
@@ -79,9 +79,9 @@ def sweep_colours(values):
 
 
 def add_caption(fig, text):
-    """Write `text`, wrapped, under everything else in `fig`, which grows by the height of the text.
+    """Write `text`, wrapped, below everything else in `fig`, which grows by the height of the text.
 
-    Call it last: it settles the layout, also of legends "outside", and moves all of it up.
+    Call it last: it fixes the layout, including legends "outside", and moves everything up.
     """
     width, height = fig.get_size_inches()
     letters = (width - 2 * CAPTION_MARGIN) * POINTS_PER_INCH / (CAPTION_SIZE * LETTER_WIDTH)
@@ -112,9 +112,9 @@ def add_caption(fig, text):
 
 
 def save(fig, folder, stem):
-    """Write `fig` to `folder`/`stem`.pdf and .png, each whole or not at all; return both paths.
+    """Write `fig` atomically to `folder`/`stem`.pdf and .png; return both paths.
 
-    The same figure gives the same bytes with the same matplotlib: no date and no version is stored.
+    The same figure gives the same bytes with the same matplotlib: neither date nor version is stored.
     """
     FigureCanvasAgg(fig)
     metadata = {
@@ -129,7 +129,7 @@ def save(fig, folder, stem):
 
 
 def write(folder, fig, data, caption):
-    """Everything of a figure: `fig` with its caption as PDF and PNG, the table that it shows, the caption."""
+    """Write a figure: `fig` with its caption as PDF and PNG, the table that it shows, the caption."""
     add_caption(fig, caption)
     save(fig, folder, "figure")
     write_text(folder / "data.csv", data.to_csv(index=False, float_format="%.6g"))

@@ -224,7 +224,7 @@ def test_entropy_and_support_by_hand():
         ({"learning_rate": np.nan}, "learning_rate must be positive"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"batch": 0}, "batch must be at least 1"),
-        ({"instance_ids": [0]}, "one id an instance"),
+        ({"instance_ids": [0]}, "one id per instance"),
         ({"baseline": 0.1}, "baseline \\(baselines, instances\\)"),
         ({"rewards": np.full((2, 3), np.nan)}, "rewards has NaN"),
         ({"mu": np.full((2, 3), 0.5)}, "mu must sum to one"),

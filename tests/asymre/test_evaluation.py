@@ -250,8 +250,8 @@ def with_value(table, row, column, value):
 @pytest.mark.parametrize(
     ("read", "table", "said"),
     [
-        (read_evaluation, an_evaluation().drop(index=4), "one row a step"),
-        (read_evaluation, pd.concat([an_evaluation(), an_evaluation()[:1]]), "one row a step"),
+        (read_evaluation, an_evaluation().drop(index=4), "one row per step"),
+        (read_evaluation, pd.concat([an_evaluation(), an_evaluation()[:1]]), "one row per step"),
         (read_evaluation, an_evaluation().drop(columns="entropy"), "no column entropy"),
         (read_evaluation, with_value(an_evaluation(), 4, "accuracy", math.nan), "between 0 and 1"),
         (read_evaluation, with_value(an_evaluation(), 4, "accuracy", 1.5), "between 0 and 1"),

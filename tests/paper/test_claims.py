@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,30 +12,35 @@ from docutils.core import publish_doctree
 
 from asymre.bandit import experiments, theorem_checks
 from asymre.metrics.statistics import Estimate
+from asymre.specs import Rewards
 from paper.claims import beyond, table, training
 from paper.claims.bandit import bandit_rows
 from paper.claims.runs import measures, summaries
 from paper.claims.verdict import FAILS, HOLDS, OPEN, Row, corrected, verdict
 from paper.configuration.schema import OBJECTIVES
+from paper.specs import ClaimedRun, ClaimsSpec, Compared
 from scripts import check_claims
 from store import job
+from store.typed import build
 
 PAPER_DELTA_V = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 STEPS = [0, 5, 10, 15, 20, *range(25, 401, 25)]
-PARAMS = {
-    "models": {"llama-8b": "Llama 8B", "qwen-3b": "Qwen 3B", "llama-3b": "Llama 3B"},
-    "datasets": {"math": "MATH", "numinamath": "NuminaMath"},
-    "rewards": {"correct": 1.0, "wrong": -1.0},
-    "main": {"models": ["llama-8b", "qwen-3b"], "dataset": "math"},
-    "delta_v": -0.5,
-    "table": "claims",
-    "scale": "cpu",
-    "stand_ins": True,
-    "objectives": {
-        name: {"label": entry.label, "takes_delta_v": entry.takes_delta_v}
-        for name, entry in OBJECTIVES.items()
-    },
-}
+SPEC = ClaimsSpec(
+    table="claims",
+    scale="cpu",
+    models={"llama-8b": "Llama 8B", "qwen-3b": "Qwen 3B", "llama-3b": "Llama 3B"},
+    datasets={"math": "MATH", "numinamath": "NuminaMath"},
+    rewards=Rewards(1.0, -1.0),
+    main_models=("llama-8b", "qwen-3b"),
+    main_dataset="math",
+    delta_v=-0.5,
+    stand_ins=True,
+    runs=(),
+    diversity=(),
+    first_cycle=(),
+    rates=(),
+    objectives={name: Compared(entry.label, entry.takes_delta_v) for name, entry in OBJECTIVES.items()},
+)
 
 
 def described(delta_v=-0.1, seed=0, **other):
@@ -50,7 +55,7 @@ def described(delta_v=-0.1, seed=0, **other):
         "base_seed": 0,
         "learning_rate": 2e-4,
     } | other
-    return run | {"input": "_".join(str(value) for value in run.values())}
+    return ClaimedRun(input="_".join(str(value) for value in run.values()), **run)
 
 
 def evaluation(test, train=None, entropy=None, steps=STEPS):
@@ -75,12 +80,12 @@ def falling(step_of_collapse, steps=STEPS):
 
 def summarised(*runs):
     """runs: pairs of a description and an evaluation."""
-    return summaries([run for run, _ in runs], {run["input"]: table for run, table in runs})
+    return summaries([run for run, _ in runs], {run.input: table for run, table in runs})
 
 
 def rows_of(claim, runs, rows=training.training_rows):
     """The rows of a claim that have runs."""
-    found = corrected(rows(runs, PARAMS))
+    found = corrected(rows(runs, SPEC))
     return [row for row in found if row.number == claim and row.runs != training.NO_RUNS]
 
 
@@ -272,7 +277,7 @@ def test_entropy_falls_faster():
 
 def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
     runs = [(described(-0.1, seed, model="llama-3b", dataset="math"), evaluation(0.4)) for seed in range(10)]
-    rows = corrected(training.training_rows(summarised(*runs), PARAMS))
+    rows = corrected(training.training_rows(summarised(*runs), SPEC))
     by_number = {}
     for row in rows:
         by_number.setdefault(row.number, []).append(row)
@@ -283,7 +288,7 @@ def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
     for row in by_number["4a"] + by_number["8.6a"]:
         assert (row.verdict, row.runs) == (OPEN, "no such runs")
     assert by_number["4a"][0].subject == "Llama 8B, Qwen 3B on MATH"
-    assert len(training.seed_rows(summarised(*runs), PARAMS)) == 0
+    assert len(training.seed_rows(summarised(*runs), SPEC)) == 0
 
 
 def test_a_row_pools_the_models_of_its_claim_block_by_block_and_says_what_each_gives():
@@ -330,7 +335,7 @@ def test_on_policy_and_never_refreshed_runs_are_no_evidence_for_the_papers_claim
         for seed in range(10)
         for other in ({"N": 1}, {"refreshed": False})
     ]
-    assert {row.runs for row in training.training_rows(summarised(*runs), PARAMS)} == {"no such runs"}
+    assert {row.runs for row in training.training_rows(summarised(*runs), SPEC)} == {"no such runs"}
 
 
 def test_a_diverged_run_has_collapsed_and_has_no_entropy():
@@ -454,13 +459,13 @@ def test_near_the_critical_value_and_bandit_entropy(bandit_tables, worse, word):
 
 def beyond_verdicts(runs=(), diversity=(), cycles=(), rates=()):
     divers, firsts = (
-        summarise([run for run, _ in found], {run["input"]: table for run, table in found})
+        summarise([run for run, _ in found], {run.input: table for run, table in found})
         for summarise, found in (
             (beyond.diversity_summaries, diversity),
             (beyond.cycle_summaries, cycles),
         )
     )
-    rows = corrected(beyond.beyond_rows(summarised(*runs), divers, firsts, summarised(*rates), PARAMS))
+    rows = corrected(beyond.beyond_rows(summarised(*runs), divers, firsts, summarised(*rates), SPEC))
     return {(row.number, row.claim.statement): row.verdict for row in rows}
 
 
@@ -547,7 +552,7 @@ def test_rare_problems_say_each_word():
         ((key, found),) = beyond_verdicts(cycles=list(runs(seeds, sign))).items()
         assert key[0] == "D1" and found == word
     (run, rates), *_ = runs(1, 1)
-    (summary,) = beyond.cycle_summaries([run], {run["input"]: rates}).to_dict("records")
+    (summary,) = beyond.cycle_summaries([run], {run.input: rates}).to_dict("records")
     assert summary["rare"] == pytest.approx(0.25)
 
 
@@ -569,19 +574,19 @@ def test_learning_rates_say_each_word():
     for seeds, sign, word in ((4, 1, HOLDS), (4, -1, FAILS)):
         found = beyond_verdicts(rates=list(runs(seeds, sign)))
         assert [key[0] for key in found] == ["E1", "E2", "E3", "E4"] and set(found.values()) == {word}
-    one = [run for run in runs(1, 1) if run[0]["dataset"] == "math"]
+    one = [run for run in runs(1, 1) if run[0].dataset == "math"]
     assert set(beyond_verdicts(rates=one).values()) == {OPEN}
 
 
 # The pages
 
 
-def written(folder, bandit_tables, runs=(), diversity=(), **params):
+def written(folder, bandit_tables, runs=(), diversity=(), **fields):
     inputs = {}
     names = check_claims.BANDIT_INPUTS
     for name, data in [
         *zip(names, bandit_tables, strict=True),
-        *((r["input"], t) for r, t in (*runs, *diversity)),
+        *((r.input, t) for r, t in (*runs, *diversity)),
     ]:
         inputs[name] = folder / "inputs" / name
         inputs[name].mkdir(parents=True)
@@ -589,9 +594,9 @@ def written(folder, bandit_tables, runs=(), diversity=(), **params):
         data.to_parquet(inputs[name] / file)
     out = folder / "out"
     out.mkdir()
-    params = {"runs": [run for run, _ in runs], "diversity": [run for run, _ in diversity]} | params
-    params = PARAMS | {"first_cycle": [], "rates": []} | params
-    check_claims.make(json.loads(json.dumps(params)), inputs, out)
+    shown = {"runs": tuple(run for run, _ in runs), "diversity": tuple(run for run, _ in diversity)}
+    spec = asdict(replace(SPEC, **shown, **fields))
+    check_claims.make(build(ClaimsSpec, json.loads(json.dumps(spec))), inputs, out)
     return pd.read_csv(out / "claims.csv"), (out / "claims.md").read_text(), (out / "claims.html").read_text()
 
 
@@ -612,7 +617,7 @@ def readable(csv, md, page):
 def test_the_first_page_of_the_report_counts_all_rows_and_is_short():
     estimate = Estimate(1.0, 0.5, 1.5, 0.001, 0.001)
     rows = [Row(number, training.STABLE, "bandit", estimate, "runs") for number in ("1a", "4b", "8.4a")]
-    page = table.first_page(rows, PARAMS)
+    page = table.first_page(rows, SPEC)
     tree = publish_doctree(page, settings_overrides={"report_level": 1, "halt_level": 2})
     found = [[cell.astext() for cell in row.children] for row in tree.findall(lambda n: n.tagname == "row")]
     assert [row[0][0] for row in found[1:]] == ["1", "4", "8"]
@@ -666,6 +671,6 @@ def test_an_evaluation_that_lacks_a_measure_is_named(tmp_path, bandit_tables, co
     broken = runs if column == "entropy" else divers
     broken[0] = (broken[0][0], broken[0][1].drop(columns=column))
     with pytest.raises(
-        job.InputError, match=f"{broken[0][0]['input']}.*evaluation.parquet.*no (column )?{column}"
+        job.InputError, match=f"{broken[0][0].input}.*evaluation.parquet.*no (column )?{column}"
     ):
         written(tmp_path, bandit_tables, runs, divers, table="claims_beyond")

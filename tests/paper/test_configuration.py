@@ -399,9 +399,9 @@ EDITS = {
         CPU,
         "results: cpu\n",
         "results: cpu\nresults: a\n",
-        f"{CPU}: {BAD}key 'results' stands twice",
+        f"{CPU}: {BAD}key 'results' appears twice",
     ),
-    "figure twice": (PAPER, "  figure_9:\n", "  figure_8:\n", f"{PAPER}: {BAD}key 'figure_8' stands twice"),
+    "figure twice": (PAPER, "  figure_9:\n", "  figure_8:\n", f"{PAPER}: {BAD}key 'figure_8' appears twice"),
     "template left in": (CPU, "results: cpu\n", "{{results}}: cpu\n", f"{CPU}: {BAD}"),
     "no mapping": (CPU, None, "- results\n- cpu\n", f"{CPU}: must hold a mapping of keys to values"),
     "empty": (PAPER, None, "# nothing\n", f"{PAPER}: must hold a mapping of keys to values"),
@@ -696,7 +696,7 @@ def test_a_missing_experiment_is_named(root):
     cpu.write_text(text)
     message = message_of(root, {"scale": "cpu"})
     assert "bandit.threshold: is missing: figures.figure_6 draws it (chart bandit_threshold)" in message
-    assert "bandit.threshold: is missing: the claims rest on it" in message
+    assert "bandit.threshold: is missing: the claims need it" in message
 
 
 def test_a_stand_in_runs_on_what_it_is_pretrained_on():

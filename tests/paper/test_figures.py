@@ -6,19 +6,28 @@ import pandas as pd
 import pytest
 
 from asymre.engines.local.pretraining import HELD_OUT, SAMPLES
+from asymre.specs import Rewards
 from paper import captions
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES
 from paper.figures import curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
 from paper.figures.catalogue import CHARTS
 from paper.figures.style import add_caption, save
+from paper.specs import FigureSpec, Look, ShownRun
 from tests.helpers import ROOT
 
-DRAWN = {name: {"label": entry.label, "colour": entry.colour} for name, entry in OBJECTIVES.items()}
+DRAWN = {name: Look(entry.label, entry.colour) for name, entry in OBJECTIVES.items()}
 
 
-def frame(title="Title", width=6.0, height=3.0):
-    return {"title": title, "width": width, "height": height, "objectives": DRAWN}
+def frame(title="Title", width=6.0, height=3.0, **fields):
+    nothing = {"panels": (), "runs": (), "rewards": None, "smoothing_window": None, "columns": None}
+    size = {"title": title, "width": width, "height": height}
+    return FigureSpec(chart="", caption="", objectives=DRAWN, **size, **nothing | fields)
+
+
+def shown(**fields):
+    run = {"input": "i", "model": "m", "dataset": "d", "task": "t", "objective": "asymre", "delta_v": 0}
+    return ShownRun(**run | {"N": 100, "refreshed": True, "seed": 0, "learning_rate": 1e-4} | fields)
 
 
 def rows(values, *, delta_v=-0.1, objective="asymre", seed=0, control=False, **other):
@@ -158,7 +167,7 @@ def test_a_users_matplotlibrc_changes_nothing(tmp_path):
 def test_an_objective_at_several_delta_v_has_a_shade_for_each():
     fig = draw(*(rows([0.5, 0.1], objective="asymre_kl", delta_v=v) for v in (-0.2, -0.1, 0.0)))
     colours = [line.get_color() for line in lines(fig.axes[0]).values()]
-    assert len(set(colours)) == 3 and DRAWN["asymre_kl"]["colour"] in colours
+    assert len(set(colours)) == 3 and DRAWN["asymre_kl"].colour in colours
 
 
 @pytest.fixture(scope="module")
@@ -262,9 +271,7 @@ def test_regime_map_measures_the_first_cycle_and_the_end():
             for split, t in (("test", 0.1), ("train", 1.0))
         ]
     )
-    run = {"model": "m", "dataset": "d", "objective": "asymre", "delta_v": 0, "N": 100}
-    run |= {"learning_rate": 1e-4, "seed": 0, "input": "i"}
-    (row,) = regime_map.table({"runs": [run]}, lambda *_: evaluation).to_dict("records")
+    (row,) = regime_map.table(frame(runs=(shown(),)), lambda *_: evaluation).to_dict("records")
     assert row["first_cycle"] == pytest.approx(0.5) and row["final_accuracy"] == pytest.approx(0.8)
     assert np.isnan(row["collapse_step"])
 
@@ -274,17 +281,16 @@ def test_the_first_cycle_is_drawn_beside_the_theorem():
     before = [0.0, 0.03, 0.5, 1.0]
     rows = {0: [0.0, 0.03, 0.5, 1.0], 100: [0.0, 0.0882, 1.0, 1.0]}
     evaluation = pd.DataFrame({"step": [0, 100], "pass_rates": list(rows.values())})
-    run = {"model": "m", "dataset": "d", "delta_v": -1.0, "N": 100, "seed": 0, "input": "i"}
-    params = frame(width=9) | {"runs": [run], "rewards": {"wrong": -1, "correct": 1}}
-    data = first_cycle.table(params, lambda *_: evaluation)
+    spec = frame(width=9, runs=(shown(delta_v=-1.0),), rewards=Rewards(1, -1))
+    data = first_cycle.table(spec, lambda *_: evaluation)
     assert data["before"].tolist() == before and data["after"].tolist() == rows[100]
-    figure = first_cycle.draw(data, params)
+    figure = first_cycle.draw(data, spec)
     points, means, line = (dict(zip(*drawn.get_data(), strict=True)) for drawn in figure.axes[0].get_lines())
     assert points == dict(zip(before, rows[100], strict=True))
     assert line[0.5] == pytest.approx(1.0) and line[0.1] == pytest.approx(0.28)
     assert means[0.015] == pytest.approx(0.0441) and means[1.0] == 1.0
     evaluation.at[1, "pass_rates"] = None
-    assert first_cycle.table(params, lambda *_: evaluation)["after"].tolist() == [0] * 4
+    assert first_cycle.table(spec, lambda *_: evaluation)["after"].tolist() == [0] * 4
 
 
 @pytest.mark.parametrize(

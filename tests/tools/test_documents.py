@@ -1,4 +1,4 @@
-"""What the documents say is true: the README's examples, the calibration, the links."""
+"""What the documents say is true: the examples of docs/using.md, the calibration, the links."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from paper.configuration import reading
 from tests.helpers import ROOT
 from workflow import plan
 
-README = (ROOT / "README.md").read_text()
+USING = (ROOT / "docs/using.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,14 @@ def added(before, after, kind):
 
 
 def test_example_of_one_more_figure(paper):
-    overlay = yaml.safe_load(re.search(r"```yaml\n(# my.yaml.*?)```", README, re.S)[1])
+    overlay = yaml.safe_load(re.search(r"```yaml\n(# my.yaml.*?)```", USING, re.S)[1])
     mine = plan.build(ROOT, reading.load(ROOT, overlay, "my.yaml"))
     assert set(mine.figures) - set(paper.figures) == {"figure_14"}
     assert added(paper, mine, "training") == added(paper, mine, "evaluation") == 6
 
 
 def test_example_of_another_delta_v(paper):
-    written = re.search(r"under `figure_4`, write `delta_v: (\[.*?\])`", README)[1]
+    written = re.search(r"under `figure_4`, write `delta_v: (\[.*?\])`", USING)[1]
     figure = reading.load(ROOT).figures["figure_4"].model_dump()
     figure["runs"][0]["delta_v"] = yaml.safe_load(written)
     overlay = {"results": "mine", "figures": {"figure_4": figure}}
@@ -41,7 +41,7 @@ def test_example_of_another_delta_v(paper):
 
 
 def test_example_of_another_N(paper):
-    assert "`N: {250: 100}`" in README and "`N: {250: 50}`" in README
+    assert "`N: {250: 100}`" in USING and "`N: {250: 50}`" in USING
     overlay = {"results": "mine", "training": {"N": {250: 50}}}
     mine = plan.build(ROOT, reading.load(ROOT, overlay, "my.yaml"))
     changed = added(paper, mine, "training")

@@ -156,7 +156,7 @@ def test_every_module_of_figures_is_a_chart():
 def test_measures_say_what_they_are():
     for measure in MEASURES.values():
         assert measure.label and measure.caption.endswith(".") and measure.limits[0] == 0
-    assert MEASURES["entropy"].axis_label == "entropy (nats a token)"
+    assert MEASURES["entropy"].axis_label == "entropy (nats per token)"
     assert MEASURES["test_accuracy"].axis_label == "test accuracy"
 
 

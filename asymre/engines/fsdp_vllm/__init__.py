@@ -1,1 +1,1 @@
-"""Engine fsdp_vllm: transformers and FSDP2 train, vLLM samples and evaluates."""
+"""Engine fsdp_vllm: training with transformers and FSDP2, sampling and evaluation with vLLM."""

@@ -1,6 +1,6 @@
-"""Evaluation of a snapshot: vLLM samples, a forward pass of transformers measures the entropy.
+"""Evaluation of a snapshot: vLLM samples, and a forward pass of transformers measures the entropy.
 
-Shapes: P problems, S samples a problem, R = P * S rows, N generated tokens of all rows.
+Shapes: P problems, S samples per problem, R = P * S rows, N generated tokens of all rows.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from asymre.rewards.judge import judge
 from asymre.seeding import integer
 from asymre.specs import SnapshotEvaluationSpec
 
-# Nats a token, on average. Rounding to bfloat16 alone makes some hundredths; more is another policy.
+# Nats per token, on average. Rounding to bfloat16 alone causes some hundredths; more means another policy.
 LARGEST_MEAN_DIFFERENCE = 0.05
 
 
@@ -36,8 +36,8 @@ def evaluate_snapshot(
 ) -> list[dict[str, Any]]:
     """Return a row for each of `EvaluationSpec.drawings`.
 
-    problems: by split, rows with prompt and answer. Beside the measures each row has the share of answers
-    that could not be judged, and how far vLLM's log-probabilities are from those of transformers.
+    problems: by split, rows with prompt and answer. Besides the measures, each row has the share of answers
+    that could not be judged, and the difference between the log-probabilities of vLLM and transformers.
     """
     evaluation, generation = spec.evaluation, spec.generation
     drawings = evaluation.drawings()
@@ -102,7 +102,7 @@ def _score(
     tokens_per_micro_batch: int,
     chunk: int,
 ) -> list[tuple[float, dict[str, float]]]:
-    # The policy's file is in this type: nothing is lost, and the attention of GPUs is fast in it.
+    # The policy's file has this type: nothing is lost, and attention on GPUs is fast in it.
     scorer = Scorer(load_model(policy, getattr(torch, dtype)), chunk).to(device)
     return [_score_rows(scorer, rows, device, tokens_per_micro_batch) for rows in parts]
 
@@ -111,9 +111,10 @@ def _score(
 def _score_rows(
     scorer: Scorer, rows: list[tuple[Request, Completion]], device: str, tokens_per_micro_batch: int
 ) -> tuple[float, dict[str, float]]:
-    """Mean entropy a generated token, and how far log-probabilities are from vLLM's.
+    """Return the mean entropy per generated token, and how far log-probabilities are from vLLM's.
 
-    The latter as log_prob_difference (the largest, which one odd token makes), _mean and _q999 (99.9 %).
+    The latter as log_prob_difference (the largest, possibly of a single odd token), its mean (_mean) and its
+    99.9 % quantile (_q999).
     """
     lengths = [len(request.prompt) + len(completion.tokens) for request, completion in rows]
     entropy, differences = 0.0, []

@@ -1,7 +1,7 @@
-"""Completions by vLLM: a policy folder and requests in, tokens and log-probabilities out.
+"""Completions from vLLM: a policy folder and requests in, tokens and log-probabilities out.
 
-Each call starts an engine in a child process and ends it: on a CPU vLLM cannot take over new weights, and
-on a GPU only the end of a process gives back all memory. The caller's process must not use CUDA.
+Each call runs a new engine in a child process: on a CPU vLLM cannot load new weights, and on a GPU only the
+end of a process frees all memory. The calling process must not use CUDA.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ import torch
 from asymre.engines.fsdp_vllm.parent import die_with_parent
 
 _CACHE = Path(".snakemake/vllm").resolve()
-# vLLM reads its environment when it is imported.
+# vLLM reads its environment on import.
 os.environ |= {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in our child process
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine runs in our child process
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
-    # FlashInfer's sampler is compiled at each start, with nvcc and ninja, which few nodes have.
+    # FlashInfer's sampler is compiled at every start, with nvcc and ninja, which few nodes have.
     "VLLM_USE_FLASHINFER_SAMPLER": os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0"),
     "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "WARNING"),
-    # On a CPU alone: GB of keys and values, and no thread bound to a core that other jobs use.
+    # For CPUs only: GB of keys and values, and no thread bound to a core that other jobs use.
     "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # What vLLM and Triton compile: in Snakemake's folder, not in the home, which may be small and slow.
+    # Compiled code belongs in Snakemake's folder, not in the home, which may be small and slow.
     "VLLM_CACHE_ROOT": os.environ.get("VLLM_CACHE_ROOT", str(_CACHE / "vllm")),
     "TRITON_CACHE_DIR": os.environ.get("TRITON_CACHE_DIR", str(_CACHE / "triton")),
 }
 try:
-    import vllm
+    import vllm  # pyright: ignore[reportMissingImports]
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error} in {sys.prefix}: run make setup-vllm")
 
 LENGTH_STEP = 512
-# Of vLLM: for speed and memory. They change no result but its rounding, by the batch that a request is in.
+# For speed and memory. They change only the rounding of a result, through the batch that a request is in.
 ENGINE_OPTIONS = {
     "gpu_memory_utilization": 0.9,
     "max_num_seqs": 256,
@@ -52,7 +52,7 @@ ENGINE_OPTIONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """One completion of one prompt, with a random seed of its own."""
+    """One completion of one prompt, with its own random seed."""
 
     prompt: list[int]
     temperature: float
@@ -64,7 +64,7 @@ class Request:
 class Completion:
     tokens: list[int]  # the end token included, if there was one
     log_probs: list[float]  # of each token under the policy at temperature 1
-    truncated: bool  # no end within the tokens that were allowed
+    truncated: bool  # no end token within the allowed length
 
 
 def generate(
@@ -76,12 +76,12 @@ def generate(
     device: str,
     engine_options: dict[str, float] = ENGINE_OPTIONS,
 ) -> list[Completion]:
-    """The completions of the requests, in their order; RuntimeError if vLLM fails. device: cuda or cpu."""
+    """Return the completions of the requests, in order. device: cuda or cpu. RuntimeError if vLLM fails."""
     return in_child(_generate, policy.resolve(), requests, max_new_tokens, dtype, device, engine_options)
 
 
 def in_child(function: Callable, *arguments: Any) -> Any:
-    """`function(*arguments)` in a forked process, which gives back all its memory; errors as RuntimeError."""
+    """Run `function(*arguments)` in a forked process and return the result. Errors become RuntimeError."""
     if torch.cuda.is_initialized():
         raise RuntimeError("CUDA is in use in this process: a forked one could not use it")
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -106,7 +106,7 @@ def _answer(sender, function, arguments) -> None:
     except Exception as error:
         sender.send((None, f"{type(error).__name__}: {error}"))
     sender.close()
-    # Whatever the engine has left running ends here.
+    # Ends everything that the engine left running.
     os._exit(0)
 
 
@@ -114,7 +114,7 @@ def _generate(policy, requests, max_new_tokens, dtype, device, engine_options) -
     length = model_length(policy, max(len(r.prompt) for r in requests) + max_new_tokens)
     options = engine_options | {"enforce_eager": bool(engine_options["enforce_eager"])}
     if device == "cpu":
-        # A prompt of which one pass reads a part would want a random offset, which a CPU's generator has not.
+        # A chunked prompt would need a random offset, which the CPU's generator does not support.
         options |= {"enforce_eager": True, "enable_chunked_prefill": False}
     engine = _engine(policy, dtype=dtype, max_model_len=length, **options)
     ends = end_tokens(policy)
@@ -124,7 +124,7 @@ def _generate(policy, requests, max_new_tokens, dtype, device, engine_options) -
             top_p=request.top_p,
             seed=request.seed,
             max_tokens=max_new_tokens,
-            logprobs=0,  # of the chosen token alone, before temperature and top-p
+            logprobs=0,  # of the chosen token only, before temperature and top-p
             stop_token_ids=ends,
             detokenize=False,
         )
@@ -143,13 +143,13 @@ def _generate(policy, requests, max_new_tokens, dtype, device, engine_options) -
 
 
 def _engine(policy: Path, **options):
-    # vLLM keeps what it compiles under a hash that the model's path is part of: one path for all policies.
+    # vLLM caches compiled code under a hash that includes the model's path: use one path for all policies.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("policy").symlink_to(policy)
         return vllm.LLM(
             model="policy",
             skip_tokenizer_init=True,
-            # The folder's own defaults (Qwen's repetition penalty) are not the paper's sampling.
+            # Ignore the folder's own defaults (Qwen's repetition penalty): they are not the paper's sampling.
             generation_config="vllm",
             seed=0,
             **options,
@@ -157,7 +157,7 @@ def _engine(policy: Path, **options):
 
 
 def model_length(policy: Path, needed: int) -> int:
-    """Tokens that the engine must hold, in steps: each other length is compiled anew."""
+    """Return how many tokens the engine must hold, in coarse steps: each new length is compiled again."""
     limit = json.loads((policy / "config.json").read_text(encoding="utf-8")).get(
         "max_position_embeddings", needed
     )
@@ -165,7 +165,7 @@ def model_length(policy: Path, needed: int) -> int:
 
 
 def end_tokens(policy: Path) -> list[int]:
-    """The ids that end a completion, of generation_config.json or else config.json. ValueError if none."""
+    """Return the end tokens named by generation_config.json or config.json. Raises ValueError if none are."""
     for name in ("generation_config.json", "config.json"):
         if (policy / name).is_file():
             ids = json.loads((policy / name).read_text(encoding="utf-8")).get("eos_token_id")

@@ -1,4 +1,4 @@
-"""Training processes on one machine, started and watched over by torch's own elastic launcher."""
+"""Training processes on one machine, started and supervised by torch's elastic launcher."""
 
 import json
 import logging
@@ -25,16 +25,16 @@ _SECONDS_TO_NOTICE = 1.0
 
 
 def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
-    """Call `function(*arguments)` on `count` processes of one group; returns what the first one returns.
+    """Call `function(*arguments)` in `count` processes of one group and return the result of rank 0.
 
     function, arguments: importable and picklable; the calling script needs its `__main__` guard. With CUDA
-    each process has a GPU of its own, else one thread of the CPU. An error in one process ends all: a
-    ValueError is raised here with its message, any other error, a killed process included, as RuntimeError.
-    A signal that ends this process ends them too. ValueError if there are fewer GPUs than processes.
+    each rank has its own GPU, otherwise one CPU thread. An error in one rank ends all: a ValueError is raised
+    here with its message, any other error or a killed process as RuntimeError. A signal that ends this
+    process ends them, too. Raises ValueError if there are fewer GPUs than processes.
     """
     if torch.cuda.is_available() and torch.cuda.device_count() < count:
         raise ValueError(
-            f"{count} training processes, but {torch.cuda.device_count()} GPUs to be seen: "
+            f"{count} training processes, but {torch.cuda.device_count()} GPUs are visible: "
             "ask for more GPUs or set fewer training processes"
         )
     configuration = LaunchConfig(
@@ -43,17 +43,17 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
         nproc_per_node=count,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
-        # Port 0 is any free one: several jobs of a machine do not meet.
+        # Port 0 is any free port: jobs on the same machine do not collide.
         rdzv_endpoint=f"{_LOOPBACK}:0",
         local_addr=_LOOPBACK,
         max_restarts=0,
         start_method="forkserver",
         shutdown_timeout=10,
     )
-    # Imported once and forked, before anything touches a GPU: transformers costs each process seconds.
+    # Imported once and then forked, before anything uses a GPU: importing transformers takes seconds.
     multiprocessing.set_forkserver_preload(["__main__", function.__module__])
     for name in ("torch.distributed.elastic.multiprocessing.api", "torch.multiprocessing.spawn"):
-        # They report each process that ends; the error is raised once, below.
+        # They log every process that ends; the error is raised once, below.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -63,10 +63,10 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
             reports = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("*.json")]
     if failure.exitcode < 0 or not reports:
         raise RuntimeError(
-            f"a training process ended without an error of its own (exit code {failure.exitcode}; -9 means "
-            "killed: by a user, or because the machine's memory did not suffice)"
+            f"a training process ended without reporting an error (exit code {failure.exitcode}; -9 means "
+            "killed: by a user, or because the machine ran out of memory)"
         )
-    # Of several, the later ones only say that they lost their neighbour.
+    # Later reports only say that the connection to another rank was lost.
     first = min(reports, key=lambda report: report["time"])
     if first["is_value_error"]:
         raise ValueError(first["message"])
@@ -83,11 +83,11 @@ def _process(folder: Path, function: Callable, arguments: tuple) -> Any:
         return result if os.environ["RANK"] == "0" else None
     except Exception as error:
         _report(folder, error)
-        # If this is the consequence of a killed neighbour, the launcher shall see that one first.
+        # If another rank was killed and caused this error, let the launcher notice that one first.
         time.sleep(_SECONDS_TO_NOTICE)
         sys.stdout.flush()
         sys.stderr.flush()
-        # An orderly exit could wait for processes that wait for this one.
+        # A regular exit could deadlock with ranks that wait for this one.
         os._exit(1)
 
 

@@ -1,15 +1,15 @@
-"""Cutting a batch of ragged rows into micro-batches with little filling, for every process as many."""
+"""Splitting a batch of ragged rows into micro-batches with little padding, equally many for every rank."""
 
 import math
 from collections.abc import Sequence
 
 
 def split(lengths: Sequence[int], budget: int, processes: int) -> list[list[list[int]]]:
-    """For each process its micro-batches, each a list of indices into `lengths`.
+    """Return the micro-batches of each rank, each a list of indices into `lengths`.
 
-    lengths: tokens of each row. budget: rows times longest row of a micro-batch; a longer row goes alone.
-    Every row stands in exactly one micro-batch. All processes get the same number, because they gather the
-    weights together; some are empty where there are fewer rows than micro-batches.
+    lengths: tokens of each row. budget: rows times longest row of a micro-batch; a row that exceeds it is a
+    micro-batch by itself. Every row is in exactly one micro-batch. All ranks get equally many, because they
+    gather the weights together; some are empty if there are fewer rows than micro-batches.
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     parts: list[list[int]] = []
@@ -29,8 +29,8 @@ def split(lengths: Sequence[int], budget: int, processes: int) -> list[list[list
         half = len(largest) // 2
         parts.remove(largest)
         parts += [largest[:half], largest[half:]]
-    # Neighbours run at the same time: of like cost, no process waits long. The largest come first, so that
-    # memory that does not suffice shows at the start.
+    # The ranks run consecutive micro-batches at the same time: with similar costs, no rank waits long. The
+    # largest come first, so that a lack of memory shows at the start.
     parts.sort(key=lambda part: (-cost(part), part[0]))
     parts += [[]] * (count - len(parts))
     return [parts[process::processes] for process in range(processes)]

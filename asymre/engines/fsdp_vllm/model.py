@@ -1,10 +1,11 @@
-"""A policy folder as a transformers model: float32 master weights to train, any type to score."""
+"""A policy folder as a transformers model: float32 master weights for training, any type for scoring."""
 
 import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,31 +15,31 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from asymre.engines.fsdp_vllm.source import check_files
 
-# The log-probabilities are computed from the decoder and a plain linear head. Other families put more behind
-# the decoder (soft caps, scales), which would be left out without a word.
+# The log-probabilities are computed from the decoder and a plain linear head. Other families add steps after
+# the decoder (soft caps, scales), which would be silently omitted.
 FAMILIES = ("llama", "qwen2")
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The causal language model of a policy folder, on the CPU, without dropout.
+    """Return the causal language model of a policy folder, on the CPU, without dropout.
 
-    dtype: of the weights. ValueError, with the remedy, for a folder without configuration, weights or
-    tokenizer, and as `empty_model` and `load_weights`.
+    dtype: of the weights. Raises ValueError, with the remedy, for a folder without configuration, weights or
+    tokenizer, and whenever `empty_model` or `load_weights` does.
     """
     check_files(folder)
-    model = empty_model(folder, dtype)
+    model: Any = empty_model(folder, dtype)
     allocate(model, torch.device("cpu"))
-    # Parameters that are not sharded are new objects now, tied ones as many as their names.
+    # Allocation replaces unsharded parameters, and tied weights by one parameter per name.
     model.tie_weights()
     load_weights(model, folder)
     return model
 
 
 def empty_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The model of a policy folder's config.json, without dropout, its weights on the meta device.
+    """Return the model of a policy folder's config.json, without dropout, its weights on the meta device.
 
-    dtype: of the weights. Buffers, the frequencies of rotary embeddings, are on the CPU and float32 in any
-    case: rounded, they would round every position. ValueError, with the remedy, for a bad configuration.
+    dtype: of the weights. Buffers, the frequencies of rotary embeddings, are on the CPU and always float32:
+    rounding them would distort every position. Raises ValueError, with the remedy, for a bad configuration.
     """
     with _reading(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -49,25 +50,25 @@ def empty_model(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
         )
     with _reading(folder), torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    # The one module with buffers, which are computed where it is made.
+    # The only module with buffers; they are computed on the device where it is created.
     decoder = model.get_decoder()
     decoder.rotary_emb = type(decoder.rotary_emb)(config)
-    # Else the token that the configuration names for filling, often the end token too, gets no gradient.
+    # Otherwise the configuration's padding token, often the end token as well, would get no gradient.
     model.get_input_embeddings().padding_idx = None
     return model.eval()
 
 
 def allocate(module: nn.Module, device: torch.device) -> None:
-    """Give what lies on the meta device memory on `device`, with undefined content."""
-    # Not to_empty, which empties the buffers too.
+    """Allocate memory on `device`, with undefined content, for all tensors on the meta device."""
+    # Not to_empty, which empties the buffers as well.
     module._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Read the weights of a policy folder into a model; each process reads its own rows of sharded ones.
+    """Read the weights of a policy folder into a model; each rank reads only its own rows of sharded weights.
 
-    ValueError, with the remedy, for weights that are damaged, not finite or not those of config.json.
+    Raises ValueError, with the remedy, for weights that are damaged, not finite or not those of config.json.
     """
     names: dict[nn.Parameter, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -81,21 +82,21 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         if not len(values):
             continue
         with _reading(folder):
-            # Of tied weights there may be one or several in the files.
+            # The files may hold tied weights once or several times.
             first, *others = (_read(stored[name][0], name, rows) for name in own if name in stored)
         if not all(torch.equal(first, other) for other in others):
-            raise _not_of_configuration(folder, ["has two embeddings, config.json says otherwise"])
+            raise _not_of_configuration(folder, ["has two embeddings, but config.json ties them"])
         values.copy_(first)
         damaged += [] if values.isfinite().all() else own[:1]
     if damaged:
         raise ValueError(
             f"{folder}: {len(damaged)} weights are not finite (first: {damaged[0]}); "
-            "download or make the folder anew"
+            "download or rebuild the folder"
         )
 
 
 def require_float32(model: nn.Module) -> None:
-    """ValueError unless every weight is float32: a step of 6e-8 vanishes in bfloat16."""
+    """Raise ValueError unless every weight is float32: an update of 6e-8 vanishes in bfloat16."""
     others = {str(p.dtype) for p in model.parameters() if p.dtype != torch.float32}
     if others:
         raise ValueError(f"the master weights must be float32, not {', '.join(sorted(others))}")
@@ -106,11 +107,11 @@ def _reading(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{folder}: cannot be loaded ({error}); download or make the folder anew") from error
+        raise ValueError(f"{folder}: cannot be loaded ({error}); download or rebuild the folder") from error
 
 
 def _files(folder: Path) -> list[Path]:
-    """Those that transformers would read: a folder may hold the weights a second time under other names."""
+    """Return the files that transformers would read; a folder may hold the weights twice."""
     if (whole := folder / "model.safetensors").is_file():
         return [whole]
     index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
@@ -123,7 +124,7 @@ def _shapes(path: Path) -> dict[str, list[int]]:
 
 
 def _read(path: Path, name: str, rows: slice) -> Tensor:
-    # Opened for each weight: what was read of an open file counts as memory of this process.
+    # Opened for each weight: pages read from an open file count as memory of this process.
     with safe_open(path, "pt") as file:
         return file.get_slice(name)[rows]
 
@@ -132,7 +133,7 @@ def _check_names(folder: Path, names: dict[nn.Parameter, list[str]], stored: dic
     shapes = {name: list(parameter.shape) for parameter, own in names.items() for name in own}
     findings = {
         "lacks": [own[0] for own in names.values() if not any(name in stored for name in own)],
-        # Old files hold the frequencies of rotary embeddings too.
+        # Old files also hold the frequencies of rotary embeddings.
         "has the foreign": [n for n in stored if n not in shapes and not n.endswith("rotary_emb.inv_freq")],
         "has other shapes for": [n for n, shape in shapes.items() if stored.get(n, shape) != shape],
     }
@@ -149,7 +150,7 @@ def _not_of_configuration(folder: Path, wrong: list[str]) -> ValueError:
 
 
 def _own_rows(parameter: Tensor) -> tuple[slice, Tensor]:
-    """Which rows of a parameter this process holds, and their memory. FSDP cuts as torch.chunk does."""
+    """Return the rows of a parameter that this rank holds, and their memory. FSDP splits like torch.chunk."""
     if not isinstance(parameter, DTensor):
         return slice(None), parameter
     values, mesh = parameter.to_local(), parameter.device_mesh

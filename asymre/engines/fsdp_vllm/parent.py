@@ -1,4 +1,4 @@
-"""A child process that must not outlive its parent: if a job is killed, nothing may keep its GPU."""
+"""Child processes that do not outlive their parent: nothing may keep the GPU of a killed job."""
 
 import ctypes
 import signal
@@ -7,5 +7,5 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent() -> None:
-    """Called in the child: the kernel kills it when its parent ends, however that ends."""
+    """Have the kernel kill the calling process when its parent ends, in whatever way."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 
 def load_tokenizer(policy: Path, *, chat: bool) -> PreTrainedTokenizerBase:
-    """The tokenizer of a policy folder. ValueError if it lacks the chat template that it needs."""
+    """Return the tokenizer of a policy folder. Raises ValueError if `chat` is set and it has no template."""
     tokenizer = AutoTokenizer.from_pretrained(policy, local_files_only=True)
     if chat and not tokenizer.chat_template:
         raise ValueError(
@@ -20,25 +21,27 @@ def load_tokenizer(policy: Path, *, chat: bool) -> PreTrainedTokenizerBase:
 def encode_prompts(
     tokenizer: PreTrainedTokenizerBase, problems: list[str], template: str | None, date: str | None
 ) -> list[list[int]]:
-    """Token ids of each problem: as it stands, or put into `template` as a user's message.
+    """Return the token ids of each problem: of its bare text, or of `template` with it as a user's message.
 
-    template: text with {problem}; the model's own chat template goes around it. date: with a template, the
-    day that a chat template may write, such as 26 Jul 2024.
+    template: text with {problem}, wrapped by the model's chat template. date: required with a template; the
+    date that a chat template may write, such as 26 Jul 2024.
     """
     if template is None:
         return [tokenizer(problem, add_special_tokens=False)["input_ids"] for problem in problems]
+    assert date is not None
     chats = [[{"role": "user", "content": template.replace("{problem}", p)}] for p in problems]
-    # All that templates know of the day: a variable hides transformers' own function, which asks the clock.
-    day = {"date_string": date, "strftime_now": datetime.strptime(date, "%d %b %Y").strftime}
-    return tokenizer.apply_chat_template(
+    # Fixes the date in templates: these variables hide transformers' own function, which reads the clock.
+    day: dict[str, Any] = {"date_string": date, "strftime_now": datetime.strptime(date, "%d %b %Y").strftime}
+    tokens: Any = tokenizer.apply_chat_template(
         chats, add_generation_prompt=True, tokenize=True, return_dict=False, **day
     )
+    return tokens
 
 
 def decode_completions(
     tokenizer: PreTrainedTokenizerBase, tokens: list[list[int]], template: str | None
 ) -> list[str]:
-    """The text of each completion; that of a stand-in (no template) with its end, which is a full stop."""
+    """Return the text of each completion; a stand-in's (no template) keeps its end token, a full stop."""
     return tokenizer.batch_decode(
         tokens, skip_special_tokens=template is not None, clean_up_tokenization_spaces=False
     )

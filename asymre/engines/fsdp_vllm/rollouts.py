@@ -16,7 +16,7 @@ from asymre.training.rollouts import Rollouts, from_lists, problem_order
 
 @dataclass(frozen=True)
 class Shard:
-    """Rollouts, and for each completion its verdict, its text and whether it was cut off."""
+    """Rollouts, with verdict and text of each completion and whether it was truncated."""
 
     rollouts: Rollouts
     verdicts: list[str]
@@ -27,7 +27,10 @@ class Shard:
 def sample_shard(
     policy: Path, tokenizer, problems: pa.Table, spec: ShardSpec, device: str, engine_options: dict
 ) -> Shard:
-    """Sample the completions of a shard. problems: all training problems. Raises ValueError, RuntimeError."""
+    """Sample and judge the completions of a shard. problems: all training problems.
+
+    Raises ValueError or RuntimeError.
+    """
     cycle, rollouts, generation = spec.cycle, spec.cycle.rollouts, spec.generation
     first, count = cycle.first_step * rollouts.prompts_per_step, cycle.steps * rollouts.prompts_per_step
     order = problem_order(seed=cycle.seed, first=first, count=count, problems=problems.num_rows)

@@ -1,4 +1,4 @@
-"""Where the weights of a pretrained model come from, and whether a folder holds them."""
+"""The source of a pretrained model's weights: download from the hub, and checks of a folder."""
 
 import json
 import math
@@ -14,7 +14,7 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def parameter_count(folder: Path) -> int:
-    """Of the safetensors files of a policy folder, from their headers alone."""
+    """Return the number of parameters in a policy folder, from the headers of its safetensors files."""
     total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "numpy") as file:
@@ -23,7 +23,7 @@ def parameter_count(folder: Path) -> int:
 
 
 def download(repository: str, revision: str, patterns: Sequence[str]) -> Path:
-    """The files of a model on the hub, in the hub's cache. ValueError, with the remedy, if that fails."""
+    """Download a model into the hub's cache and return its folder. Raises ValueError, with the remedy."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
@@ -47,7 +47,7 @@ def download(repository: str, revision: str, patterns: Sequence[str]) -> Path:
 
 
 def check_files(folder: Path) -> None:
-    """ValueError unless configuration, weights and tokenizer are there."""
+    """Raise ValueError unless a folder has configuration, weights and tokenizer."""
     remedy = "give a folder in Hugging Face layout, or the model's hub id"
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: no config.json; {remedy}")
@@ -58,7 +58,7 @@ def check_files(folder: Path) -> None:
 
 
 def check_policy(folder: Path, architecture: dict[str, Any]) -> None:
-    """ValueError, with the remedy, unless the folder holds a chat model of this architecture."""
+    """Raise ValueError, with the remedy, unless a folder holds a chat model of this architecture."""
     check_files(folder)
     tokenizer = folder / "tokenizer_config.json"
     template = tokenizer.is_file() and "chat_template" in json.loads(tokenizer.read_text(encoding="utf-8"))

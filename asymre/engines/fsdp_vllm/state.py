@@ -1,16 +1,18 @@
-"""What goes from one cycle to the next: float32 weights and moments, and the policy that vLLM reads."""
+"""State between cycles: float32 weights and moments, and the policy that vLLM reads."""
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from asymre.engines.fsdp_vllm.engine import FsdpEngine
 
@@ -27,19 +29,19 @@ _COPIED = (
 
 
 def save_state(engine: FsdpEngine, folder: Path) -> None:
-    """Write float32 weights, AdamW's moments and its step count; each process writes its own shards."""
-    dcp.save(_tensors(engine), checkpoint_id=folder)
+    """Write float32 weights, AdamW's moments and its step count; each rank writes its shards."""
+    save(_tensors(engine), checkpoint_id=folder)
 
 
 def load_state(engine: FsdpEngine, folder: Path) -> None:
-    """Put the state of `save_state` into the engine, whatever number of processes wrote it.
+    """Load what `save_state` wrote, from any number of ranks, into the engine.
 
-    ValueError if it is damaged or of another model.
+    Raises ValueError if it is damaged or of another model.
     """
     tensors = _tensors(engine)
     try:
-        dcp.load(tensors, checkpoint_id=folder)
-    # Derived from BaseException: nothing else would catch it.
+        load(tensors, checkpoint_id=folder)
+    # Derives from BaseException, so `except Exception` would miss it.
     except CheckpointException as error:
         cause = next(iter(error.failures.values()))[0]
         raise ValueError(
@@ -57,16 +59,16 @@ def _tensors(engine: FsdpEngine) -> dict:
         "weights": names,
         "exp_avg": {name: state["exp_avg"] for name, state in moments.items()},
         "exp_avg_sq": {name: state["exp_avg_sq"] for name, state in moments.items()},
-        # One for all: the weights are updated together.
+        # One count for all: the weights are updated together.
         "step": next(iter(moments.values()))["step"].clone(),
     }
 
 
 def write_policy(engine: FsdpEngine, folder: Path, source: Path, dtype: str) -> None:
-    """Write a policy folder that vLLM and transformers read; the first process writes, all must call.
+    """Write a policy folder for vLLM and transformers; rank 0 writes, and all ranks must call.
 
-    source: the policy folder that configuration and tokenizer are copied from. dtype: of the weights in
-    the file, "bfloat16" or "float32".
+    source: the policy folder to copy configuration and tokenizer from. dtype: of the written weights,
+    "bfloat16" or "float32".
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Tied weights are one parameter, so they are written once.
@@ -77,7 +79,8 @@ def write_policy(engine: FsdpEngine, folder: Path, source: Path, dtype: str) -> 
     }
     files = split_torch_state_dict_into_shards(shapes, max_shard_size=MAX_FILE_SIZE)
     for file, names in files.filename_to_tensors.items():
-        weights = {name: _gather(parameters[name], shapes[name].dtype) for name in names}
+        whole = {name: _gather(parameters[name], shapes[name].dtype) for name in names}
+        weights = {name: weight for name, weight in whole.items() if weight is not None}
         if dist.get_rank() == 0:
             save_file(weights, folder / file, metadata={"format": "pt"})
     if dist.get_rank() == 0:
@@ -89,15 +92,15 @@ def write_policy(engine: FsdpEngine, folder: Path, source: Path, dtype: str) -> 
 
 
 @torch.no_grad()
-def _gather(parameter: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """The whole parameter on the first process; one at a time fits beside the shards on any GPU."""
+def _gather(parameter: Any, dtype: torch.dtype) -> Tensor | None:
+    """Return the whole parameter on rank 0; one at a time fits beside the shards on any GPU."""
     whole = parameter.to(dtype).full_tensor()
     return whole.cpu() if dist.get_rank() == 0 else None
 
 
 def _write_configuration(folder: Path, source: Path, dtype: str) -> None:
     configuration = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    # Its older name would contradict the new one.
+    # The older name of dtype would contradict the new one.
     configuration.pop("torch_dtype", None)
     _write_json(folder / "config.json", configuration | {"dtype": dtype})
     for pattern in _COPIED:

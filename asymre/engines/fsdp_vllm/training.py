@@ -1,4 +1,4 @@
-"""A cycle of training with FSDP2: what each of its processes does, from rollouts to checkpoints."""
+"""A cycle of training with FSDP2: what each rank does, from rollouts to checkpoints."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def checkpoint_bytes(spec: FsdpTrainingSpec, parameters: int) -> int:
 
 
 def load_rollouts(spec: TrainingSpec, inputs: dict[str, Path], reading: Reading) -> Rollouts:
-    """Return what a cycle trains on, from its inputs."""
+    """Return the rollouts that a cycle trains on, from its inputs."""
     problems = reading(inputs["problems"] / "train.parquet", pq.read_metadata).num_rows
     paths = shards_in(inputs)
     vocabulary_size = reading(
@@ -55,7 +55,7 @@ def load_rollouts(spec: TrainingSpec, inputs: dict[str, Path], reading: Reading)
 
 
 def make_engine(base: Path, state: Path | None, **settings) -> FsdpEngine:
-    """Return the engine with the weights of the base policy, or with a state, which needs none of them."""
+    """Return an engine with the weights of the base policy or, if there is one, with a saved state."""
     if state is None:
         check_files(base)
     engine = FsdpEngine(empty_model(base), **settings)
@@ -67,12 +67,12 @@ def make_engine(base: Path, state: Path | None, **settings) -> FsdpEngine:
 
 
 def group_to_skip(spec: TrainingSpec) -> int | None:
-    """Return the rows of a group if groups of one reward add nothing to the gradient; else None."""
+    """Return the group size if groups with equal rewards add nothing to the gradient; otherwise None."""
     objective, group = objectives.load(spec.objective), spec.rollouts.group_size
     for reward in (spec.rollouts.rewards.correct, spec.rollouts.rewards.wrong):
         reward_PG = torch.full((spec.rollouts.prompts_per_step, group), float(reward))
         advantages_B = objective.advantages(reward_PG, spec.settings).flatten()
-        # Any log-probabilities that differ from the behaviour's: a penalty has a gradient without advantages.
+        # Log-probabilities differ from the behaviour's: a penalty has a gradient even without advantages.
         log_probs_BT = torch.linspace(-3, -0.1, 4).repeat(len(advantages_B), 1).requires_grad_()
         token_loss_BT = objective.token_loss(
             log_probs_BT, log_probs_BT.detach().flip(1), advantages_B, spec.settings
@@ -84,9 +84,9 @@ def group_to_skip(spec: TrainingSpec) -> int | None:
 
 @torch.no_grad()
 def with_own_log_probs(engine: FsdpEngine, rollouts: Rollouts, batch: int) -> Rollouts:
-    """The rollouts with log mu as this engine computes it, in the micro-batches of the steps to come.
+    """Return the rollouts with log mu recomputed by this engine, in the micro-batches of the coming steps.
 
-    batch: rows of a step. The engine must hold the policy that sampled.
+    batch: rows per step. The engine must hold the policy that sampled.
     """
     log_probs_RT = torch.zeros_like(rollouts.log_probs)
     for rows_B in torch.arange(len(log_probs_RT)).split(batch):
@@ -96,8 +96,8 @@ def with_own_log_probs(engine: FsdpEngine, rollouts: Rollouts, batch: int) -> Ro
     difference = (log_probs_RT - rollouts.log_probs)[rollouts.mask].abs()
     if dist.get_rank() == 0:
         print(
-            f"log mu computed again: differs from the sampler's by {difference.mean():.3g} in the mean, "
-            f"{difference.max():.3g} at the most",
+            f"log mu computed again: differs from the sampler's by {difference.mean():.3g} on average, "
+            f"{difference.max():.3g} at most",
             flush=True,
         )
     return replace(rollouts, log_probs=log_probs_RT)
@@ -112,10 +112,11 @@ def train_process(
     reading: Reading,
     progress: Callable[[int, str], None],
 ) -> list[dict[str, float]]:
-    """Train a cycle as one of the processes, and write policy, snapshots and state; all return the metrics.
+    """Train a cycle as one rank, write policy, snapshots and state, and return the metrics.
 
-    state: of the cycle before, None for the first. settings: of `FsdpEngine`. reading: calls a function on a
-    file, and names the file in its error. progress: called with the steps done and a text.
+    All ranks return the same. state: of the previous cycle, None for the first. settings: of `FsdpEngine`.
+    reading: calls a function on a file and names the file in errors. progress: called with the number of
+    steps done and a text.
     """
     training, base = spec.training, inputs["base_policy"]
     rollouts = load_rollouts(training, inputs, reading)
@@ -134,7 +135,7 @@ def train_process(
         metrics.append(row)
         if not is_finite(row):
             return metrics
-        step = row["step"]
+        step = int(row["step"])
         if dist.get_rank() == 0:
             progress(step - first, f"reward {row['rollout_reward']:.3f}, loss {row['loss']:.4g}")
         if step < until and training.is_snapshot(step):

@@ -1,1 +1,1 @@
-"""Engine local: a decoder of our own, pretrained, sampled from, trained and evaluated in one process."""
+"""Engine local: our own decoder, pretrained, sampled from, trained and evaluated in one process."""

@@ -1,10 +1,9 @@
 """A Llama and Qwen2 decoder on one page, as a pure function of its weights.
 
-Weights carry transformers' names and shapes, so a policy folder loads in both. Importing torch alone
-and running without module overhead makes a step of a 0.1M-parameter model several times cheaper
-than transformers' own.
+Weights have transformers' names and shapes, so that either can load a policy folder. Only torch is imported,
+and modules add no overhead: a step of a 0.1M-parameter model costs several times less than in transformers.
 
-Shapes: B sequences, T tokens, S tokens with those before, C hidden size, D head size, V vocabulary.
+Shapes: B sequences, T tokens, S tokens including those before, C hidden size, D head size, V vocabulary.
 """
 
 import math
@@ -21,7 +20,7 @@ Cache = list[tuple[Tensor, Tensor]]  # keys and values of each layer, [B, key-va
 
 
 def initial_weights(architecture: Architecture, generator: torch.Generator) -> Weights:
-    """Normal weights of standard deviation 1/sqrt(fan-in), unit norms, zero biases."""
+    """Return normal weights of standard deviation 1/sqrt(fan-in), unit norm weights, zero biases."""
     weights = {}
     for name, shape in architecture.shapes().items():
         if name.endswith("norm.weight"):
@@ -35,17 +34,17 @@ def initial_weights(architecture: Architecture, generator: torch.Generator) -> W
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a sequence stand, positions [S], and what each sees, mask [S, S] of 0 or -inf."""
+    """The positions [S] of a sequence's tokens, and the attention mask [S, S] of 0 or -inf."""
 
     positions: Tensor
     mask: Tensor
 
 
 def layout(prompt: int, branches: int = 0, steps: int = 0) -> Layout:
-    """A prompt of so many tokens, then `steps` tokens of each of its `branches`, step by step.
+    """Return the layout of a prompt of `prompt` tokens followed by `steps` tokens per branch, step by step.
 
     A branch sees the prompt and itself. So a prompt and its G completions are one sequence: the prompt is
-    computed once, and all their tokens go through the layers together. Without branches: a plain sequence.
+    computed once, and all tokens go through the layers together. Without branches: a plain sequence.
     """
     positions = torch.cat([torch.arange(prompt), prompt + torch.arange(steps).repeat_interleave(branches)])
     branch = torch.cat([torch.full((prompt,), -1), torch.arange(branches).repeat(steps)])
@@ -61,10 +60,10 @@ def forward(
     cache: Cache | None = None,
     layout_S: Layout | None = None,
 ) -> tuple[Tensor, Cache]:
-    """Logits [B, T, V] of the next token after each of `tokens_BT`, and the cache that includes them.
+    """Return the logits [B, T, V] of the token after each of `tokens_BT`, and the cache extended by these.
 
-    `cache` holds the keys and values of the tokens before `tokens_BT`. `layout_S` is of all tokens of the
-    sequences, or of more; None: a plain sequence.
+    cache: keys and values of the tokens before `tokens_BT`. layout_S: covers at least all tokens of the
+    sequences; None: a plain sequence.
     """
     a, w = architecture, weights
     past = cache[0][0].shape[2] if cache else 0
@@ -102,15 +101,15 @@ def _rms_norm(hidden_BTC: Tensor, weight_C: Tensor, a: Architecture) -> Tensor:
 
 
 def _heads(w: Weights, name: str, hidden_BTC: Tensor, a: Architecture) -> Tensor:
-    """Projected and split into heads, [B, heads, T, D]."""
+    """Return the projection, split into heads, [B, heads, T, D]."""
     projected = functional.linear(hidden_BTC, w[f"{name}.weight"], w.get(f"{name}.bias"))
     return projected.unflatten(-1, (-1, a.head_size)).transpose(1, 2)
 
 
 def _rotation(a: Architecture, positions_T: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [T, D] of the rotary position embedding (Su et al. 2021).
+    """Return cosine and sine [T, D] of the rotary position embedding (Su et al. 2021).
 
-    transformers' layout: pairs are D/2 apart. The sine of the first half is negative.
+    As in transformers, the two dimensions of a pair are D/2 apart. The sine of the first half is negated.
     """
     frequency = a.rope_theta ** (-torch.arange(0, a.head_size, 2) / a.head_size)
     angle = torch.outer(positions_T.float(), frequency).repeat(1, 2)

@@ -1,6 +1,7 @@
 """The local engine: a run's policy and optimiser in one process, as the training loop drives them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,12 +15,12 @@ from asymre.engines.local.sampling import entropy
 from asymre.training.rollouts import Rollouts
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-_ADAMW = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_ADAMW: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
 _ADAMW |= {"amsgrad": False, "maximize": False, "fused": True}
 
 
 class LocalEngine:
-    """AdamW with constant learning rate and no weight decay on the weights of a decoder."""
+    """AdamW with a constant learning rate and without weight decay, on the weights of a decoder."""
 
     device = torch.device("cpu")
 
@@ -34,29 +35,30 @@ class LocalEngine:
         }
 
     def micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[Tensor]:
-        """All rows at once."""
+        """Return all rows as one micro-batch."""
         return [torch.arange(len(rows))]
 
     def log_probs(self, rollouts: Rollouts, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """As `token_log_probs`; the rows are whole groups. No token behind their longest is computed."""
+        """Return `token_log_probs` of whole groups; columns after the longest completion are 0."""
         longest = int(rollouts.lengths[rows].max())
         prompts_PL = rollouts.prompts[rows][:: self._group_size]
         tokens_BT = rollouts.tokens[rows]
         found = token_log_probs(self.weights, self.architecture, prompts_PL, tokens_BT[:, :longest])
-        return tuple(pad(values, (0, tokens_BT.shape[1] - longest)) for values in found)
+        log_probs_BT, entropy_BT = (pad(values, (0, tokens_BT.shape[1] - longest)) for values in found)
+        return log_probs_BT, entropy_BT
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()
 
     def total(self, tensor: Tensor) -> Tensor:
-        """One process holds everything."""
+        """Return the tensor: there is only one process."""
         return tensor
 
     def update(self, clip: float) -> float:
-        """One step along the gradient, clipped to the norm `clip`; returns the norm before.
+        """Clip the gradient to the norm `clip`, take one step and return the norm before clipping.
 
-        No step where the norm is not finite, so the weights always are: a step of AdamW is bounded by its
-        learning rate, which the configuration holds to at most 1.
+        If the norm is not finite, no step is taken. So the weights stay finite: a step of AdamW is bounded by
+        the learning rate, which the configuration limits to 1.
         """
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), clip)
         if norm.isfinite():
@@ -70,17 +72,17 @@ class LocalEngine:
 
     @torch.no_grad()
     def _step(self) -> None:
-        # Not the class AdamW, which imports torch's compiler for more than a second.
+        # Not the class AdamW: it imports torch's compiler, which takes more than a second.
         first, second, steps = (
             [self._moments[f"{name}.{key}"] for name in self.weights]
             for key in ("exp_avg", "exp_avg_sq", "step")
         )
         weights = list(self.weights.values())
-        gradients = [weight.grad for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         adamw(weights, gradients, first, second, [], steps, lr=self._learning_rate, **_ADAMW)
 
     def policy(self) -> Weights:
-        """The weights without gradients, to sample from and to save."""
+        """Return the weights without gradients, for sampling and saving."""
         return {name: weight.detach() for name, weight in self.weights.items()}
 
     def save_optimiser(self, path: Path) -> None:
@@ -88,7 +90,7 @@ class LocalEngine:
         save_file(self._moments, path)
 
     def load_optimiser(self, path: Path) -> None:
-        """Take over the moments of `save_optimiser`; ValueError if they are of other weights."""
+        """Load what `save_optimiser` wrote. Raises ValueError if it belongs to other weights."""
         tensors = load_file(path)
         if set(tensors) != set(self._moments):
             raise ValueError("the optimiser state does not belong to these weights")
@@ -98,7 +100,7 @@ class LocalEngine:
 def token_log_probs(
     weights: Weights, architecture: Architecture, prompts_PL: Tensor, tokens_BT: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Log-probability of each completion token [B, T], and the entropy where it was chosen [B, T].
+    """Return the log-probability of each completion token and the entropy where it was chosen, both [B, T].
 
     A prompt and its G completions are one sequence (`decoder.layout`).
     """

@@ -1,6 +1,6 @@
-"""Evaluation in this process: completions are sampled and verified in this process.
+"""Evaluation of a snapshot in this process.
 
-Shapes: P problems, S samples a problem, R = P * S rows, T tokens.
+Shapes: P problems, S samples per problem, R = P * S rows, T tokens.
 """
 
 from typing import Any
@@ -64,7 +64,7 @@ def evaluate_snapshot(
     spec: EvaluationSpec,
     step: int,
 ) -> list[dict[str, Any]]:
-    """A row for each of `EvaluationSpec.drawings`."""
+    """Return a row for each of `EvaluationSpec.drawings`."""
     tables = {
         "test": test_problems.slice(0, spec.test_problems),
         "train": train_problems.slice(0, spec.train_problems),

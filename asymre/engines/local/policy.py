@@ -41,7 +41,7 @@ def save_weights(folder: Path, weights: Weights) -> None:
 
 
 def load_policy(folder: Path) -> tuple[Architecture, Weights]:
-    """Architecture and float32 weights. ValueError if the weights are not those of the architecture."""
+    """Return architecture and float32 weights. Raises ValueError if they do not fit each other."""
     configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     architecture = Architecture(
         family=configuration["model_type"],
@@ -51,7 +51,7 @@ def load_policy(folder: Path) -> tuple[Architecture, Weights]:
 
 
 def load_weights(folder: Path, architecture: Architecture) -> Weights:
-    """The weights of a policy folder or of a snapshot, checked against the architecture."""
+    """Return the weights of a policy folder or snapshot; ValueError unless they fit the architecture."""
     weights = load_file(folder / "model.safetensors")
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if found != architecture.shapes():
@@ -60,10 +60,10 @@ def load_weights(folder: Path, architecture: Architecture) -> Weights:
         raise ValueError("the weights are not float32")
     if not all(weight.isfinite().all() for weight in weights.values()):
         raise ValueError("the weights are not finite")
-    # The file's order is another one; the optimiser and the last bits of sums over weights follow the order.
+    # Not in the file's order: the optimiser and the last bits of sums over weights depend on the order.
     return {name: weights[name] for name in architecture.shapes()}
 
 
 def policy_folder(source: Path) -> Path:
-    """Where the policy of a base policy, of cycles or of a whole run lies."""
+    """Return the folder of the policy within a base policy, some cycles or a whole run."""
     return source / "policy" if (source / "policy").is_dir() else source

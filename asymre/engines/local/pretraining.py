@@ -1,4 +1,4 @@
-"""A base policy from scratch, on a corpus with slips: it knows the task and often gets it wrong."""
+"""Pretraining of a base policy from scratch on a corpus with slips: it knows the task and often errs."""
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ from asymre.engines.local.tokenizer import encode
 from asymre.seeding import numpy_stream, torch_stream
 from asymre.tasks import Task
 
-# Held-out problems of a task on which a base policy is tried, and samples of each.
+# How a base policy is rated: number of held-out problems per task, and samples per problem.
 HELD_OUT, SAMPLES = 400, 16
 
 
 def corpus_batch(task: Task, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Token ids [rows, prompt + solution] of training problems with slipped solutions."""
+    """Return token ids [rows, prompt + solution] of training problems whose solutions contain slips."""
     return encode(task.worked_solutions(rows, rng), task.prompt_length + task.solution_length)
 
 
@@ -31,9 +31,9 @@ def pretrain(
     seed: int,
     log,
 ) -> Weights:
-    """Next-token training on the worked solutions, one batch of each task a step.
+    """Train on the next tokens of worked solutions, with equal shares of all tasks per batch.
 
-    AdamW, linear warm-up over the first twentieth of the steps, then linear decay to a tenth.
+    AdamW, linear warm-up over the first twentieth of the steps, then linear decay to a tenth of the rate.
     """
     weights = initial_weights(architecture, torch_stream("initial weights", seed))
     for weight in weights.values():
@@ -45,9 +45,8 @@ def pretrain(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * min(20 * (done + 1 / steps), 1.0 - 0.9 * done)
         optimiser.zero_grad()
-        loss = sum(
-            _solution_loss(weights, architecture, task, batch_size // len(tasks), rng) for task in tasks
-        ) / len(tasks)
+        losses = (_solution_loss(weights, architecture, t, batch_size // len(tasks), rng) for t in tasks)
+        loss = sum(losses, start=torch.zeros(())) / len(tasks)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
         optimiser.step()
@@ -58,13 +57,13 @@ def pretrain(
 def pass_rates(
     weights: Weights, architecture: Architecture, task: Task, *, temperature: float
 ) -> tuple[list[str], np.ndarray]:
-    """HELD_OUT prompts, and the share of right answers [HELD_OUT] among SAMPLES samples of each."""
+    """Return HELD_OUT prompts, and the share of correct answers [HELD_OUT] among SAMPLES samples of each."""
     drawn = task.draw(HELD_OUT, "test", numpy_stream("base accuracy"))
     texts, answers = zip(*drawn, strict=True)
     completions = sample(
         weights,
         architecture,
-        torch.from_numpy(encode(texts, task.prompt_length)),
+        torch.from_numpy(encode(list(texts), task.prompt_length)),
         group_size=SAMPLES,
         max_new_tokens=task.solution_length + 1,
         temperature=temperature,

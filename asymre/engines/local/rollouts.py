@@ -1,6 +1,6 @@
 """Rollouts sampled in this process.
 
-Shapes: N problems, P prompts, G samples a prompt, R = P * G rows, L prompt tokens, T new tokens.
+Shapes: N problems, P prompts, G samples per prompt, R = P * G rows, L prompt tokens, T new tokens.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ def sample_rollouts(
     first_step: int,
     steps: int,
 ) -> Rollouts:
-    """Completions for the gradient steps `first_step` to `first_step + steps - 1` of a run.
+    """Sample the completions for the gradient steps `first_step` to `first_step + steps - 1` of a run.
 
-    problems: all training problems, of `problem_arrays`.
+    problems: all training problems, from `problem_arrays`.
     """
     prompts_NL, answers_N = problems
     per_step, group = spec.prompts_per_step, spec.group_size
@@ -66,24 +66,24 @@ def sampler(
     policy: Callable[[], Weights], architecture: Architecture, problems: pa.Table, spec: TrainingSpec
 ) -> Callable[[int, int], Rollouts]:
     """Return the function with which `training.loop.train` refreshes its rollouts from the current policy."""
-    arrays = problem_arrays(problems)
-    assert spec.seed is not None
+    arrays, seed = problem_arrays(problems), spec.seed
+    assert seed is not None
 
     def sample(first_step: int, steps: int) -> Rollouts:
         return sample_rollouts(
-            policy(), architecture, arrays, spec.rollouts, seed=spec.seed, first_step=first_step, steps=steps
+            policy(), architecture, arrays, spec.rollouts, seed=seed, first_step=first_step, steps=steps
         )
 
     return sample
 
 
 def problem_arrays(problems: pa.Table) -> tuple[Tensor, np.ndarray]:
-    """Prompt tokens [N, L] and answers [N]."""
+    """Return prompt tokens [N, L] and answers [N]."""
     texts = problems["prompt"].to_pylist()
     return torch.from_numpy(encode(texts, len(texts[0]))), problems["answer"].to_numpy()
 
 
 def verify(task: Task | type[Task], tokens_RT: Tensor, answers_R: np.ndarray) -> Tensor:
-    """Whether the text of each completion ends in the right answer [R]."""
+    """Return whether the text of each completion ends in the correct answer [R]."""
     texts = decode(tokens_RT.numpy())
     return torch.tensor([task.is_correct(t, a) for t, a in zip(texts, answers_R.tolist(), strict=True)])

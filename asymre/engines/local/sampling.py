@@ -1,6 +1,6 @@
-"""Sampling completions from a policy with a key-value cache.
+"""Sampling of completions from a policy, with a key-value cache.
 
-Shapes: P prompts, G completions a prompt, R = P * G rows, L prompt tokens, T new tokens, V vocabulary.
+Shapes: P prompts, G completions per prompt, R = P * G rows, L prompt tokens, T new tokens, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from asymre.architecture import Architecture
 from asymre.engines.local.decoder import Weights, forward, layout
 from asymre.engines.local.tokenizer import END_ID
 
-# Completions that are sampled at a time: more are no faster.
+# More completions at a time are not faster.
 ROWS_PER_BATCH = 512
 
 
 @dataclass(frozen=True)
 class Completions:
-    """R completions of at most T tokens; the completions of one prompt stand in a row."""
+    """R completions of at most T tokens, prompt by prompt."""
 
-    tokens_RT: Tensor  # filled up with the end token after the first one
-    log_probs_RT: Tensor  # of each token under the policy at temperature 1; 0 on filling
-    entropy_RT: Tensor  # of the policy's next-token distribution at temperature 1; 0 on filling
+    tokens_RT: Tensor  # padded with the end token
+    log_probs_RT: Tensor  # of each token under the policy at temperature 1; 0 on padding
+    entropy_RT: Tensor  # of the policy's next-token distribution at temperature 1; 0 on padding
 
 
 def generated_mask(tokens_RT: Tensor) -> Tensor:
-    """True on the tokens that the policy chose: up to and with the first end token."""
+    """Return a mask, true on the tokens that the policy chose: up to and including the first end token."""
     is_end_RT = (tokens_RT == END_ID).long()
     return is_end_RT.cumsum(1) - is_end_RT == 0
 
@@ -46,23 +46,26 @@ def sample(
 ) -> Completions:
     """Sample `group_size` completions of each prompt.
 
-    The noise of all rows is drawn before the first batch, so that `rows_per_batch` decides speed
-    and memory, and never which random number a row uses. The completions of a prompt stay together.
+    The noise of all rows is drawn before the first batch, so that `rows_per_batch` decides speed and memory
+    but not which random number a row uses. The completions of a prompt are sampled together, up to
+    `rows_per_batch` of them: attention within a batch grows with the square of its rows.
     """
     noise_PGT = torch.rand(
         len(prompts_PL), group_size, max_new_tokens, generator=generator, dtype=torch.float64
     )
     prompts_per_batch = max(1, rows_per_batch // group_size)
     batches = [
-        _sample_batch(weights, architecture, prompts, noise.flatten(0, 1), group_size, temperature, top_p)
+        _sample_batch(weights, architecture, prompts, part_PGT, temperature, top_p)
         for prompts, noise in zip(
             prompts_PL.split(prompts_per_batch), noise_PGT.split(prompts_per_batch), strict=True
         )
+        for part_PGT in noise.split(rows_per_batch, dim=1)
     ]
     return Completions(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
-def _sample_batch(weights, architecture, prompts_PL, noise_RT, group_size, temperature, top_p):
+def _sample_batch(weights, architecture, prompts_PL, noise_PGT, temperature, top_p):
+    group_size, noise_RT = noise_PGT.shape[1], noise_PGT.flatten(0, 1)
     rows, steps = noise_RT.shape
     tokens_RT = torch.full((rows, steps), END_ID)
     log_probs_RT, entropy_RT = torch.zeros(rows, steps), torch.zeros(rows, steps)
@@ -91,7 +94,7 @@ def _sample_batch(weights, architecture, prompts_PL, noise_RT, group_size, tempe
 
 
 def entropy(log_probs: Tensor) -> Tensor:
-    """Entropy in nats [...] of distributions given by log-probabilities [..., V]."""
+    """Return the entropy in nats [...] of distributions given by log-probabilities [..., V]."""
     return -(log_probs.exp() * log_probs).sum(-1)
 
 
@@ -105,7 +108,7 @@ def _choose(logits_RV, noise_R, temperature, top_p):
 
 
 def _nucleus(probs_RV: Tensor, top_p: float) -> Tensor:
-    """Zero outside the smallest set of likeliest tokens that holds `top_p` (Holtzman et al. 2020)."""
+    """Zero all but the smallest set of likeliest tokens that holds `top_p` (Holtzman et al. 2020)."""
     ordered_RV, order_RV = probs_RV.sort(dim=-1, descending=True, stable=True)
     kept_RV = ordered_RV.cumsum(-1) - ordered_RV < top_p
     return torch.zeros_like(probs_RV).scatter(1, order_RV, ordered_RV * kept_RV)

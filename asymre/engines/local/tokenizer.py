@@ -1,4 +1,4 @@
-"""One token a character, in Hugging Face layout, without importing a tokenizer library."""
+"""A tokenizer with one token per character, in Hugging Face layout but without a tokenizer library."""
 
 import json
 
@@ -15,9 +15,9 @@ for _symbol in SYMBOLS:
 
 
 def encode(texts: list[str], width: int) -> np.ndarray:
-    """Token ids [len(texts), width], filled up with the end token.
+    """Return token ids [len(texts), width], padded with the end token.
 
-    ValueError if a text does not fit or holds a foreign character.
+    Raises ValueError if a text is too long or has a character outside the vocabulary.
     """
     ids = np.full((len(texts), width), END_ID)
     for row, text in zip(ids, texts, strict=True):
@@ -29,13 +29,13 @@ def encode(texts: list[str], width: int) -> np.ndarray:
 
 
 def decode(ids: np.ndarray) -> list[str]:
-    """Texts of token ids [rows, width], each up to and with its first end token."""
+    """Return the texts of token ids [rows, width], each up to and including its first end token."""
     texts = ("".join([SYMBOLS[i] for i in row]) for row in ids.tolist())
     return [head + end for head, end, _ in (text.partition(END) for text in texts)]
 
 
 def files() -> dict[str, str]:
-    """The tokenizer's files, by name, as `transformers.AutoTokenizer` reads them."""
+    """Return the contents of the tokenizer's files for `transformers.AutoTokenizer`, by name."""
     tokenizer = {
         "version": "1.0",
         "truncation": None,

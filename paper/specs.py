@@ -1,0 +1,141 @@
+"""Specifications of figures, the calibration and tables of claims: the plan creates them, scripts read them.
+
+There are no defaults, so a missing or misspelt field fails when the plan is built.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from asymre.specs import Rewards
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run in a figure. input: its input's name. model, dataset: labels. task: the data set's key."""
+
+    input: str
+    model: str
+    dataset: str
+    task: str
+    objective: str
+    delta_v: float | None
+    N: int
+    refreshed: bool
+    seed: int
+    learning_rate: float
+
+    def described(self, *names: str) -> dict[str, Any]:
+        """Return some of the fields, for the columns of a table."""
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run in a panel. control: drawn thin, for comparison."""
+
+    run: ShownRun
+    control: bool
+
+
+@dataclass(frozen=True)
+class PanelSpec:
+    """Curves of one measure. draw: "mean" over seeds with their range, or "runs", a line per run."""
+
+    title: str
+    measure: str
+    draw: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Label and colour of an objective; with colour None, each delta_v has its own."""
+
+    label: str
+    colour: str | None
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure; fields that its chart does not read are empty. width, height: inches. columns: of panels."""
+
+    chart: str
+    title: str
+    width: float
+    height: float
+    caption: str
+    panels: tuple[PanelSpec, ...]
+    runs: tuple[ShownRun, ...]
+    objectives: dict[str, Look]
+    rewards: Rewards | None
+    smoothing_window: int | None
+    columns: int | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run of the calibration."""
+
+    input: str
+    objective: str
+    delta_v: float | None
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class CalibrationSpec:
+    """The runs among which the calibration chooses, and its rule."""
+
+    N: int
+    tolerance: float
+    runs: tuple[Candidate, ...]
+    delta_v_runs: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class ClaimedRun:
+    """A run in a table of claims, with the keys of its model and data set."""
+
+    input: str
+    model: str
+    dataset: str
+    objective: str
+    delta_v: float | None
+    N: int
+    refreshed: bool
+    seed: int
+    learning_rate: float
+    base_seed: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An objective that figure B compares."""
+
+    label: str
+    takes_delta_v: bool
+
+
+@dataclass(frozen=True)
+class ClaimsSpec:
+    """A table of claims.
+
+    models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. delta_v: chosen
+    on the calibration seeds. diversity, first_cycle, rates, objectives: for claims beyond the paper.
+    """
+
+    table: str
+    scale: str
+    models: dict[str, str]
+    datasets: dict[str, str]
+    rewards: Rewards
+    main_models: tuple[str, ...]
+    main_dataset: str
+    delta_v: float | None
+    stand_ins: bool
+    runs: tuple[ClaimedRun, ...]
+    diversity: tuple[ClaimedRun, ...]
+    first_cycle: tuple[ClaimedRun, ...]
+    rates: tuple[ClaimedRun, ...]
+    objectives: dict[str, Compared]
