@@ -32,7 +32,7 @@ ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: figures smoke test test-scale test-gpu setup setup-vllm setup-peers benchmark plan preflight rehearsal report gallery claims calibration why prune verify archive reference lint help
+.PHONY: figures smoke test test-all test-scale test-gpu setup setup-vllm setup-peers benchmark plan preflight rehearsal report gallery claims calibration why prune verify archive reference lint help
 
 figures: setup ## all figures of the paper at cpu scale, in results/cpu/figures/
 	$(SNAKEMAKE) $(SELECT)
@@ -40,8 +40,14 @@ figures: setup ## all figures of the paper at cpu scale, in results/cpu/figures/
 smoke: setup ## the same graph with tiny runs, in results/smoke/figures/
 	$(SNAKEMAKE) --config scale=smoke
 
-test: lint ## all tests except those of test-scale and test-gpu
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+# A file to a worker: several share what is slow to make.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test: lint ## five minutes on two cores: every guarantee, most of them on a small scale (tests/README.md)
+	$(PYTEST) -m "not slow and not scale and not gpu" tests
+
+test-all: lint ## the slow tests, too: whole runs, many processes
+	$(PYTEST) -m "not scale and not gpu" tests
 
 lint: setup $(VENV)/.lint ## check format and types of the code, format of the rules, generated files
 	$(BIN)/ruff check .
@@ -57,7 +63,7 @@ $(VENV)/.lint: envs/lint.txt $(VENV)/.complete
 test-scale: setup-vllm setup-peers ## tests with vLLM, TRL, several processes and Slurm (installs Slurm on Debian, as root)
 	-$(BIN)/python tools/local_slurm.py install
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/peers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m scale tests/scale
+	$(PYTEST) -m scale tests/scale
 
 test-gpu: setup ## on a GPU, 15 minutes: test vLLM, training and memory; measure speeds for make plan (results/measured.json)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu tests/gpu

@@ -33,7 +33,7 @@ def pytest_configure(config):
     config.stderr_of_limit = os.fdopen(os.dup(2), "w")
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
     """Fail a test that takes too long, by its name, instead of waiting for ever."""
     marker = item.get_closest_marker("limit")

@@ -1,8 +1,9 @@
 """Make results with the project's own scripts, in a few processes and without Snakemake.
 
-PYTHONPATH=COPY python -P tests/finish.py SCALE-OR-CONFIGFILE [TARGET ...], in a copy of the repository. A start
-of Python and torch for each job would take five times as long. tests/workflow/test_smoke.py compares the results
-with Snakemake's, byte by byte.
+PYTHONPATH=COPY python -P tests/finish.py SCALE-OR-CONFIGFILE [TARGET ...], in a copy of the repository
+
+A start of Python and torch for each job would take five times as long. tests/workflow/test_smoke.py compares
+the results with Snakemake's, byte by byte.
 """
 
 import io

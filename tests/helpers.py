@@ -132,7 +132,7 @@ def finish(folder: Path, chosen: str, *targets: str) -> None:
 
 def program(path: Path, text: str) -> None:
     """Write an executable shell script."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
 
@@ -209,6 +209,17 @@ def counts(output: str) -> dict[str, int]:
     assert jobs.pop("total", 0) == sum(jobs.values())
     return jobs
 
+
+# --- configurations -----------------------------------------------------------------------------
+
+GPU_RUN = {"model": "llama-8b", "dataset": "math", "objective": "grpo", "N": 250, "seeds": 0}
+_PANELS = [{"title": "t", "measure": "test_accuracy", "runs": [GPU_RUN]}]
+# The gpu scale, all of whose figures show one run: planned in a fiftieth of the time.
+ONE_GPU_RUN = {
+    "scale": "gpu",
+    "results": "mine",
+    "figures": {f"figure_{n}": {"panels": _PANELS, "runs": []} for n in (3, 4, 5, 8, 9, 10, 11, 12, 13)},
+}
 
 # --- policies -----------------------------------------------------------------------------------
 

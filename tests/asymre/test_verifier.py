@@ -30,8 +30,8 @@ def boxed(answers):
 
 
 def test_hand_made_answers(verifier):
-    """tests/asymre/answers.tsv: what mathematics says (with percent, units and degrees as MATH grades them), and
-    beside it what is said instead, where a right answer is known to be missed."""
+    """answers.tsv: what mathematics says (with percent, units and degrees as MATH grades them), and beside
+    it what is said instead, where a right answer is known to be missed."""
     with open(Path(__file__).parent / "answers.tsv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     assert len(rows) >= 200

@@ -67,7 +67,7 @@ TOLERANCE = {"bfloat16": 0.02, "float32": 1e-4}
 
 @dataclass(frozen=True)
 class Sizes:
-    """What one run of training asks for, beside the policy: of a configuration's `fsdp_vllm` and `algorithm`."""
+    """What a run of training asks for beside the policy: of a configuration's `fsdp_vllm` and `algorithm`."""
 
     dtype: str
     tokens_per_micro_batch: int

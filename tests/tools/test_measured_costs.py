@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from paper.configuration.reading import ConfigurationError
+from tests.helpers import ONE_GPU_RUN
 from tools import measured_costs, plan_costs
 from tools.measured_costs import Measured
 
@@ -19,22 +20,13 @@ VALUES = {
 }
 
 
-RUN = {"model": "llama-8b", "dataset": "math", "objective": "grpo", "N": 250, "seeds": 0}
-PANELS = [{"title": "t", "measure": "test_accuracy", "runs": [RUN]}]
-ONE_RUN = {
-    "scale": "gpu",
-    "results": "mine",
-    "figures": {f"figure_{n}": {"panels": PANELS, "runs": []} for n in (3, 4, 5, 8, 9, 10, 11, 12, 13)},
-}
-
-
 @pytest.fixture
 def plan(tmp_path, monkeypatch, capsys):
     """The command on one run, in a folder of its own; returns what it prints."""
     monkeypatch.chdir(tmp_path)
 
     def run(**overlay) -> str:
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(ONE_RUN | overlay))
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(ONE_GPU_RUN | overlay))
         monkeypatch.setattr("sys.argv", ["plan_costs", "--configfile", "mine.yaml"])
         plan_costs.main()
         return capsys.readouterr().out

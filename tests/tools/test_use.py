@@ -70,7 +70,7 @@ def test_a_profile_that_reruns_what_is_incomplete_makes_the_figures_all_the_same
 
 @pytest.mark.slow
 def test_an_end_without_the_targets_is_no_success(clone):
-    """If something else hides jobs one day: the refusal of --forcerun taken out, its kind is still caught."""
+    """If something else hides jobs one day: without the refusal of --forcerun, its kind is still caught."""
     edit(
         clone / "store/snakemake_private.py",
         "if given := forced(workflow.dag_settings):",
@@ -327,8 +327,8 @@ def test_every_rule_says_how_much_memory_it_takes():
 def test_targets_stand_first_in_the_documents():
     """Snakemake takes what follows --config and --configfile as further values of them."""
     for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
-        for call in re.findall(r"snakemake [^`\n#]*", document.read_text(encoding="utf-8")):
-            assert not re.search(r"--config(file)? \S+ +[^-\s]\S*(?<!\S=)", call), call
+        for typed in re.findall(r"snakemake [^`\n#]*", document.read_text(encoding="utf-8")):
+            assert not re.search(r"--config(file)? \S+ +[^-\s]\S*(?<!\S=)", typed), typed
 
 
 def test_line_ends_do_not_depend_on_the_machine():

@@ -3,11 +3,8 @@
 import inspect
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 import yaml
@@ -20,11 +17,10 @@ from asymre.tasks import Task
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES, TASKS
 from paper.figures.catalogue import CHARTS, VARYING
-from tests.helpers import copy_sources, snakemake
+from tests.helpers import ROOT, SMOKE, command, copy_sources, finish, snakemake
 from workflow import plan
 from workflow.engines import ENGINES, Engine
 
-ROOT = Path(__file__).resolve().parents[2]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
@@ -76,37 +72,42 @@ def test_a_broken_objective_is_refused_when_the_configuration_is_read(name, tmp_
     text, expected = BROKEN[name]
     repository = copy_sources(tmp_path / "repository")
     (repository / "asymre/objectives/mine.py").write_text(text)
-    output = snakemake(repository, "-n", "--config", "scale=smoke", check=False)
-    assert re.search(rf"asymre/objectives/mine\.py: .*{expected}", output), output
-    assert "Traceback" not in output and "total" not in output
+    done = command(repository, "-c", "import paper.configuration.reading")
+    *_, last = done.stdout.splitlines()
+    assert re.fullmatch(rf"ValueError: asymre/objectives/mine\.py: .*{expected}.*", last), done.stdout
+    if name == "no label":
+        output = snakemake(repository, "-n", *SMOKE, check=False)
+        assert re.search(rf"asymre/objectives/mine\.py: .*{expected}", output), output
+        assert "Traceback" not in output and "total" not in output
 
 
-def test_recipe_of_an_objective(finished, tmp_path):
+@pytest.mark.parametrize("how", ["scripts", pytest.param("snakemake", marks=pytest.mark.slow)])
+def test_recipe_of_an_objective(how, clone):
     """CONTRIBUTING's own text, literally: one file, a learning rate and a figure; nothing else is stale."""
-    folder = copy_sources(tmp_path / "clone")
-    shutil.copytree(finished / "results", folder / "results")
     recipe = blocks("An objective")
     for file, text in recipe.items():
-        assert not (folder / file).exists()
-        (folder / file).write_text(code(text))
+        assert not (clone / file).exists()
+        (clone / file).write_text(code(text))
     overlay = yaml.safe_load(code(recipe["mine.yaml"]))
     before = plan.build(ROOT, reading.load(ROOT, {"scale": "smoke"}))
-    (folder / "mine.yaml").write_text(yaml.safe_dump(overlay | {"scale": "smoke"}))
+    (clone / "mine.yaml").write_text(yaml.safe_dump(overlay | {"scale": "smoke"}))
     program = (
         "from pathlib import Path; from paper.configuration import reading; from workflow import plan\n"
         "c = reading.load(Path('.'), reading.read(Path('mine.yaml')), 'mine.yaml')\n"
         "print(*plan.build(Path('.'), c).graph.artefacts)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
-    )
+    done = command(clone, "-c", program)
+    assert done.returncode == 0, done.stdout
     new = set(done.stdout.split()) - set(before.graph.artefacts)
     assert {path.split("/")[0] for path in new} == {"training", "evaluation", "figure", "claims"}
     assert all("leave_one_out" in path for path in new if path.startswith(("training", "evaluation")))
-    shutil.move(folder / "results/smoke", folder / f"results/{overlay['results']}")
+    shutil.move(clone / "results/smoke", clone / f"results/{overlay['results']}")
     (figure,) = overlay["figures"]
-    snakemake(folder, figure, "--configfile", "mine.yaml")
-    published = folder / f"results/{overlay['results']}/figures/{figure}"
+    if how == "scripts":
+        finish(clone, "mine.yaml", figure)
+    else:
+        snakemake(clone, figure, "--configfile", "mine.yaml")
+    published = clone / f"results/{overlay['results']}/figures/{figure}"
     assert "leave_one_out" in published.with_suffix(".csv").read_text()
     assert published.with_suffix(".png").stat().st_size > 1000
 
@@ -162,5 +163,5 @@ def test_measures_say_what_they_are():
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_answers_the_questions(name):
     questions = {q for q in {*vars(Engine), *Engine.__annotations__} if not q.startswith("_")}
-    assert questions == {"BESIDE", "READS", "training", "evaluation", "diversity", "first_cycle", "kept"}
+    assert questions == {"CHECKPOINTS", "training", "evaluation", "diversity", "first_cycle", "last_cycles"}
     assert all(hasattr(ENGINES[name], question) for question in questions)

@@ -1,9 +1,5 @@
 """The estimate before a run: parameters, memory, disk and hours by hand, and warnings."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,11 +9,10 @@ from asymre.engines.local.decoder import initial_weights
 from asymre.engines.local.policy import save_policy
 from paper.configuration import reading
 from tests import fsdp_processes
-from tests.helpers import tiny
+from tests.helpers import ONE_GPU_RUN, ROOT, call, tiny
+from tools import plan_costs
 from workflow import costs
 from workflow.plan import build
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def gpu(**own):
@@ -50,13 +45,18 @@ def test_memory_by_hand():
     assert more.parts["activations"] > 10 * parts["activations"]
 
 
-MEASURED = [
-    # Weights, gradients and moments: 39e6 parameters, most of them in embedding and head, and 55e6 in layers.
+LARGE_WEIGHTS, LARGE_ACTIVATIONS = (
+    # Weights, gradients and moments: 39e6 parameters, most of them in embedding and head.
     (Architecture("llama", 512, 1408, 2, 8, 4, 32_000, False), {"dtype": "bfloat16"}, 64, 16),
-    (Architecture("llama", 768, 2048, 8, 8, 4, 4_000, True), {"dtype": "float32"}, 64, 16),
-    # Activations, and logits.
     (Architecture("llama", 256, 704, 4, 8, 4, 2_000, True), {"dtype": "float32"}, 4096, 64),
+)
+MEASURED = [
+    # 55e6 parameters in layers.
+    (Architecture("llama", 768, 2048, 8, 8, 4, 4_000, True), {"dtype": "float32"}, 64, 16),
+    # Logits.
     (Architecture("llama", 64, 128, 2, 8, 4, 32_000, True), {"dtype": "float32"}, 1024, 1024),
+    pytest.param(*LARGE_WEIGHTS, marks=pytest.mark.slow),
+    pytest.param(*LARGE_ACTIVATIONS, marks=pytest.mark.slow),
 ]
 
 
@@ -152,19 +152,18 @@ def test_hours_of_one_run_by_hand():
 
 
 def test_warnings_where_a_model_does_not_fit():
-    assert costs.problems(build(ROOT, gpu())) == []
-    (warning,) = costs.problems(build(ROOT, gpu(processes=1)))
+    def problems(**own):
+        return costs.problems(build(ROOT, reading.load(ROOT, ONE_GPU_RUN | {"fsdp_vllm": own})))
+
+    assert problems() == []
+    (warning,) = problems(processes=1)
     assert "llama-8b does not fit a GPU of 80 GB in training" in warning and "fsdp_vllm.processes" in warning
-    small = costs.problems(build(ROOT, gpu(costs={"gpu_memory_gb": 16})))
+    small = problems(costs={"gpu_memory_gb": 16})
     assert any("llama-8b" in text and "sampling" in text for text in small)
 
 
-def test_hours_are_said_for_each_target_and_each_gpu():
-    def run(*arguments):
-        command = [sys.executable, "-m", "tools.plan_costs", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-    text = run("--scale", "one_gpu").stdout
+def test_hours_are_told_for_each_target_and_each_gpu():
+    _, text = call(plan_costs.main, ROOT, "--scale", "one_gpu")
     first, second = text.split("The same on a GPU of 24 GB")
     for part in (first, second):
         assert part.index(" make figures:") < part.index(" beyond:") < part.index(" calibration:")
@@ -175,13 +174,8 @@ def test_hours_are_said_for_each_target_and_each_gpu():
 
 
 def test_the_command():
-    def run(*arguments):
-        command = [sys.executable, "-m", "tools.plan_costs", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-    done = run("--scale", "gpu")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("164 runs of 2000 steps") and "llama-8b" in done.stdout
-    assert "WARNING" not in done.stdout
-    done = run("--scale", "cpu")
-    assert done.returncode == 1 and "needs no GPU" in done.stderr
+    code, output = call(plan_costs.main, ROOT, "--scale", "gpu")
+    assert code == 0 and output.startswith("164 runs of 2000 steps") and "llama-8b" in output
+    assert "WARNING" not in output
+    code, output = call(plan_costs.main, ROOT, "--scale", "cpu")
+    assert code == 1 and "needs no GPU" in output

@@ -2,6 +2,7 @@
 
 import filecmp
 import math
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -34,12 +35,14 @@ figures:
 
 
 @pytest.fixture(scope="module")
-def diverged(tmp_path_factory):
+def diverged(finished, tmp_path_factory):
     """Two runs with huge rewards, each in one job, and in one job a cycle."""
     project = copy_sources(tmp_path_factory.mktemp("diverged") / "project")
     for name, cycles in (("whole", "all"), ("split", "1")):
         own = f"results: {name}\ntraining: {{cycles_per_job: {cycles}}}\n"
         (project / f"{name}.yaml").write_text(OVERLAY + own)
+        for kind in ("base_policy", "problems"):
+            shutil.copytree(finished / "results/smoke" / kind, project / "results" / name / kind)
         finish(project, f"{name}.yaml", "figure_14")
     return project
 
