@@ -1,4 +1,4 @@
-"""One place for a new thing: each catalogue is complete, and what it lacks is said when it is read."""
+"""One place for a new thing: each catalogue is complete, and what it lacks is reported when it is read."""
 
 import inspect
 import re
