@@ -52,7 +52,7 @@ test-all: lint ## the slow tests, too: whole runs, many processes
 lint: setup $(VENV)/.lint ## check format and types of the code, format of the rules, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules store/toy/Snakefile
 	$(BIN)/python -m tools.generate --check
 	$(BIN)/basedpyright
 

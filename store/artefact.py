@@ -10,7 +10,7 @@ SPEC = "spec.json"  # in a folder: its specification and record
 RECORD = "made"  # the part of spec.json that describes the result (store/record.py)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Artefact:
     """A folder of results, `<kind>/<id>`, and everything that decides its content."""
 
@@ -25,6 +25,10 @@ class Artefact:
     def __post_init__(self) -> None:
         # Computed once: a plan asks for the ids of shared inputs many times.
         object.__setattr__(self, "id", identify(self.spec()))
+
+    def __repr__(self) -> str:
+        # Not its inputs: a graph written out as a tree has no end.
+        return f"Artefact({self.path})"
 
     @property
     def path(self) -> str:

@@ -179,13 +179,17 @@ def check_compiler(include: str | None) -> list[Line]:
 # --- memory, disk, ports -------------------------------------------------------------------------
 
 
-def memory_limit(environment: Mapping[str, str], groups: Path = Path("/sys/fs/cgroup")) -> tuple[float, str]:
-    """Return the main memory in bytes that jobs can have here, and what limits it."""
+def memory_limit(
+    environment: Mapping[str, str],
+    own: Path = Path("/proc/self/cgroup"),
+    groups: Path = Path("/sys/fs/cgroup"),
+) -> tuple[float, str]:
+    """Return the main memory in bytes that jobs can have here, and what sets it."""
     limits = [(float(psutil.virtual_memory().total), "the machine")]
-    own = Path("/proc/self/cgroup").read_text(encoding="utf-8") if Path("/proc/self/cgroup").exists() else ""
-    paths = {path.strip().lstrip("/") for path in (line.split(":", 2)[2] for line in own.splitlines())}
-    # In a container the path may be the host's; the limit is then at the root.
-    for folder in (parent for path in {"", *paths} for parent in (Path(path), *Path(path).parents)):
+    lines = own.read_text(encoding="utf-8").splitlines() if own.exists() else []
+    paths = [Path(line.split(":", 2)[2].lstrip("/")) for line in lines]
+    # In a container the path may be the one outside; the limit then is at the root, which is a parent too.
+    for folder in dict.fromkeys(parent for path in paths for parent in (path, *path.parents)):
         for file in (groups / folder / "memory.max", groups / "memory" / folder / "memory.limit_in_bytes"):
             text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
             limits += [(float(text), "its cgroup")] if text.isdigit() else []

@@ -116,6 +116,8 @@ def run_job(graph: Graph, results: Path, path: str) -> None:
     """Make an artefact with its script, as its rule calls it. Raises SystemExit."""
     joined = [str(results / piece.path) for piece in graph.joined.get(path, [])]
     with pytest.MonkeyPatch.context() as patched:
+        # Other tests may have imported it, and a record names it with the machine.
+        patched.delitem(sys.modules, "torch", raising=False)
         patched.setattr(sys, "argv", [graph.script(path), "-", str(results / path), *joined])
         patched.setattr(sys, "stdin", io.StringIO(graph.spec_json(path)))
         runpy.run_path(str(ROOT / graph.script(path)), run_name="__main__")

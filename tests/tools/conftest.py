@@ -1,0 +1,1 @@
+from tests.policies import make_weights  # noqa: F401
