@@ -306,7 +306,7 @@ def test_damaged_rollouts_are_refused(sampled, tmp_path):
         pq.write_table(other, path)
         with pytest.raises(ValueError, match="rows"):
             read(path, rows)
-    with pytest.raises(ValueError, match="more than the 2"):
+    with pytest.raises(ValueError, match="more than the limit of 2"):
         pq.write_table(table, path)
         read(path, rows, width=2)
     for name in ("log_probs", "reward"):

@@ -142,15 +142,15 @@ def test_every_experiment_has_a_function_that_takes_its_settings(name):
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart_has_a_module_that_draws_it(name):
     module, chart = import_module(f"paper.figures.{name}"), CHARTS[name]
-    assert list(inspect.signature(module.table).parameters) == ["params", "read"]
-    assert list(inspect.signature(module.draw).parameters) == ["data", "params"]
+    assert list(inspect.signature(module.table).parameters) == ["spec", "read"]
+    assert list(inspect.signature(module.draw).parameters) == ["data", "spec"]
     assert set(chart.over) <= set(VARYING) and (chart.of == "runs" or not chart.over)
     assert (chart.of == "experiment") == (chart.experiment in EXPERIMENTS)
 
 
 def test_every_module_of_figures_is_a_chart():
     files = {file.stem for file in (ROOT / "paper/figures").glob("*.py") if not file.stem.startswith("_")}
-    assert files - {"catalogue", "style"} == set(CHARTS)
+    assert files - {"charts", "style"} == set(CHARTS)
 
 
 def test_measures_say_what_they_are():

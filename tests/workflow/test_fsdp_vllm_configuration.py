@@ -80,8 +80,11 @@ def test_a_stand_in_cannot_run_on_real_data():
     assert "figures.figure_14.runs.0: 'llama-8b' cannot run on 'math-real'" in text
 
 
-def test_a_local_folder_is_known_by_its_content(folder, tmp_path, monkeypatch):
+def test_a_local_folder_is_known_by_its_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
     own = {"llama-8b": {"hub": None, "revision": None, "folder": "model"}}
     c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "pretrained": own})
     ids = {a.id for a in build(ROOT, c).graph.artefacts.values() if a.slug == "llama-8b"}

@@ -70,7 +70,7 @@ def figure(*numbers):
 
 
 def training_figure(a):
-    return a.kind == "figure" and "panels" in a.params
+    return a.kind == "figure" and a.params["panels"]
 
 
 def is_nothing(a):
