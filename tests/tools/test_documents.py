@@ -45,7 +45,7 @@ def test_example_of_another_N(paper):
     overlay = {"results": "mine", "training": {"N": {250: 50}}}
     mine = plan.build(ROOT, reading.load(ROOT, overlay, "my.yaml"))
     changed = added(paper, mine, "training")
-    paths = [a.path for a in paper.artefacts.values() if a.kind == "training"]
+    paths = [a.path for a in paper.graph.artefacts.values() if a.kind == "training"]
     # Figure A has some of them already.
     assert changed == sum("_N100_" in path for path in paths) - sum("_N50_" in path for path in paths)
     assert added(paper, mine, "base_policy") == added(paper, mine, "bandit") == 0

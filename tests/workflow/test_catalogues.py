@@ -142,8 +142,8 @@ def test_every_experiment_has_a_function_that_takes_its_settings(name):
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart_has_a_module_that_draws_it(name):
     module, chart = import_module(f"paper.figures.{name}"), CHARTS[name]
-    assert list(inspect.signature(module.table).parameters) == ["params", "read"]
-    assert list(inspect.signature(module.draw).parameters) == ["data", "params"]
+    assert list(inspect.signature(module.table).parameters) == ["spec", "read"]
+    assert list(inspect.signature(module.draw).parameters) == ["data", "spec"]
     assert set(chart.over) <= set(VARYING) and (chart.of == "runs" or not chart.over)
     assert (chart.of == "experiment") == (chart.experiment in EXPERIMENTS)
 
