@@ -27,7 +27,7 @@ if os.pathsep in str(ROOT):
 try:
     # Importing reads the catalogues: an objective without a label fails here.
     from paper.configuration import reading
-    from paper.figures.catalogue import CHARTS
+    from paper.figures.charts import CHARTS
     from paper.published import published_files, stem
     from store import snakemake_private
     from store.lock import Busy, hold

@@ -3,11 +3,11 @@
 from typing import Any
 
 from asymre.architecture import Architecture
-from asymre.metrics.catalogue import MEASURES
+from asymre.metrics.measures import MEASURES
 from asymre.tasks import SYMBOLS, load
 from paper.configuration.runs import shown_sweeps, steps_a_cycle
 from paper.configuration.schema import Configuration, Figure, LeaveOut, Sweep, Task
-from paper.figures.catalogue import CHARTS
+from paper.figures.charts import CHARTS
 
 COLLAPSE = (
     "test accuracy below half of its running maximum and below the base policy's, at two evaluation points "

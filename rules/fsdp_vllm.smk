@@ -15,8 +15,8 @@ ENGINE_OPTIONS = " ".join(f"{name}={+value}" for name, value in SETTINGS.vllm)
 SCRIPTS = f"{shlex.quote(str(ROOT))}/scripts"
 
 
-def kept(path, last):
-    return directory(path) if last else temp(directory(path))
+def checkpoint(path, temporary):
+    return temp(directory(path)) if temporary else directory(path)
 
 
 def on_gpus(job):
@@ -89,9 +89,9 @@ for last in (True, False) if PLAN.last_cycles else (False,):
             RULES.inputs_of("cycles"),
         output:
             cycle=directory(f"{RESULTS}/cycles/{{id}}"),
-            policy=kept(f"{RESULTS}/policies/{{id}}", last),
-            state=kept(f"{RESULTS}/state/{{id}}", last),
-            snapshots=kept(f"{RESULTS}/snapshots/{{id}}", False),
+            policy=checkpoint(f"{RESULTS}/policies/{{id}}", temporary=not last),
+            state=checkpoint(f"{RESULTS}/state/{{id}}", temporary=not last),
+            snapshots=checkpoint(f"{RESULTS}/snapshots/{{id}}", temporary=True),
         log:
             f"{RESULTS}/logs/cycles/{{id}}.log",
         wildcard_constraints:

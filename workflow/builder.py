@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from asymre import content, tasks
-from asymre.metrics.catalogue import MEASURES, OF_EVERY_RUN
+from asymre.metrics.measures import MEASURES, OF_EVERY_RUN
 from asymre.specs import (
     DatasetProblemsSpec,
     EvaluationSpec,

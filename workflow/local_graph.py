@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from asymre.metrics.catalogue import OF_DIVERSITY, OF_FIRST_CYCLE
+from asymre.metrics.measures import OF_DIVERSITY, OF_FIRST_CYCLE
 from asymre.specs import CycleRolloutSpec, RunEvaluationSpec
 from paper.configuration.runs import Run
 from store.artefact import Artefact

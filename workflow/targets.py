@@ -8,7 +8,7 @@ from paper.captions import bandit_caption, calibration_caption, training_caption
 from paper.configuration.checks import CLAIMED_EXPERIMENTS
 from paper.configuration.runs import Run, runs_of, shown_sweeps
 from paper.configuration.schema import OBJECTIVES, WITH_DELTA_V, Configuration, Figure, Sweep
-from paper.figures.catalogue import CHARTS
+from paper.figures.charts import CHARTS
 from paper.specs import (
     CalibrationSpec,
     Candidate,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asymre.metrics.catalogue import MEASURES
+from asymre.metrics.measures import MEASURES
 
 
 def read_evaluation(path: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from paper.configuration.schema import (
     LeaveOut,
     Sweep,
 )
-from paper.figures.catalogue import CHARTS, VARYING
+from paper.figures.charts import CHARTS, VARYING
 from paper.published import stem
 
 NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first, at most 40 characters"

@@ -23,10 +23,10 @@ from pydantic import (
 
 from asymre.bandit.catalogue import EXPERIMENTS
 from asymre.fields import UNIQUE, Count, Seed, Share
-from asymre.metrics.catalogue import MEASURES
+from asymre.metrics.measures import MEASURES
 from asymre.objectives._entry import objectives
 from asymre.registry import entries
-from paper.figures.catalogue import CHARTS
+from paper.figures.charts import CHARTS
 
 # A name becomes part of file names, together with others.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"
@@ -238,7 +238,7 @@ class Figure(Section):
     known: Text = Field(description="how we know the content, and what is our choice")
     width: Inches = Field(default=9.0, description="inches")
     height: Inches = Field(default=4.2, description="inches, without the caption")
-    chart: ChartName = Field(default="curves", description="what is drawn (paper/figures/catalogue.py)")
+    chart: ChartName = Field(default="curves", description="what is drawn (paper/figures/charts.py)")
     target: Literal["all", "beyond"] = Field(
         default="all", description="made by default, or only by `snakemake beyond`"
     )

@@ -9,8 +9,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from asymre.metrics.catalogue import MEASURES
 from asymre.metrics.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
+from asymre.metrics.measures import MEASURES
 from asymre.specs import Rewards
 from paper.figures.style import new_figure, styled, sweep_colours
 from paper.specs import FigureSpec, Look

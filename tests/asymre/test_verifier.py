@@ -31,7 +31,7 @@ def boxed(answers):
 
 def test_hand_made_answers(verifier):
     """answers.tsv: what mathematics says (with percent, units and degrees as MATH grades them), and beside
-    it what is said instead, where a right answer is known to be missed."""
+    it the verdict that is given instead, where a correct answer is known to be missed."""
     with open(Path(__file__).parent / "answers.tsv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     assert len(rows) >= 200

@@ -11,7 +11,7 @@ from paper import captions
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES
 from paper.figures import curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
-from paper.figures.catalogue import CHARTS
+from paper.figures.charts import CHARTS
 from paper.figures.style import add_caption, save
 from paper.specs import FigureSpec, Look, ShownRun
 from tests.helpers import ROOT

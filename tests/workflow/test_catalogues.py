@@ -1,4 +1,4 @@
-"""One place for a new thing: each catalogue is complete, and what it lacks is said when it is read."""
+"""One place for a new thing: each catalogue is complete, and what it lacks is reported when it is read."""
 
 import inspect
 import re
@@ -11,12 +11,12 @@ import yaml
 
 from asymre.bandit import experiments
 from asymre.bandit.catalogue import EXPERIMENTS
-from asymre.metrics.catalogue import MEASURES
+from asymre.metrics.measures import MEASURES
 from asymre.objectives._entry import Objective
 from asymre.tasks import Task
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES, TASKS
-from paper.figures.catalogue import CHARTS, VARYING
+from paper.figures.charts import CHARTS, VARYING
 from tests.helpers import ROOT, SMOKE, command, copy_sources, finish, snakemake
 from workflow import plan
 from workflow.engines import ENGINES, Engine

@@ -229,8 +229,8 @@ FILES = {
     "paper/figures/curves.py": training_figure,
     "paper/figures/_bandit.py": figure(1, 2, 6, 7, "D"),
     "paper/figures/bandit_improvement.py": figure(2),
-    "paper/figures/catalogue.py": is_nothing,
-    "asymre/metrics/catalogue.py": lambda a: (
+    "paper/figures/charts.py": is_nothing,
+    "asymre/metrics/measures.py": lambda a: (
         a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "E", "G")(a)
     ),
     "asymre/objectives/_entry.py": is_nothing,
