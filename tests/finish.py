@@ -21,8 +21,6 @@ from store.publish import STAMPS
 from tools.options import chosen_plan
 from workflow.plan import Plan
 
-PROCESSES = 2
-
 
 def run_job(script: str, spec: str, results: Path, path: str, joined: list[str]) -> None:
     """Run the job of an artefact in this process, with the log that its rule writes."""
@@ -49,8 +47,9 @@ def run_jobs(graph: Graph, results: Path, targets: tuple[str, ...]) -> None:
     """Run the jobs of targets, each as soon as its inputs exist."""
     todo, running = missing(graph, results, targets), dict[Future, str]()
     fork = multiprocessing.get_context("fork")
+    processes = 2 if len(todo) > 20 else 1
     # A record names torch's capability if torch was loaded, so other jobs have processes of their own.
-    with ProcessPoolExecutor(PROCESSES, fork) as with_torch, ProcessPoolExecutor(PROCESSES, fork) as others:
+    with ProcessPoolExecutor(processes, fork) as with_torch, ProcessPoolExecutor(processes, fork) as others:
         while todo or running:
             for path in [path for path, inputs in todo.items() if not inputs]:
                 del todo[path]

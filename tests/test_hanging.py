@@ -53,13 +53,13 @@ def run(tmp_path, names, *options) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("dist", ["loadfile", "worksteal"])
+@pytest.mark.parametrize("dist", ["loadfile", pytest.param("worksteal", marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_fails_the_run_and_names_the_test(dist, tmp_path):
     code, output = run(tmp_path, ["passes", "killed"], "-n", "2", "--dist", dist)
     assert code != 0 and "crashed while running 'test_made_up.py::test_is_killed'" in output, output
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_test_that_sleeps_fails_and_is_named(workers, tmp_path):
     names = ["passes", "sleeps", "limit_of_its_own"]
     code, output = run(tmp_path, names, "-n", workers, "--limit", "1")

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,13 +16,6 @@ from paper.figures import (
     style,
 )
 from paper.specs import FigureSpec
-
-def figure_spec(title, width, height):
-    """A figure of its own data: what only other charts read is empty."""
-    nothing = {"panels": (), "runs": (), "objectives": {}}
-    nothing |= {"rewards": None, "smoothing_window": None, "columns": None}
-    return FigureSpec(chart="", title=title, width=width, height=height, caption="", **nothing)
-
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -319,6 +314,12 @@ def test_more_cycles_keep_the_first_ones(prompts_table):
     )
 
 
+def look(width, height, title):
+    """A figure of a size; its chart reads nothing else of it."""
+    others = dict.fromkeys(field.name for field in fields(FigureSpec))
+    return FigureSpec(**others | {"width": width, "height": height, "title": title})
+
+
 def test_figures_save_the_same_bytes_twice(
     limit_table, improvement_table, threshold_table, prompts_table, tmp_path
 ):
@@ -333,7 +334,7 @@ def test_figures_save_the_same_bytes_twice(
         saved = []
         for folder in ("first", "second"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            fig = chart.draw(table, figure_spec("A title", 7.0, 3.5))
+            fig = chart.draw(table, look(7.0, 3.5, "A title"))
             style.add_caption(fig, "A caption of several words. " * 12)
             saved.append([p.read_bytes() for p in style.save(fig, tmp_path / folder, stem)])
         assert saved[0] == saved[1]
@@ -344,7 +345,7 @@ def test_figures_save_the_same_bytes_twice(
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     with style.styled():
-        fig = style.new_figure(figure_spec("", 2, 2))
+        fig = style.new_figure(look(2, 2, ""))
     pdf, _ = style.save(fig, tmp_path, "x")
     before = pdf.read_bytes()
 
@@ -362,8 +363,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_new_figure_replaces_the_file_at_once(tmp_path):
     with style.styled():
         first, second = (
-            style.new_figure(figure_spec("first", 2, 2)),
-            style.new_figure(figure_spec("second", 2, 2)),
+            style.new_figure(look(2, 2, "first")),
+            style.new_figure(look(2, 2, "second")),
         )
     pdf, _ = style.save(first, tmp_path, "x")
     before = pdf.read_bytes()
@@ -375,7 +376,7 @@ def test_a_new_figure_replaces_the_file_at_once(tmp_path):
 
 def test_caption_is_below_all_axes_and_inside_the_figure():
     with style.styled():
-        fig = style.new_figure(figure_spec("Title", 5, 3))
+        fig = style.new_figure(look(5, 3, "Title"))
         fig.subplots().set_xlabel("x")
     text = "Wide words WWW everywhere and many of them, too. " * 8
     style.add_caption(fig, text)

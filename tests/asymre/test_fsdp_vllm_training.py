@@ -231,20 +231,32 @@ def test_the_optimiser_is_adamw_fused(one_policy, steps):
         assert engine.optimiser.state[parameter]["step"] == steps
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, "expandable_segments:True"),
-        ({"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
-        ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
-    ],
-)
-def test_settings_of_the_allocator(given, expected):
+ALLOCATORS = [
+    ({}, "expandable_segments:True"),
+    ({"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
+    ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
+]
+# Each in a process of its own, forked before torch reads a setting.
+ALLOCATOR = """
+import json, os, sys
+import asymre.engines.fsdp_vllm.training, torch
+for given in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        os.environ.update(given)
+        import scripts.train_cycle_fsdp
+        print(torch._C._accelerator_getAllocatorSettings(), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_settings_of_the_allocator():
     """As torch itself has read them."""
-    code = "import scripts.train_cycle_fsdp, torch; print(torch._C._accelerator_getAllocatorSettings())"
     plain = {name: value for name, value in os.environ.items() if "ALLOC_CONF" not in name}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=plain | given, capture_output=True)
-    assert done.stdout.decode().strip() == expected
+    given = json.dumps([variables for variables, _ in ALLOCATORS])
+    command = [sys.executable, "-c", ALLOCATOR, given]
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True)
+    assert done.stdout.split() == [expected for _, expected in ALLOCATORS], done.stderr
 
 
 # Groups of one reward only

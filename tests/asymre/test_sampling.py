@@ -44,7 +44,8 @@ def full_log_probs(weights, architecture, prompts_PL, tokens_RT):
 
 
 def first_token_counts(weights, architecture, prompt_1L, samples, **changes):
-    drawn = draw(weights, architecture, prompt_1L, group_size=samples, max_new_tokens=1, **changes)
+    settings = {"group_size": samples, "max_new_tokens": 1, "rows_per_batch": 5000} | changes
+    drawn = draw(weights, architecture, prompt_1L, **settings)
     return np.bincount(drawn.tokens_RT[:, 0].numpy(), minlength=VOCABULARY_SIZE)
 
 
@@ -151,7 +152,8 @@ def test_first_token_frequencies(weights, architecture, prompts, temperature):
 def test_second_token_depends_on_the_first(weights, architecture, prompts):
     """Frequencies of pairs of tokens: the cache belongs to the row that it is used for."""
     # Groups of 50 bound the memory: a group attends to all of its completions at once.
-    drawn = draw(weights, architecture, prompts[[0] * 1000], group_size=50, max_new_tokens=2)
+    settings = {"group_size": 50, "max_new_tokens": 2, "rows_per_batch": 5000}
+    drawn = draw(weights, architecture, prompts[[0] * 1000], **settings)
     pairs = drawn.tokens_RT[drawn.tokens_RT[:, 0] != END_ID]
     firsts = torch.arange(VOCABULARY_SIZE)[:, None]
     log_probs = full_log_probs(weights, architecture, prompts[:1], firsts.repeat(1, 2)).double()

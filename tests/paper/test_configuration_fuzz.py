@@ -55,6 +55,8 @@ def overlay(model: str) -> dict:
 
 
 OVERLAYS = {scale: overlay("qwen-0.5b" if scale == "one_gpu" else "llama-8b") for scale in SCALES}
+# Its steps are few: with so many more, cycles of 6 steps are 10,000 artefacts.
+OVERLAYS["rehearsal"]["training"] |= {"steps": 12, "N": {250: 6, 10: 4}}
 RESULTS = {"results": "mine"}
 
 # --- mutations ---------------------------------------------------------------------------------
@@ -183,9 +185,13 @@ def mutate_at(random_, tree, path, others):
     return [path]
 
 
-def mutated(random_):
+# Of the scales; one plan of the scale gpu takes as long as a hundred of smoke.
+WEIGHTS = {300: [9, 2, 2, 0.8, 0.2], 1200: [8, 2, 2, 1, 1]}
+
+
+def mutated(random_, weights):
     """Layers by file name, one to three of their places changed, and the paths of the changes."""
-    scale = random_.choices(SCALES, weights=[8, 2, 2, 1, 1])[0]
+    scale = random_.choices(SCALES, weights=weights)[0]
     file = f"config/scale/{scale}.yaml"
     # An overlay that holds everything, too: then each of its keys decides.
     whole = FILES[PAPER] | FILES[file] | RESULTS
@@ -278,9 +284,9 @@ def nothing_happens(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()) and snapshot(ROOT / "config") == before
 
 
-def outcome(monkeypatch, random_):
+def outcome(monkeypatch, random_, weights):
     """`planned` or `refused`; anything else fails."""
-    layers, paths = mutated(random_)
+    layers, paths = mutated(random_, weights)
     try:
         made = load(monkeypatch, layers)
     except (ConfigurationError, ValueError) as error:
@@ -297,6 +303,7 @@ def test_what_is_mutated_is_valid(own, scale, nothing_happens, monkeypatch):
     check_plan(load(monkeypatch, {OWN: own[scale] | {"scale": scale}}))
 
 
+@pytest.mark.limit(1800)
 @pytest.mark.parametrize("examples", [300, pytest.param(1200, marks=pytest.mark.slow)])
 def test_each_mutated_configuration_is_planned_or_refused(examples, nothing_happens, monkeypatch):
     outcomes = []
@@ -304,7 +311,7 @@ def test_each_mutated_configuration_is_planned_or_refused(examples, nothing_happ
     @given(st.integers(0, 2**32))
     @settings(SETTINGS, max_examples=examples)
     def every(seed):
-        outcomes.append(outcome(monkeypatch, random.Random(seed)))
+        outcomes.append(outcome(monkeypatch, random.Random(seed), WEIGHTS[examples]))
 
     every()
     assert len(outcomes) >= examples / 1.2

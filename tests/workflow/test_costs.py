@@ -45,18 +45,17 @@ def test_memory_by_hand():
     assert more.parts["activations"] > 10 * parts["activations"]
 
 
-LARGE_WEIGHTS, LARGE_ACTIVATIONS = (
-    # Weights, gradients and moments: 39e6 parameters, most of them in embedding and head.
-    (Architecture("llama", 512, 1408, 2, 8, 4, 32_000, False), {"dtype": "bfloat16"}, 64, 16),
-    (Architecture("llama", 256, 704, 4, 8, 4, 2_000, True), {"dtype": "float32"}, 4096, 64),
-)
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 MEASURED = [
-    # 55e6 parameters in layers.
-    (Architecture("llama", 768, 2048, 8, 8, 4, 4_000, True), {"dtype": "float32"}, 64, 16),
-    # Logits.
+    # Weights, gradients and moments: 39e6 parameters, most of them in embedding and head, and 55e6 in layers.
+    slow(Architecture("llama", 512, 1408, 2, 8, 4, 32_000, False), {"dtype": "bfloat16"}, 64, 16),
+    slow(Architecture("llama", 768, 2048, 8, 8, 4, 4_000, True), {"dtype": "float32"}, 64, 16),
+    # Activations, and logits.
+    slow(Architecture("llama", 256, 704, 4, 8, 4, 2_000, True), {"dtype": "float32"}, 4096, 64),
     (Architecture("llama", 64, 128, 2, 8, 4, 32_000, True), {"dtype": "float32"}, 1024, 1024),
-    pytest.param(*LARGE_WEIGHTS, marks=pytest.mark.slow),
-    pytest.param(*LARGE_ACTIVATIONS, marks=pytest.mark.slow),
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from paper.configuration import reading
 from paper.configuration.runs import runs_of
-from tests.helpers import ROOT
+from tests.helpers import ONE_GPU_RUN, ROOT
 from workflow import fsdp_vllm_graph
 from workflow.builder import Builder
 from workflow.plan import build
@@ -82,15 +82,18 @@ def test_a_stand_in_cannot_run_on_real_data():
 
 def test_a_local_folder_is_known_by_its_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    (tmp_path / "model").mkdir()
     own = {"llama-8b": {"hub": None, "revision": None, "folder": "model"}}
-    c = reading.load(ROOT, {"scale": "gpu", "results": "mine", "pretrained": own})
-    ids = {a.id for a in build(ROOT, c).graph.artefacts.values() if a.slug == "llama-8b"}
-    (folder / "config.json").write_text(json.dumps({"changed": 1}))
-    assert ids.isdisjoint(a.id for a in build(ROOT, c).graph.artefacts.values() if a.slug == "llama-8b")
-    shutil.rmtree(folder)
+    c = reading.load(ROOT, ONE_GPU_RUN | {"pretrained": own})
+
+    def ids():
+        return {a.id for a in build(ROOT, c).graph.artefacts.values() if a.slug == "llama-8b"}
+
+    (tmp_path / "model/config.json").write_text(json.dumps({}))
+    before = ids()
+    (tmp_path / "model/config.json").write_text(json.dumps({"changed": 1}))
+    assert before and before.isdisjoint(ids())
+    shutil.rmtree(tmp_path / "model")
     with pytest.raises(
         ValueError, match="pretrained.llama-8b.folder: there is no folder with files at 'model'"
     ):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ SETTINGS = settings(deadline=None, derandomize=True, max_examples=200)
 
 def plan_of(root=ROOT, **overlay):
     return plan.build(root, reading.load(root, {"results": "mine"} | overlay))
+
+
+@cache
+def plan_with(name):
+    """The plan with one of OVERLAYS."""
+    return plan_of(**OVERLAYS[name][0])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,7 @@ def figure(*numbers):
 
 
 def training_figure(a):
-    return a.kind == "figure" and a.params["panels"]
+    return a.kind == "figure" and bool(a.params.get("panels"))
 
 
 def is_nothing(a):
@@ -188,9 +195,9 @@ OVERLAYS = {
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_a_changed_value_changes_what_uses_it(name, cpu):
-    overlay, is_root = OVERLAYS[name]
+    is_root = OVERLAYS[name][1]
     expected = downstream(cpu, is_root)
-    assert difference(cpu, plan_of(**overlay)) == (expected, expected)
+    assert difference(cpu, plan_with(name)) == (expected, expected)
     assert bool(expected) == (is_root is not is_nothing)
 
 
@@ -417,11 +424,11 @@ def test_order_of_figures_models_and_tasks_changes_no_id():
 
 
 def test_different_specifications_have_different_ids(cpu):
-    overlays = [{"scale": "smoke"}, *(overlay for overlay, _ in OVERLAYS.values())]
     specs = {}
-    for p in [cpu, *(plan_of(**overlay) for overlay in overlays)]:
+    for p in [cpu, plan_of(scale="smoke"), *map(plan_with, OVERLAYS)]:
         for path, artefact in p.graph.artefacts.items():
-            assert specs.setdefault(path, canonical(artefact.spec())) == canonical(artefact.spec())
+            text = canonical(artefact.spec())
+            assert specs.setdefault(path, text) == text
     assert len(set(specs.values())) == len(specs) > 2 * len(cpu.graph.artefacts)
 
 
@@ -467,7 +474,7 @@ def test_runs_in_several_jobs_keep_their_ids(cycles_per_job, cpu):
 
 
 def test_more_cycles_continue_the_old_ones():
-    short, long = (plan_of(training={"steps": n, "cycles_per_job": 1}) for n in (200, 400))
+    short, long = (plan_of(training={"steps": n, "cycles_per_job": 1}) for n in (50, 100))
     assert {path for path in short.graph.artefacts if path.startswith("cycles/")} < set(long.graph.artefacts)
 
 
