@@ -180,40 +180,32 @@ def test_main_memory_against_jobs_and_models(plan):
     assert len(both) == 2 and "llama-8b needs 33 GB in training" in both[1]
 
 
-MACHINE = float(psutil.virtual_memory().total)
-
-
-def test_memory_of_the_machine(tmp_path):
-    assert preflight.memory_limit({}, tmp_path) == (MACHINE, "the machine")
-    assert preflight.memory_limit({"SLURM_MEM_PER_NODE": "50"}, tmp_path) == (50 * 2**20, "the Slurm job")
-    assert preflight.memory_limit({"SLURM_MEM_PER_NODE": "0"}, tmp_path)[1] == "the machine"
-
-
 @pytest.mark.parametrize(
-    ("file", "value", "found"),
+    ("group", "limits", "found"),
     [
-        ("memory.max", "3000", (3000, "its cgroup")),
-        ("memory.max", "max", (MACHINE, "the machine")),
-        ("memory/memory.limit_in_bytes", "4000", (4000, "its cgroup")),
-        ("memory/memory.limit_in_bytes", "9223372036854771712", (MACHINE, "the machine")),
+        ("", {}, (102_400_000, "the machine")),
+        ("0::/a/b\n", {"a": "1000", "a/b": "max"}, (1000, "its cgroup")),
+        ("0::/a/b\n", {"a": "max", "a/b": "2000"}, (2000, "its cgroup")),
+        ("0::/outside\n", {"": "3000"}, (3000, "its cgroup")),
+        ("0::/a\n", {"a": "9000000000"}, (102_400_000, "the machine")),
+        ("4:memory:/job\n1:cpu:/\n", {"memory/job": "4000"}, (4000, "its cgroup")),
+        ("4:memory:/job\n", {"memory": "9223372036854771712"}, (102_400_000, "the machine")),
     ],
 )
-def test_memory_of_a_control_group(file, value, found, tmp_path):
-    (tmp_path / file).parent.mkdir(exist_ok=True)
-    (tmp_path / file).write_text(value + "\n")
-    assert preflight.memory_limit({}, tmp_path) == found
-
-
-def test_memory_of_a_group_above(tmp_path, monkeypatch):
-    """A limit holds for all groups below; this process is in /a/b."""
-    own = tmp_path / "cgroup"
-    own.write_text("0::/a/b\n")
-    (tmp_path / "groups/a/b").mkdir(parents=True)
-    (tmp_path / "groups/a/memory.max").write_text("1000\n")
-    (tmp_path / "groups/a/b/memory.max").write_text("max\n")
-    path = preflight.Path
-    monkeypatch.setattr(preflight, "Path", lambda *a: own if a == ("/proc/self/cgroup",) else path(*a))
-    assert preflight.memory_limit({}, tmp_path / "groups") == (1000, "its cgroup")
+def test_memory_of_the_machine_and_of_a_control_group(group, limits, found, tmp_path, monkeypatch):
+    """A limit holds for all groups below."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 102_400_000}))
+    own, groups = tmp_path / "cgroup", tmp_path / "groups"
+    if group:
+        own.write_text(group)
+    for folder, value in limits.items():
+        (groups / folder).mkdir(parents=True, exist_ok=True)
+        name = "memory.limit_in_bytes" if folder.startswith("memory") else "memory.max"
+        (groups / folder / name).write_text(value + "\n")
+    assert preflight.memory_limit({}, own, groups) == found
+    assert preflight.memory_limit({"SLURM_MEM_PER_NODE": "0"}, own, groups) == found
+    few = {"SLURM_MEM_PER_NODE": "50"}
+    assert preflight.memory_limit(few, tmp_path / "none", groups) == (50 * 2**20, "the Slurm job")
 
 
 def test_disk_of_one_run(plan, monkeypatch):
