@@ -150,7 +150,7 @@ def test_every_chart_has_a_module_that_draws_it(name):
 
 def test_every_module_of_figures_is_a_chart():
     files = {file.stem for file in (ROOT / "paper/figures").glob("*.py") if not file.stem.startswith("_")}
-    assert files - {"catalogue", "style"} == set(CHARTS)
+    assert files - {"charts", "style"} == set(CHARTS)
 
 
 def test_measures_say_what_they_are():
