@@ -17,9 +17,10 @@ def missing() -> str | None:
 
 def pytest_collection_modifyitems(config, items):
     reason = missing() if "gpu" in config.option.markexpr else "minutes, on a GPU: make test-gpu"
-    if reason:
-        for item in items:
-            if item.get_closest_marker("gpu"):
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.limit(1800))
+            if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 

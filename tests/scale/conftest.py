@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import copy_sources
+from tests.helpers import ROOT, copy_sources
 
-ROOT = Path(__file__).resolve().parents[2]
 VLLM = ROOT / ".venv-vllm/bin/python"
 
 
 def pytest_collection_modifyitems(config, items):
-    if "scale" not in config.option.markexpr:
-        for item in items:
-            if item.get_closest_marker("scale"):
+    for item in items:
+        if item.get_closest_marker("scale"):
+            item.add_marker(pytest.mark.limit(1800))
+            if "scale" not in config.option.markexpr:
                 item.add_marker(pytest.mark.skip(reason="minutes, with vLLM and Slurm: make test-scale"))
 
 

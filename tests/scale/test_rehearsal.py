@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers import planned, snakemake
+from tests.helpers import planned_by_snakemake, snakemake
 from tools.compare_engines import compare_losses
 
 pytestmark = pytest.mark.scale
@@ -27,7 +27,7 @@ def test_a_run_of_two_cycles(project):
     (project / "one.yaml").write_text(ONE_RUN)
     target = ("figure_5", "--configfile", "one.yaml")
     snakemake(project, *target)
-    assert planned(project, *target) == {}
+    assert planned_by_snakemake(project, *target) == {}
     results = project / "results/one"
     (evaluation,) = (results / "evaluation").glob("*/evaluation.parquet")
     table = pd.read_parquet(evaluation)
@@ -50,6 +50,6 @@ def test_a_run_of_two_cycles(project):
     before = (shard / "rollouts.parquet").read_bytes()
     shutil.rmtree(shard)
     lost = (f"results/one/rollouts/{shard.name}", "--configfile", "one.yaml")
-    assert planned(project, *lost) == {"sample_rollouts": 1}
+    assert planned_by_snakemake(project, *lost) == {"sample_rollouts": 1}
     snakemake(project, *lost)
     assert (shard / "rollouts.parquet").read_bytes() == before

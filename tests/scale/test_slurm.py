@@ -90,7 +90,7 @@ def small(tmp_path):
     return tmp_path
 
 
-def test_a_job_that_fails_once_is_submitted_anew(small, slurm):
+def test_a_job_that_fails_once_is_submitted_again(small, slurm):
     done = snakemake(small, slurm, "done", "without_gpu")
     assert done.returncode == 0, done.stdout
     first, second = (small / "attempts").read_text().splitlines()
@@ -135,7 +135,7 @@ def test_an_interrupted_workflow_leaves_no_job(small, slurm):
         ([], "default-resources.slurm_partition has still to be filled in"),
     ],
 )
-def test_a_wrong_partition_is_said_before_any_job(small, slurm, defaults, message):
+def test_a_wrong_partition_is_reported_before_any_job(small, slurm, defaults, message):
     before = jobs(slurm)
     done = snakemake(small, slurm, "done", defaults=defaults)
     assert done.returncode != 0 and message in re.sub(r"\s+", " ", done.stdout), done.stdout
