@@ -106,13 +106,14 @@ def _shown(c: Configuration, run: Run) -> ShownRun:
         model=c.models[run.model],
         dataset=c.datasets[run.dataset],
         task=run.dataset,
-        objective=run.objective,
-        delta_v=run.delta_v,
-        N=run.N,
-        refreshed=run.refreshed,
-        seed=run.seed,
-        learning_rate=run.learning_rate,
+        **_settings(run),
     )
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Return the fields of a run that every specification of it has."""
+    names = ("objective", "delta_v", "N", "refreshed", "seed", "learning_rate")
+    return {name: getattr(run, name) for name in names}
 
 
 def calibration_figure(b: Builder, engine: Engine) -> Artefact:
@@ -239,11 +240,6 @@ def _claimed(c: Configuration, run: Run, input: str) -> ClaimedRun:
         input=input,
         model=run.model,
         dataset=run.dataset,
-        objective=run.objective,
-        delta_v=run.delta_v,
-        N=run.N,
-        refreshed=run.refreshed,
-        seed=run.seed,
-        learning_rate=run.learning_rate,
+        **_settings(run),
         base_seed=base_seed,
     )

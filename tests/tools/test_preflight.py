@@ -329,7 +329,7 @@ print(json.dumps(states))
 
 
 def states(parts: list[dict]) -> list[str]:
-    """What is said of each, asked in one process: it takes over the environment when it starts."""
+    """Return the state of each source, asked in one process: it takes its environment at its start."""
     done = subprocess.run(
         [sys.executable, "-c", STATES],
         cwd=ROOT,
