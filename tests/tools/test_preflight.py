@@ -494,6 +494,6 @@ def test_the_target_runs_always_and_belongs_to_no_other(tmp_path):
         # The environment has no vLLM: a job that fails, and is not tried again.
         assert done.returncode != 0, done.stdout
         log = (project / "results/rehearsal/logs/preflight.log").read_text()
-        assert "vLLM is not installed" in log and log.endswith("1 things are missing\n"), log
+        assert "vLLM: not installed" in log and log.endswith("1 things are missing\n"), log
         (project / "results/rehearsal/logs/preflight.log").unlink()
     assert "preflight" not in planned_by_snakemake(project, *chosen)
