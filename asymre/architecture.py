@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 # Bytes per parameter on disk: float32 weight and two moments of AdamW; a written policy.
 STATE_BYTES = 12
@@ -62,3 +63,41 @@ class Architecture:
 
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.shapes().values())
+
+
+def architecture_in(configuration: dict[str, Any]) -> Architecture:
+    """Return the shape that the content of a config.json describes.
+
+    Raises ValueError, which names the key, for what the decoder of engine local does not compute.
+    """
+    # transformers 5 has the settings of the rotary embedding in a section of their own.
+    rotary = configuration.get("rope_parameters") or configuration.get("rope_scaling") or {}
+    flat = {"rope_theta": 10_000.0, "tie_word_embeddings": False} | rotary | configuration
+    if missing := [theirs for theirs in CONFIG_KEYS.values() if theirs not in flat]:
+        raise ValueError(f"config.json lacks {', '.join(missing)}: not a Llama or Qwen2")
+    architecture = Architecture(
+        family=configuration.get("model_type", "none"),
+        **{ours: flat[theirs] for ours, theirs in CONFIG_KEYS.items()},
+    )
+    expected = {
+        "model_type": ("llama", "qwen2"),
+        "hidden_act": ("silu",),
+        "attention_bias": (False,),
+        "mlp_bias": (False,),
+        "use_sliding_window": (False,),
+        "head_dim": (architecture.head_size, None),
+    }
+    for key, known in expected.items():
+        if configuration.get(key, known[0]) not in known:
+            raise ValueError(
+                f"config.json has {key} {configuration[key]!r}, engine local computes "
+                f"{' or '.join(map(repr, known))} alone: take a Llama or Qwen2, or engine fsdp_vllm"
+            )
+    if (kind := rotary.get("rope_type", rotary.get("type", "default"))) != "default":
+        raise ValueError(
+            f"config.json has rope_type {kind!r}, engine local computes 'default' alone: "
+            "take engine fsdp_vllm"
+        )
+    if "quantization_config" in configuration:
+        raise ValueError("config.json has a quantization_config: take the weights that are not quantised")
+    return architecture

@@ -155,6 +155,24 @@ class SnapshotEvaluationSpec:
 
 
 @dataclass(frozen=True)
+class EvaluatedTrainingSpec:
+    """A whole run, whose snapshots are evaluated when the run reaches them and not kept."""
+
+    training: TrainingSpec
+    evaluation: EvaluationSpec
+
+
+@dataclass(frozen=True)
+class PassRatesSpec:
+    """How often a base policy solves the problems of a task. name: of its data set."""
+
+    name: str
+    task: str
+    settings: dict[str, Any]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
 class TaskProblemsSpec:
     """Problems of a task. train, test: how many."""
 
@@ -197,13 +215,38 @@ class StandInSpec:
 
 @dataclass(frozen=True)
 class PretrainedSpec:
-    """A base policy from the hub (id and commit) or from a folder (with a hash of its files)."""
+    """A base policy from the hub (id and commit), a folder (with a hash of its files) or a package."""
 
     hub: str | None
     revision: str | None
     folder: str | None
     content: str | None
+    package: "PackageSpec | None"
     architecture: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PackageSpec:
+    """A GGUF file in a Python package. name: with its version. file: in the wheel. sha256: of the wheel."""
+
+    name: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LocalPretrainedSpec:
+    """A pretrained base policy for engine local.
+
+    dtype: of matrix products. end: what ends a completion. longest: text of the longest prompt, which at most
+    `new_tokens` tokens follow.
+    """
+
+    source: PretrainedSpec
+    dtype: str
+    end: str
+    longest: str
+    new_tokens: int
 
 
 @dataclass(frozen=True)

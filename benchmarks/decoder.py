@@ -14,8 +14,8 @@ from asymre.architecture import Architecture
 from asymre.engines.local.decoder import initial_weights
 from asymre.engines.local.engine import LocalEngine, token_log_probs
 from asymre.engines.local.policy import save_policy
-from asymre.engines.local.sampling import generated_mask, sample
-from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode
+from asymre.engines.local.sampling import sample
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, generated_mask
 from asymre.objectives.asymre import advantages, token_loss
 from asymre.seeding import torch_stream
 from asymre.training.normalisation import normalise

@@ -106,12 +106,17 @@ def _model_text(c: Configuration, model: str) -> str:
     if model in c.stand_ins:
         return f"stand-in {stand_in_text(c, model)}"
     source = c.pretrained[model]
-    return f"local weights {source.folder}" if source.folder else f"{source.hub} at {source.revision[:8]}"
+    size = f"{architecture_of(c, model).parameter_count() / 1e6:,.0f} million parameters"
+    if source.package:
+        return f"{size}, the dequantised weights of package {source.package.name}"
+    return f"{size}, " + (
+        f"local weights {source.folder}" if source.folder else f"{source.hub} at {source.revision[:8]}"
+    )
 
 
 def _dataset_text(c: Configuration, dataset: str) -> str:
     if dataset in c.tasks:
-        return f"stand-in {_task_text(c.tasks[dataset])}"
+        return f"{'stand-in ' if c.stand_ins else ''}{_task_text(c.tasks[dataset])}"
     data = c.data[dataset]
     sources = [source for source in (data.train, data.source) if source]
     names = ", ".join(source.hub or source.folder for source in sources)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from asymre.architecture import Architecture
 from asymre.engines.local.policy import save_policy
-from asymre.engines.local.pretraining import pass_rates, pretrain
+from asymre.engines.local.pretraining import pass_rates, pretrain, rating
 from asymre.engines.local.tokenizer import VOCABULARY_SIZE
 from asymre.specs import StandInSpec
 from asymre.tasks import load
@@ -33,15 +33,11 @@ def make(spec: StandInSpec, inputs, folder):
     )
     tables, accuracy = [], {}
     for name, task in tasks.items():
-        problems, sampled = pass_rates(weights, architecture, task, temperature=1.0)
-        _, greedy = pass_rates(weights, architecture, task, temperature=0.1)
+        longest = task.solution_length + 1
+        problems, sampled = pass_rates(weights, architecture, task, max_new_tokens=longest, temperature=1.0)
+        _, greedy = pass_rates(weights, architecture, task, max_new_tokens=longest, temperature=0.1)
         tables.append(pa.table({"task": [name] * len(problems), "problem": problems, "pass_rate": sampled}))
-        accuracy[name] = {
-            "sampled": float(sampled.mean()),
-            "greedy": float(greedy.mean()),
-            "never_solved": float((sampled == 0).mean()),
-            "always_solved": float((sampled == 1).mean()),
-        }
+        accuracy[name] = rating(sampled) | {"greedy": float(greedy.mean())}
     print(json.dumps(accuracy, indent=1))
     for task in spec.tasks:
         check(task.name, accuracy[task.name], settings.accuracy, task.never_solved)

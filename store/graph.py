@@ -7,6 +7,8 @@ from typing import Any
 from store.artefact import Artefact, canonical
 from store.fingerprint import Project, code_of, packages_of
 
+# The folder below results/<name>/ in which jobs keep what a kill must not cost (`job.Unfinished`).
+UNFINISHED = "unfinished"
 # A specification is an argument of its job's command, which Linux limits to 128 KiB.
 LONGEST_SPEC = 120_000
 
@@ -68,8 +70,13 @@ class Graph:
         return list(found.values())
 
     def owner(self, path: str) -> str:
-        """Return the path of the artefact that a folder, itself or a checkpoint, belongs to."""
+        """Return the path of the artefact that a folder, itself or a checkpoint, belongs to.
+
+        What a job keeps of an artefact that it has not finished belongs to the artefact.
+        """
         folder, _, id = path.partition("/")
+        if folder == UNFINISHED:
+            return next((a.path for a in self.artefacts.values() if a.id == id), path)
         return f"{self.checkpoints.of}/{id}" if folder in self.checkpoints.folders else path
 
     def spec_json(self, path: str) -> str:

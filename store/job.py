@@ -25,6 +25,7 @@ from typing import Any
 from store import record
 from store.artefact import SPEC, identify
 from store.fingerprint import Project, tree_hash
+from store.graph import UNFINISHED
 from store.typed import build
 
 # The content of each folder that this job has verified, by its path below results/<name>/.
@@ -44,6 +45,7 @@ def run(
     *,
     options: dict[str, Any] | None = None,
     checkpoints: tuple[str, ...] = (),
+    resumable: bool = False,
 ) -> None:
     """Call `make(spec, inputs, folder)` for the artefact on the command line.
 
@@ -51,7 +53,8 @@ def run(
     each input by its name, and the list "joined" if there are such arguments. folder: empty and temporary; it
     becomes OUTPUT when `make` returns. options: names and default values; `make` gets those of the command
     line as keywords. checkpoints: folders below `folder` that are moved to
-    `results/<name>/<checkpoint>/<id>`. Exits with a message and no traceback on an `InputError`.
+    `results/<name>/<checkpoint>/<id>`. resumable: `make` gets an `Unfinished` as the keyword `unfinished`.
+    Exits with a message and no traceback on an `InputError`.
     """
     # Else Python searches all imported modules for garbage before it exits: half a second.
     gc.freeze()
@@ -60,9 +63,10 @@ def run(
     with full_disk_is_reported(sys.argv[2]):
         try:
             given, joined = _options(sys.argv[3:], options or {})
-            gpu = given.get("device") == "cuda"
+            gpu = given.get("device") in ("cuda", "auto")
             make = partial(make, **given)
-            _run(make, project, kind, sys.argv[1], Path(sys.argv[2]), joined, checkpoints, gpu=gpu)
+            output = Path(sys.argv[2])
+            _run(make, project, kind, sys.argv[1], output, joined, checkpoints, gpu=gpu, resumable=resumable)
         except InputError as error:
             sys.exit(f"error: {error}")
 
@@ -96,7 +100,46 @@ def checkpoint(artefact: Path, name: str) -> Path:
     return _verify(artefact.parent.parent / name / artefact.name)
 
 
-def _run(make, project, kind, spec_argument, output, joined, checkpoints=(), *, gpu=False) -> None:
+class Unfinished:
+    """What a long job keeps of its work, `results/<name>/unfinished/<id>`, so that a kill costs little.
+
+    It is written whole, checked when it is read, and removed once the artefact is complete.
+    """
+
+    def __init__(self, output: Path, spec: dict[str, Any], packages: dict[str, str], machine: dict[str, str]):
+        self._folder = output.parent.parent / UNFINISHED / output.name
+        self._described = {"kind": UNFINISHED, "packages": packages, "machine": machine}
+        self._spec = spec
+
+    def load(self) -> Path | None:
+        """Return the folder that was kept last, None if there is none. What is damaged is removed."""
+        if not self._folder.exists():
+            return None
+        try:
+            record.check(self._folder)
+        except record.Damaged as error:
+            print(f"{_brief(self._folder, error.findings)}; starting again", flush=True)
+            shutil.rmtree(self._folder)
+            return None
+        return self._folder
+
+    def keep(self, write: Callable[[Path], None]) -> None:
+        """Replace what is kept by what `write` writes into an empty folder."""
+        with _temporary(self._folder, [self._folder.parent]) as folder:
+            write(folder)
+            described = record.describe(self._spec, folder, inputs=_verified, **self._described)
+            (folder / SPEC).write_text(
+                json.dumps(described, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+            )
+            _put_in_place(folder, self._folder)
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _run(
+    make, project, kind, spec_argument, output, joined, checkpoints=(), *, gpu=False, resumable=False
+) -> None:
     _verified.clear()
     if "torch" in sys.modules:
         # Two threads on small tensors are many times slower, and would decide the order of sums.
@@ -110,6 +153,9 @@ def _run(make, project, kind, spec_argument, output, joined, checkpoints=(), *, 
     else:
         inputs = {name: _verify(results / path) for name, path in spec["inputs"].items()}
     started = time.monotonic()
+    unfinished = Unfinished(output, spec, packages, record.machine_class(gpu))
+    if resumable:
+        make = partial(make, unfinished=unfinished)
     with _temporary(output, [output.parent, *(results / name for name in checkpoints)]) as folder:
         make(params, inputs, folder)
         machine = record.machine_class(gpu)
@@ -132,6 +178,7 @@ def _run(make, project, kind, spec_argument, output, joined, checkpoints=(), *, 
             text = json.dumps(described, indent=1, sort_keys=True) + "\n"
             (source / SPEC).write_text(text, encoding="utf-8")
             _put_in_place(source, target)
+    unfinished.remove()
     print(f"done in {time.monotonic() - started:.1f} s: {output}", flush=True)
 
 

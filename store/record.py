@@ -188,8 +188,10 @@ def machine_class(gpu: bool = False) -> dict[str, str]:
     torch = sys.modules.get("torch")
     if torch:
         found["torch_cpu_capability"] = torch.backends.cpu.get_cpu_capability()
-    if torch and gpu:
+    if torch and gpu and torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
+    elif torch and gpu and torch.backends.mps.is_available():
+        found["gpu"] = "mps"
     return found
 
 

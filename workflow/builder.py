@@ -6,12 +6,17 @@ What both engines share; `engines` names the modules that plan the cycles of eac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from asymre import content, tasks
+from asymre.engines.local import checkpoint
 from asymre.metrics.measures import MEASURES, OF_EVERY_RUN
 from asymre.specs import (
     DatasetProblemsSpec,
     EvaluationSpec,
+    LocalPretrainedSpec,
+    PackageSpec,
+    PassRatesSpec,
     PretrainedSpec,
     Pretraining,
     Rewards,
@@ -23,8 +28,9 @@ from asymre.specs import (
     TaskProblemsSpec,
     TrainingSpec,
 )
+from paper.configuration.checks import TAUGHT
 from paper.configuration.runs import Run, runs_of
-from paper.configuration.schema import Configuration, Data, Source
+from paper.configuration.schema import Configuration, Data, Pretrained, Source
 from store.artefact import Artefact
 from store.fingerprint import Project
 from store.graph import Builder as GraphBuilder
@@ -98,14 +104,7 @@ class Builder:
     def _new_base_policy(self, model: str, seed: int | None) -> Artefact:
         c = self.configuration
         if model in c.pretrained:
-            own, found = c.pretrained[model], None
-            if own.folder:
-                # The content counts, not the path.
-                with _key(f"pretrained.{model}.folder"):
-                    found = content.folder_hash(Path(own.folder))
-            architecture = own.architecture.model_dump()
-            spec = PretrainedSpec(own.hub, own.revision, own.folder, found, architecture)
-            return self.make("base_policy", model, spec, script="scripts.make_base_policy_pretrained")
+            return self._pretrained(model, c.pretrained[model])
         stand_in = c.stand_ins[model]
         own_tasks = {name: c.tasks[name] for name in stand_in.tasks}
         pretraining = c.pretraining.model_dump() | ({} if seed is None else {"seed": seed})
@@ -117,6 +116,51 @@ class Builder:
         slug = model if seed is None else f"{model}_base{seed}"
         also = tuple(sorted({task_module(task.kind) for task in own_tasks.values()}))
         return self.make("base_policy", slug, spec, script="scripts.make_base_policy_stand_in", also=also)
+
+    def _pretrained(self, model: str, own: Pretrained) -> Artefact:
+        with _key(f"pretrained.{model}"):
+            # The content counts, not the path.
+            found = content.folder_hash(Path(own.folder)) if own.folder else None
+        source = PretrainedSpec(
+            hub=own.hub,
+            revision=own.revision,
+            folder=own.folder,
+            content=found,
+            package=PackageSpec(**own.package.model_dump()) if own.package else None,
+            architecture=own.architecture.model_dump(),
+        )
+        local = self.configuration.local
+        if local is None:
+            return self.make("base_policy", model, source, script="scripts.make_base_policy_pretrained")
+        spec = LocalPretrainedSpec(source, local.products, **self._few_shot())
+        if own.folder:
+            with _key(f"pretrained.{model}"):
+                check = {"end": spec.end, "longest": spec.longest, "new_tokens": spec.new_tokens}
+                checkpoint.check(Path(own.folder), source.architecture, **check)
+        return self.make("base_policy", model, spec, script="scripts.make_base_policy_local")
+
+    def _few_shot(self) -> dict[str, Any]:
+        """Return what a pretrained model of engine local must be able to read and end, over all its tasks."""
+        own = [task for task in self.configuration.tasks.values() if task.kind not in TAUGHT]
+        prompts = [tasks.load(task.kind)(**task.settings) for task in own]
+        return {
+            "end": prompts[0].end,
+            "longest": max((prompt.longest_prompt for prompt in prompts), key=len),
+            "new_tokens": max(task.max_new_tokens for task in own),
+        }
+
+    def pass_rates(self, run: Run) -> Artefact:
+        """Return what holds the pass rates of a run's base policy on its task: of a stand-in, itself."""
+        if run.model not in self.configuration.pretrained:
+            return self.base_policy(run)
+        return self.once(("pass_rates", run.model, run.dataset), lambda: self._new_pass_rates(run))
+
+    def _new_pass_rates(self, run: Run) -> Artefact:
+        task = self.configuration.tasks[run.dataset]
+        spec = PassRatesSpec(run.dataset, task.kind, task.settings, task.max_new_tokens)
+        inputs, slug = {"policy": self.base_policy(run)}, f"{run.model}_{run.dataset}"
+        also = self.verified_by(run.dataset)
+        return self.make("pass_rates", slug, spec, inputs, script="scripts.rate_base_policy", also=also)
 
     def rollouts(self, run: Run) -> RolloutSpec:
         """Return how the rollouts of a run are sampled and rewarded, whatever the engine."""

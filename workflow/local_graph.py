@@ -1,9 +1,12 @@
-"""Engine local in the plan (`engines.Engine`): one job per run, or one for every few cycles."""
+"""Engine local in the plan (`engines.Engine`): one job per run, or one for every few cycles.
+
+A pretrained model's snapshots are large: its run is one job, which evaluates them.
+"""
 
 from dataclasses import replace
 
 from asymre.metrics.measures import OF_DIVERSITY, OF_FIRST_CYCLE
-from asymre.specs import CycleRolloutSpec, RunEvaluationSpec
+from asymre.specs import CycleRolloutSpec, EvaluatedTrainingSpec, RunEvaluationSpec
 from paper.configuration.runs import Run
 from store.artefact import Artefact
 from store.graph import Checkpoints
@@ -18,7 +21,9 @@ def training(b: Builder, run: Run) -> Artefact:
 
 
 def evaluation(b: Builder, run: Run) -> Artefact:
-    """Return the evaluation of every snapshot of a run."""
+    """Return the evaluation of every snapshot of a run: a pretrained model's run holds its own."""
+    if run.model in b.configuration.pretrained:
+        return training(b, run)
     return _evaluation(b, run, run.slug, RunEvaluationSpec(b.evaluation(run), steps=None))
 
 
@@ -71,6 +76,10 @@ def _new_training(b: Builder, run: Run) -> Artefact:
         spec = b.training(run, first_step=first, until=until)
         return b.make(kind, slug, spec, inputs, script="scripts.train_policy_local", also=also)
 
+    if run.model in b.configuration.pretrained:
+        inputs = {"policy": base, "problems": problems, "rollouts": _rollouts(b, run, base, 0)}
+        spec = EvaluatedTrainingSpec(b.training(run, first_step=0, until=t.steps), b.evaluation(run))
+        return b.make("training", run.slug, spec, inputs, script="scripts.train_pretrained_local", also=also)
     whole = steps("training", base, 0, t.steps)
     cycles = -(-t.steps // run.N)
     if t.cycles_per_job != "all" and t.cycles_per_job < cycles:

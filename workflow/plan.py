@@ -13,7 +13,7 @@ from typing import Any
 from paper.configuration.runs import Run, runs_of, sweeps_of
 from paper.configuration.schema import Configuration
 from store.artefact import HASH_DIGITS, Artefact, canonical
-from store.graph import Graph
+from store.graph import UNFINISHED, Graph
 from workflow import targets
 from workflow.builder import Builder
 from workflow.engines import ENGINES
@@ -24,8 +24,8 @@ def kinds_of(configuration: Configuration) -> tuple[str, ...]:
     """Return the names of artefact and checkpoint folders in results/<name>/, upstream first."""
     checkpoints = ENGINES[configuration.engine].CHECKPOINTS.folders
     return (
-        *("bandit", "problems", "base_policy", "rollouts", "cycles"),
-        *checkpoints,
+        *("bandit", "problems", "base_policy", "pass_rates", "rollouts", "cycles"),
+        *(*checkpoints, UNFINISHED),
         *("snapshot_evaluation", "training", "evaluation", "calibration", "figure", "claims"),
     )
 

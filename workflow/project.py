@@ -18,6 +18,7 @@ PROJECT = Project(
         "pandas",
         "scipy",
         "seaborn",
+        "tokenizers",
         "torch",
         "transformers",
         "vllm",

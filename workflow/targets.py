@@ -92,7 +92,7 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     """Return the specification's fields and the inputs of a figure with one value per run and setting."""
     runs = [run for sweep in figure.runs for run in runs_of(b.configuration, name, sweep)]
     reads = CHARTS[figure.chart].reads
-    of = Builder.base_policy if reads == "base_policy" else getattr(engine, reads)
+    of = Builder.pass_rates if reads == "base_policy" else getattr(engine, reads)
     fields: dict[str, Any] = {"runs": tuple(_shown(b.configuration, run) for run in dict.fromkeys(runs))}
     if reads == "first_cycle":
         fields["rewards"] = Rewards(**b.configuration.algorithm.rewards.model_dump())

@@ -14,16 +14,19 @@ _SCHEMA = pa.schema([("problem_id", pa.int64()), ("prompt", pa.string()), ("answ
 
 
 def generate_problems(task: Task, *, count: int, split: str, seed: int) -> pa.Table:
-    """Return `count` different problems of a split ("train" or "test").
+    """Return `count` problems of a split ("train" or "test"), different ones if the task's are `distinct`.
 
     The configuration rejects counts near the number of all problems: drawing them would not end.
     """
     rng = numpy_stream("problems", seed, split)
-    problems: dict[str, int] = {}
-    while len(problems) < count:
-        problems.update(task.draw(count, split, rng))
-    prompts = list(problems)[:count]
-    columns = [np.arange(count), prompts, [problems[p] for p in prompts]]
+    drawn = list(task.draw(count, split, rng))
+    if task.distinct:
+        problems = dict(drawn)
+        while len(problems) < count:
+            problems.update(task.draw(count, split, rng))
+        drawn = list(problems.items())[:count]
+    prompts, answers = zip(*drawn, strict=True)
+    columns = [np.arange(count), prompts, answers]
     return pa.table(dict(zip(_SCHEMA.names, columns, strict=True)), schema=_SCHEMA)
 
 
@@ -36,6 +39,4 @@ def read_problems(path: Path) -> pa.Table:
     table = read_parquet(path)
     if table.schema.names != _SCHEMA.names or table.num_rows == 0:
         raise ValueError(f"must have rows and the columns {', '.join(_SCHEMA.names)}")
-    if len({len(prompt) for prompt in table["prompt"].to_pylist()}) != 1:
-        raise ValueError("the prompts of a data set must have one length")
     return table

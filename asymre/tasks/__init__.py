@@ -1,4 +1,4 @@
-"""The tasks that stand for data sets, one module each: problems that a small decoder learns in a minute.
+"""The tasks that stand for data sets, one module each: arithmetic for stand-ins and for pretrained models.
 
 A module here, if its name has no leading underscore, is a task. It defines TASK, a frozen dataclass with
 the methods of `Task` whose fields are its settings (`asymre.fields`). The workflow hashes only the module
@@ -17,26 +17,19 @@ END = "."
 
 
 class Task(Protocol):
-    """A distribution over problems with exact answers, and worked solutions with slips for a base policy.
+    """A distribution over problems with exact answers. The training and test problems are disjoint."""
 
-    A prompt and a solution are texts of SYMBOLS; a solution ends in END. All prompts have one length, and the
-    training and test problems are disjoint for every seed.
-    """
-
+    end: ClassVar[str]  # the text that ends a completion
     corpus_settings: ClassVar[tuple[str, ...]]  # the settings that only worked solutions depend on
-    prompt_length: int  # characters
+    distinct: ClassVar[bool]  # whether a data set holds a problem once at most
     solution_length: int  # characters of a well-formed solution, the longest
 
     def problem_count(self, split: str) -> int:
-        """Return how many different problems of a split, train or test, can be drawn without many repeats."""
+        """Return how many problems of a split, train or test, can be drawn."""
         ...
 
     def draw(self, count: int, split: str, rng: np.random.Generator) -> Iterator[tuple[str, int]]:
         """Draw prompts with their answers; a problem may occur twice."""
-        ...
-
-    def worked_solutions(self, count: int, rng: np.random.Generator) -> list[str]:
-        """Return training problems with a solution, in one text each, by a writer who slips."""
         ...
 
     @staticmethod
@@ -51,6 +44,19 @@ class Task(Protocol):
 
     def description(self) -> str:
         """Return a phrase for the middle of a caption's sentence."""
+        ...
+
+
+class TaughtTask(Task, Protocol):
+    """A task on which a stand-in is pretrained: it has worked solutions with slips.
+
+    A prompt and a solution are texts of SYMBOLS; a solution ends in END. All prompts have one length.
+    """
+
+    prompt_length: int  # characters
+
+    def worked_solutions(self, count: int, rng: np.random.Generator) -> list[str]:
+        """Return training problems with a solution, in one text each, by a writer who slips."""
         ...
 
 

@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -30,6 +30,9 @@ class Sums(ABC):
     terms: Annotated[int, Ge(2), Le(5), "numbers per problem: one of two digits, then one-digit numbers"]
     operators: Annotated[Literal["+", "+-"], "between the numbers, each with the same probability"]
     error: Annotated[Share, "corpus: probability of a random result"] = 0.0
+
+    end: ClassVar[str] = END
+    distinct: ClassVar[bool] = True
 
     @abstractmethod
     def slips(self, running: np.ndarray, sign: np.ndarray, term: np.ndarray) -> np.ndarray:

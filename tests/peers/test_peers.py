@@ -11,8 +11,8 @@ from asymre import objectives
 from asymre.engines.local.engine import token_log_probs
 from asymre.engines.local.policy import save_policy
 from asymre.engines.local.rollouts import problem_arrays
-from asymre.engines.local.sampling import generated_mask, sample
-from asymre.engines.local.tokenizer import END_ID
+from asymre.engines.local.sampling import sample
+from asymre.engines.local.tokenizer import END_ID, generated_mask
 from asymre.training.normalisation import normalise
 from benchmarks import peers
 from examples import trl_asymre

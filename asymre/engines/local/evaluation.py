@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from asymre.architecture import Architecture
 from asymre.engines.local.decoder import Weights
 from asymre.engines.local.rollouts import problem_arrays, verify
-from asymre.engines.local.sampling import generated_mask, sample
-from asymre.engines.local.tokenizer import decode
+from asymre.engines.local.sampling import sample
+from asymre.engines.local.tokenizer import CHARACTERS, Tokenizer, generated_mask
 from asymre.metrics.evaluation import measure
 from asymre.seeding import torch_stream
 from asymre.specs import EvaluationSpec
-from asymre.tasks import END, Task, load
+from asymre.tasks import Task, load
 
 
 def evaluate(
@@ -30,9 +31,10 @@ def evaluate(
     top_p: float,
     max_new_tokens: int,
     stream: tuple[str | int, ...],
+    tokenizer: Tokenizer = CHARACTERS,
 ) -> dict[str, float]:
     """Sample `samples` completions of each problem and measure them (`asymre.metrics.evaluation`)."""
-    prompts_PL, answers_P = problem_arrays(problems)
+    prompts_PL, answers_P = problem_arrays(problems, tokenizer)
     completions = sample(
         weights,
         architecture,
@@ -42,17 +44,19 @@ def evaluate(
         temperature=temperature,
         top_p=top_p,
         generator=torch_stream("evaluation", *stream),
+        ends=tokenizer.ends,
     )
-    mask_RT = generated_mask(completions.tokens_RT)
-    texts = decode(completions.tokens_RT.numpy())
+    tokens_RT = completions.tokens_RT
+    mask_RT = generated_mask(tokens_RT, tokenizer.ends)
+    texts, ended_R = tokenizer.texts(tokens_RT), torch.isin(tokens_RT, tokenizer.ends).any(1)
     finals = np.array([task.final_answer(text) for text in texts])
     return measure(
-        correct_PS=verify(task, completions.tokens_RT, answers_P.repeat(samples)).view(-1, samples).numpy(),
+        correct_PS=verify(task, tokens_RT, answers_P.repeat(samples), tokenizer).view(-1, samples).numpy(),
         answers_PS=finals.reshape(-1, samples),
         texts_PS=np.array(texts).reshape(-1, samples),
         entropy=completions.entropy_RT[mask_RT].mean().item(),
         length=mask_RT.sum(1).float().mean().item(),
-        truncated=float(np.mean([not text.endswith(END) for text in texts])),
+        truncated=(~ended_R).double().mean().item(),
     )
 
 
@@ -63,6 +67,7 @@ def evaluate_snapshot(
     test_problems: pa.Table,
     spec: EvaluationSpec,
     step: int,
+    tokenizer: Tokenizer = CHARACTERS,
 ) -> list[dict[str, Any]]:
     """Return a row for each of `EvaluationSpec.drawings`."""
     tables = {
@@ -81,6 +86,7 @@ def evaluate_snapshot(
             top_p=top_p,
             max_new_tokens=spec.max_new_tokens,
             stream=(spec.seed, step, split, f"{temperature:g}"),
+            tokenizer=tokenizer,
         )
         rows.append({"step": step, "split": split, "temperature": temperature, "top_p": top_p} | measured)
     return rows

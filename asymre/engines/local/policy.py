@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from asymre.architecture import CONFIG_KEYS, Architecture
+from asymre.architecture import CONFIG_KEYS, Architecture, architecture_in
 from asymre.engines.local import tokenizer
 from asymre.engines.local.decoder import Weights
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
 
@@ -42,12 +43,13 @@ def save_weights(folder: Path, weights: Weights) -> None:
 
 def load_policy(folder: Path) -> tuple[Architecture, Weights]:
     """Return architecture and float32 weights. Raises ValueError if they do not fit each other."""
-    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    architecture = Architecture(
-        family=configuration["model_type"],
-        **{ours: configuration[theirs] for ours, theirs in CONFIG_KEYS.items()},
-    )
+    architecture = architecture_in(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return architecture, load_weights(folder, architecture)
+
+
+def products_of(folder: Path) -> torch.dtype:
+    """Return the dtype of matrix products for a policy folder, `dtype` in its config.json."""
+    return DTYPES[json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"]]
 
 
 def load_weights(folder: Path, architecture: Architecture) -> Weights:

@@ -8,22 +8,22 @@ from asymre.architecture import Architecture
 from asymre.engines.local.decoder import Weights, forward, initial_weights
 from asymre.engines.local.rollouts import verify
 from asymre.engines.local.sampling import sample
-from asymre.engines.local.tokenizer import encode
+from asymre.engines.local.tokenizer import CHARACTERS, Tokenizer, encode
 from asymre.seeding import numpy_stream, torch_stream
-from asymre.tasks import Task
+from asymre.tasks import Task, TaughtTask
 
 # How a base policy is rated: number of held-out problems per task, and samples per problem.
 HELD_OUT, SAMPLES = 400, 16
 
 
-def corpus_batch(task: Task, rows: int, rng: np.random.Generator) -> np.ndarray:
+def corpus_batch(task: TaughtTask, rows: int, rng: np.random.Generator) -> np.ndarray:
     """Return token ids [rows, prompt + solution] of training problems whose solutions contain slips."""
     return encode(task.worked_solutions(rows, rng), task.prompt_length + task.solution_length)
 
 
 def pretrain(
     architecture: Architecture,
-    tasks: list[Task],
+    tasks: list[TaughtTask],
     *,
     steps: int,
     batch_size: int,
@@ -55,7 +55,13 @@ def pretrain(
 
 
 def pass_rates(
-    weights: Weights, architecture: Architecture, task: Task, *, temperature: float
+    weights: Weights,
+    architecture: Architecture,
+    task: Task,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    tokenizer: Tokenizer = CHARACTERS,
 ) -> tuple[list[str], np.ndarray]:
     """Return HELD_OUT prompts, and the share of correct answers [HELD_OUT] among SAMPLES samples of each."""
     drawn = task.draw(HELD_OUT, "test", numpy_stream("base accuracy"))
@@ -63,15 +69,25 @@ def pass_rates(
     completions = sample(
         weights,
         architecture,
-        torch.from_numpy(encode(list(texts), task.prompt_length)),
+        tokenizer.prompts(list(texts)),
         group_size=SAMPLES,
-        max_new_tokens=task.solution_length + 1,
+        max_new_tokens=max_new_tokens,
         temperature=temperature,
         top_p=1.0,
         generator=torch_stream("base accuracy", str(temperature)),
+        ends=tokenizer.ends,
     )
-    correct = verify(task, completions.tokens_RT, np.repeat(answers, SAMPLES))
+    correct = verify(task, completions.tokens_RT, np.repeat(answers, SAMPLES), tokenizer)
     return list(texts), correct.view(-1, SAMPLES).float().mean(1).numpy()
+
+
+def rating(sampled: np.ndarray) -> dict[str, float]:
+    """Return the mean of pass rates at temperature 1, and the shares of problems never and always solved."""
+    return {
+        "sampled": float(sampled.mean()),
+        "never_solved": float((sampled == 0).mean()),
+        "always_solved": float((sampled == 1).mean()),
+    }
 
 
 def _solution_loss(weights, architecture, task, rows, rng):

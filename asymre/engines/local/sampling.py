@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from asymre.architecture import Architecture
-from asymre.engines.local.decoder import Weights, forward, layout
-from asymre.engines.local.tokenizer import END_ID
+from asymre.engines.local.decoder import Weights, forward, layout, prefill
+from asymre.engines.local.tokenizer import CHARACTERS, PADDING
 
 # More completions at a time are not faster.
 ROWS_PER_BATCH = 512
@@ -25,10 +25,16 @@ class Completions:
     entropy_RT: Tensor  # of the policy's next-token distribution at temperature 1; 0 on padding
 
 
-def generated_mask(tokens_RT: Tensor) -> Tensor:
-    """Return a mask, true on the tokens that the policy chose: up to and including the first end token."""
-    is_end_RT = (tokens_RT == END_ID).long()
-    return is_end_RT.cumsum(1) - is_end_RT == 0
+def shared_prefix(prompts_PL: Tensor) -> int:
+    """Return how many tokens all prompts begin with, at least one short of the shortest prompt.
+
+    The worked lines before a problem, or the head of a chat template: they are computed once.
+    """
+    if len(prompts_PL) == 1:
+        return 0
+    shortest = int((prompts_PL != PADDING).sum(1).min())
+    same_L = (prompts_PL == prompts_PL[:1]).all(0)[: shortest - 1]
+    return int(same_L.long().cumprod(0).sum())
 
 
 @torch.no_grad()
@@ -42,9 +48,12 @@ def sample(
     temperature: float,
     top_p: float,
     generator: torch.Generator,
+    ends: Tensor = CHARACTERS.ends,
     rows_per_batch: int = ROWS_PER_BATCH,
 ) -> Completions:
-    """Sample `group_size` completions of each prompt.
+    """Sample `group_size` completions of each prompt; the token ids `ends` end them.
+
+    The prompts are padded with PADDING; what all begin with is computed once (`shared_prefix`).
 
     The noise of all rows is drawn before the first batch, so that `rows_per_batch` decides speed and memory
     but not which random number a row uses. The completions of a prompt are sampled together, up to
@@ -55,7 +64,7 @@ def sample(
     )
     prompts_per_batch = max(1, rows_per_batch // group_size)
     batches = [
-        _sample_batch(weights, architecture, prompts, part_PGT, temperature, top_p)
+        _sample_batch(weights, architecture, prompts, part_PGT, temperature, top_p, ends)
         for prompts, noise in zip(
             prompts_PL.split(prompts_per_batch), noise_PGT.split(prompts_per_batch), strict=True
         )
@@ -64,32 +73,39 @@ def sample(
     return Completions(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
-def _sample_batch(weights, architecture, prompts_PL, noise_PGT, temperature, top_p):
+def _sample_batch(weights, architecture, prompts_PL, noise_PGT, temperature, top_p, ends):
     group_size, noise_RT = noise_PGT.shape[1], noise_PGT.flatten(0, 1)
     rows, steps = noise_RT.shape
-    tokens_RT = torch.full((rows, steps), END_ID)
+    device = weights["model.norm.weight"].device
+    tokens_RT = torch.full((rows, steps), int(ends[0]))
     log_probs_RT, entropy_RT = torch.zeros(rows, steps), torch.zeros(rows, steps)
-    running_R = torch.ones(rows, dtype=torch.bool)
 
     prompts, prompt = prompts_PL.shape
-    places = layout(prompt, branches=group_size, steps=steps - 1)
-    logits, cache = forward(weights, architecture, prompts_PL, layout_S=places)
-    logits_RV = logits[:, -1].repeat_interleave(group_size, dim=0)
+    lengths_P, shared = (prompts_PL != PADDING).sum(1), shared_prefix(prompts_PL)
+    padded = bool((lengths_P != prompt).any())
+    places = layout(prompt, group_size, steps - 1, lengths_P if padded else None)
+    prompts_PL = prompts_PL.clamp(min=0).to(device)
+    cache = prefill(weights, architecture, prompts_PL[0, :shared], prompts) if shared else None
+    logits, cache = forward(weights, architecture, prompts_PL[:, shared:], cache, places)
+    last_PV = logits[torch.arange(prompts), lengths_P - shared - 1]
+    logits_RV = last_PV.repeat_interleave(group_size, dim=0)
     if not logits_RV.isfinite().all():
         raise ValueError("the policy's logits are not finite: it has diverged")
+    # Of the rows that have not ended, A: with a large vocabulary, choosing costs as much as the layers.
+    running_A, logits_AV = torch.arange(rows), logits_RV
     for step in range(steps):
-        log_probs_RV = logits_RV.log_softmax(-1)
-        chosen_R = _choose(logits_RV, noise_RT[:, step], temperature, top_p)
-        tokens_RT[:, step] = chosen_R.where(running_R, END_ID)
-        chosen_log_probs = log_probs_RV.gather(1, chosen_R[:, None])[:, 0]
-        log_probs_RT[:, step] = chosen_log_probs.where(running_R, 0.0)
-        entropy_RT[:, step] = entropy(log_probs_RV).where(running_R, 0.0)
-        running_R = running_R & (chosen_R != END_ID)
-        if step == steps - 1 or not running_R.any():
+        log_probs_AV = logits_AV.log_softmax(-1)
+        chosen_A = _choose(logits_AV, noise_RT[running_A, step].to(device), temperature, top_p)
+        log_probs_RT[running_A, step] = log_probs_AV.gather(1, chosen_A[:, None])[:, 0].cpu()
+        entropy_RT[running_A, step] = entropy(log_probs_AV).cpu()
+        chosen_A = chosen_A.cpu()
+        tokens_RT[running_A, step] = chosen_A
+        running_A = running_A[~torch.isin(chosen_A, ends)]
+        if step == steps - 1 or not len(running_A):
             break
-        tokens_PG = tokens_RT[:, step].view(prompts, group_size)
+        tokens_PG = tokens_RT[:, step].view(prompts, group_size).to(device)
         logits, cache = forward(weights, architecture, tokens_PG, cache, places)
-        logits_RV = logits.flatten(0, 1)
+        logits_AV = logits.flatten(0, 1)[running_A.to(device)]
     return tokens_RT, log_probs_RT, entropy_RT
 
 

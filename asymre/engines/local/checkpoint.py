@@ -1,0 +1,103 @@
+"""Check a pretrained model's folder, in Hugging Face layout, without reading its weights and without torch.
+
+So the plan can refuse, before any job starts, what engine local does not compute.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from asymre.architecture import CONFIG_KEYS, Architecture, architecture_in
+
+HEAD = "lm_head.weight"
+_REMEDY = "give a folder in Hugging Face layout"
+
+
+def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_tokens: int) -> Architecture:
+    """Return the shape of the model in a folder.
+
+    stated: fields of `Architecture` that the configuration states. end: text that ends a completion. longest:
+    text of the longest prompt, followed by at most `new_tokens` tokens. Raises ValueError, which names file
+    and remedy, unless the decoder computes this model, and completions can end and fit into its context.
+    """
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: no {name}; {_REMEDY}")
+    found = configuration(folder)
+    try:
+        architecture = architecture_in(found)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    for name, value in stated.items():
+        if (own := getattr(architecture, name)) != value:
+            raise ValueError(
+                f"{folder}: config.json has {CONFIG_KEYS.get(name, 'model_type')} {own}, "
+                f"pretrained.*.architecture.{name} says {value}: another model, or a wrong number"
+            )
+    shapes = {name: shape for file in weight_files(folder) for name, shape in _shapes(file).items()}
+    if architecture.tie_embeddings:
+        shapes.pop(HEAD, None)
+    if shapes != architecture.shapes():
+        wrong = min(set(shapes.items()) ^ set(architecture.shapes().items()))[0]
+        raise ValueError(
+            f"{folder}: {wrong} is not what config.json describes: take a Llama or Qwen2 whose weights are "
+            "not quantised"
+        )
+    end_tokens(folder, end)
+    length = len(library(folder).encode(longest, add_special_tokens=False).ids) + new_tokens
+    context = found.get("max_position_embeddings")
+    if context is not None and length > context:
+        raise ValueError(
+            f"{folder}: a prompt and its completion take up to {length} tokens, the model's context has "
+            f"{context}: give fewer or shorter examples"
+        )
+    return architecture
+
+
+def end_tokens(folder: Path, end: str) -> list[int]:
+    """Return the ids of the tokens that end a completion: the model's own, and all whose text holds `end`.
+
+    Raises ValueError if there is none.
+    """
+    found = configuration(folder)
+    known = min(library(folder).get_vocab_size(), found["vocab_size"])
+    texts = library(folder).decode_batch([[i] for i in range(known)], skip_special_tokens=False)
+    own = found.get("eos_token_id")
+    ends = {i for i, text in enumerate(texts) if end in text}
+    ends |= set(own if isinstance(own, list) else [] if own is None else [own])
+    if not ends:
+        raise ValueError(
+            f"{folder}: no token ends a completion: config.json has no eos_token_id, and no token holds "
+            f"{end!r}"
+        )
+    return sorted(ends)
+
+
+@cache
+def library(folder: Path) -> Any:
+    """Return the tokenizer of a folder, of the library tokenizers."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """Return the content of config.json."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold the weights. ValueError if there are none."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"{folder}: no weights (*.safetensors); {_REMEDY}")
+    return files
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of each tensor, from the file's header."""
+    with safe_open(file, "numpy") as opened:
+        return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}
