@@ -4,6 +4,12 @@ LOCAL = CONFIGURATION.local
 # Stand-ins compute on the CPU.
 ON_DEVICE = f"device={LOCAL.device}" if LOCAL else ""
 if LOCAL:
+    from workflow import cluster, local_costs
+
+    # On a cluster a node's memory counts, not that of the machine from which jobs start.
+    HERE = local_costs.machine_memory() if not cluster.uses_slurm(workflow) else float("inf")
+    if WRONG := local_costs.problems(CONFIGURATION, HERE):
+        raise WorkflowError("no job can start:\n" + "\n".join(WRONG))
     # Memory in large pages: a step is a quarter faster. torch reads this in every job.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 

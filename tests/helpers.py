@@ -1,6 +1,7 @@
 """What tests of several rooms share: copies of the repository, commands in them, plans of them."""
 
 import filecmp
+import importlib.util
 import io
 import os
 import re
@@ -242,3 +243,11 @@ def tiny(family="llama", key_value_heads=2, tie_embeddings=True) -> Architecture
         rope_theta=500.0,
         norm_epsilon=1e-3,
     )
+
+
+def module_of(file: str):
+    """Return a program, such as a script, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(file).stem, ROOT / file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,14 +1,16 @@
-"""Estimate what a scale on GPUs will cost, before anything starts: jobs, GPU hours, disk, memory.
+"""Estimate what real models will cost, before anything starts: jobs, hours, disk, memory.
 
 python -m tools.plan_costs [--scale NAME] [--configfile FILE]
 
 Speeds and GPU memory come from results/measured.json, if `make test-gpu` measured them here.
 """
 
+import os
 import sys
 
 from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
+from workflow import local_costs
 from workflow.costs import costs_text, problems, with_costs
 from workflow.plan import Plan
 
@@ -17,8 +19,13 @@ def main() -> None:
     chosen = parser(__doc__).parse_args()
     default = None if chosen.configfile else "gpu"
     plan, results = or_exit(chosen_plan, ROOT, chosen.scale or default, chosen.configfile)
+    if plan.configuration.local:
+        print(local_costs.costs_text(plan, os.cpu_count() or 1))
+        for problem in local_costs.problems(plan.configuration, local_costs.machine_memory()):
+            print(f"WARNING: {problem}")
+        return
     if plan.configuration.fsdp_vllm is None:
-        sys.exit(f"error: {results} belongs to engine local, which needs no GPU: try --scale gpu")
+        sys.exit(f"error: {results} has stand-ins, which take minutes: try --scale pretrained or gpu")
     measured = or_exit(measured_costs.read) if plan.configuration.fsdp_vllm.device == "cuda" else None
     if measured:
         plan = with_costs(plan, **measured.costs())

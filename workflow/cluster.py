@@ -29,6 +29,11 @@ class Nodes:
     mem_mb: int
 
 
+def uses_slurm(workflow: Any) -> bool:
+    """Whether a profile hands jobs to Slurm."""
+    return "slurm_partition" in snakemake_private.default_resources(workflow)
+
+
 def check(workflow: Any, asked: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return the `problems` of a Snakemake workflow; none in the processes of its jobs."""
     if snakemake_private.is_job_process(workflow):

@@ -79,7 +79,7 @@ def _new_training(b: Builder, run: Run) -> Artefact:
     if run.model in b.configuration.pretrained:
         inputs = {"policy": base, "problems": problems, "rollouts": _rollouts(b, run, base, 0)}
         spec = EvaluatedTrainingSpec(b.training(run, first_step=0, until=t.steps), b.evaluation(run))
-        return b.make("training", run.slug, spec, inputs, script="scripts.train_pretrained_local", also=also)
+        return b.make("training", run.slug, spec, inputs, script="scripts.train_policy_pretrained", also=also)
     whole = steps("training", base, 0, t.steps)
     cycles = -(-t.steps // run.N)
     if t.cycles_per_job != "all" and t.cycles_per_job < cycles:

@@ -551,6 +551,9 @@ class Local(Section):
         default="auto", description="auto: the first there is of cuda, mps and cpu; changes only the rounding"
     )
     memory_gb: Count = Field(description="main memory of a job, which Snakemake plans with")
+    gflops: Positive = Field(
+        description="1e9 operations per second of a core, or the GPU, for make plan alone"
+    )
 
 
 class FsdpVllm(Section):

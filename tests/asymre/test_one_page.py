@@ -1,22 +1,12 @@
 """examples/one_page.py is the method: its weights are, byte for byte, those of the workflow's jobs."""
 
-import importlib.util
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
 from asymre.engines.local.policy import load_policy
 from asymre.specs import CycleRolloutSpec, Pretraining, StandInSpec, StandInTask, TaskProblemsSpec
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def module_of(file):
-    spec = importlib.util.spec_from_file_location(Path(file).stem, ROOT / file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.helpers import ROOT, module_of
 
 
 @pytest.fixture
