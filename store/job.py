@@ -134,7 +134,9 @@ class Unfinished:
             _put_in_place(folder, self._folder)
 
     def remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove what is kept, and what a kill left of it."""
+        for left in [self._folder, *self._folder.parent.glob(f".{self._folder.name}.*.partial")]:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _run(

@@ -84,11 +84,13 @@ def costs_text(plan: Plan, cores: int) -> str:
     ]
     for model in models:
         a = architecture_of(c, model)
-        lines.append(
-            f"{model}, {a.parameter_count() / 1e6:.0f}e6 parameters: {job_memory(c, a) / GB:.1f} GB of memory "
-            f"a job (local.memory_gb: {c.local.memory_gb}); disk: {4 * a.parameter_count() / GB:.1f} GB for the "
-            f"base policy, {run_disk(a) / GB:.1f} GB for each run in progress, nothing large of a finished one"
-        )
+        kept, growing = 4 * a.parameter_count() / GB, run_disk(a) / GB
+        lines += [
+            f"{model}, {a.parameter_count() / 1e6:.0f}e6 parameters:",
+            f"  memory of a job: {job_memory(c, a) / GB:.1f} GB (local.memory_gb: {c.local.memory_gb})",
+            f"  disk: {kept:.1f} GB for the base policy, {growing:.1f} GB for each run in progress, nothing large "
+            "of a finished one",
+        ]
     return "\n".join(lines)
 
 

@@ -164,7 +164,7 @@ OVERLAYS = {
     ),
     "task of no kind": (
         {"tasks": {"math": {"uneven": None}}},
-        "tasks.math: give the settings of one of arithmetic, uneven",
+        "tasks.math: give the settings of one of arithmetic, few_shot, uneven",
     ),
     "a chart that would average over learning rates": (
         figure_with(learning_rate=[0.001, 0.002]),

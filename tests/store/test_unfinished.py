@@ -19,7 +19,7 @@ STEPS = 4
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A function that runs a job of STEPS steps, which keeps its progress after each, and returns the file."""
+    """A function that runs a job of STEPS steps, keeps its progress after each, and returns the result."""
     (tmp_path / "spec.json").write_text(json.dumps(SPEC))
     output = tmp_path / "results/sum" / ID
     monkeypatch.setattr(sys, "argv", ["job", str(tmp_path / "spec.json"), str(output)])
