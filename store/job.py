@@ -135,7 +135,8 @@ class Unfinished:
 
     def remove(self) -> None:
         """Remove what is kept, and what a kill left of it."""
-        for left in [self._folder, *self._folder.parent.glob(f".{self._folder.name}.*.partial")]:
+        _set_aside(self._folder)
+        for left in self._folder.parent.glob(f".{self._folder.name}.*.partial"):
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -22,7 +22,11 @@ PYTHON = "3.11"
 # The file of pins, by role of an environment.
 ROLES = {"analysis": "requirements.txt", "train": "envs/train.txt", "vllm": "envs/vllm.txt"}
 # The scale whose configuration a file shows.
-REFERENCES = {"config/reference.yaml": "cpu", "config/reference_gpu.yaml": "gpu"}
+REFERENCES = {
+    "config/reference.yaml": "cpu",
+    "config/reference_pretrained.yaml": "pretrained",
+    "config/reference_gpu.yaml": "gpu",
+}
 
 
 def environment(pins: str) -> str:

@@ -88,8 +88,8 @@ def costs_text(plan: Plan, cores: int) -> str:
         lines += [
             f"{model}, {a.parameter_count() / 1e6:.0f}e6 parameters:",
             f"  memory of a job: {job_memory(c, a) / GB:.1f} GB (local.memory_gb: {c.local.memory_gb})",
-            f"  disk: {kept:.1f} GB for the base policy, {growing:.1f} GB for each run in progress, nothing large "
-            "of a finished one",
+            f"  disk: {kept:.1f} GB for the base policy, {growing:.1f} GB for each run in progress, nothing "
+            "large of a finished one",
         ]
     return "\n".join(lines)
 

@@ -523,7 +523,7 @@ def key_paths(section, path=()):
             yield from key_paths(value, (*path, name))
 
 
-WHOLE = {scale: reading.load(ROOT, {"scale": scale}) for scale in ("cpu", "gpu")}
+WHOLE = {scale: reading.load(ROOT, {"scale": scale}) for scale in ("cpu", "pretrained", "gpu")}
 # Of a name of three letters or fewer, one wrong letter leaves too little to go by.
 KEYS = [
     (scale, path)

@@ -60,15 +60,21 @@ def test_a_generated_file_that_was_edited_is_named(file, old, new, generated):
     assert list(generate.stale(generated)) == [file]
 
 
-@pytest.mark.parametrize("scale", ["configuration", "gpu"])
+@pytest.fixture(scope="module")
+def pretrained():
+    return reading.load(ROOT, {"scale": "pretrained"})
+
+
+@pytest.mark.parametrize("scale", ["configuration", "pretrained", "gpu"])
 def test_reference_loads_back(scale, request):
     expected = request.getfixturevalue(scale)
     content = yaml.safe_load(reference.reference_text(expected))
     assert Configuration.model_validate(content) == expected
 
 
-def test_every_description_stands_above_a_key(configuration, gpu):
-    lines = [line for c in (configuration, gpu) for line in reference.reference_text(c).splitlines()]
+def test_every_description_stands_above_a_key(configuration, pretrained, gpu):
+    shown = (configuration, pretrained, gpu)
+    lines = [line for c in shown for line in reference.reference_text(c).splitlines()]
     schema = json.loads(reference.schema_text())
     for section in [schema, *schema["$defs"].values()]:
         for key, values in section["properties"].items():
@@ -88,7 +94,7 @@ def test_reference_as_overlay_changes_nothing(configuration):
     assert loaded.model_dump() == configuration.model_dump() | {"results": "mine"}
 
 
-@pytest.mark.parametrize("scale", ["cpu", "smoke", "rehearsal", "gpu"])
+@pytest.mark.parametrize("scale", ["cpu", "smoke", "pretrained", "rehearsal", "gpu"])
 def test_schema_takes_what_the_files_say(scale):
     validator = jsonschema.Draft202012Validator(json.loads(reference.schema_text()))
     merged = reading.read(ROOT / "config/paper.yaml")
@@ -118,6 +124,7 @@ def test_what_is_generated_is_not_stale(generated, monkeypatch):
     for file in (
         "config/schema.json",
         "config/reference.yaml",
+        "config/reference_pretrained.yaml",
         "config/reference_gpu.yaml",
         "envs/vllm.yaml",
     ):
