@@ -301,8 +301,11 @@ def rollouts_with(groups):
 MIXES = [1.0, 0, 0, 0, 1.0, -1.0, 0, -1.0, -1.0, -1.0, 0, 0]
 
 
-@pytest.mark.parametrize("params", [GRPO, AT_ZERO], ids=["grpo", "asymre at 0"])
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("params", "processes"),
+    [(GRPO, 1), (AT_ZERO, 1), (GRPO, 2), pytest.param(AT_ZERO, 2, marks=pytest.mark.slow)],
+    ids=["grpo-1", "asymre at 0-1", "grpo-2", "asymre at 0-2"],
+)
 def test_equal_groups_need_no_gradient(one_policy, params, processes):
     def train(group):
         arguments = (one_policy, params, rollouts_with(MIXES))
@@ -598,7 +601,8 @@ def test_the_model_is_that_of_transformers(policy, change):
         )
 
 
-def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path):
+@pytest.mark.parametrize("processes", [4, pytest.param(2, marks=pytest.mark.slow)])
+def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path, processes):
     """Of both families, tied and not, with fewer rows than processes."""
     architectures = [
         tiny("llama", 2, False),
@@ -608,14 +612,13 @@ def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path):
     folders = [tmp_path / str(i) for i in range(len(architectures))]
     for folder, architecture in zip(folders, architectures, strict=True):
         save_policy(folder, architecture, make_weights(architecture))
-    for processes in (2, 4):
-        found = run_processes(processes, hub.loaded_weights, folders)
-        for folder, architecture, (weights, read) in zip(folders, architectures, found, strict=True):
-            expected = dict(load_model(folder).named_parameters())
-            assert weights.keys() == expected.keys()
-            for name, weight in weights.items():
-                assert torch.equal(torch.from_numpy(weight), expected[name]), name
-            assert read == architecture.parameter_count()
+    found = run_processes(processes, hub.loaded_weights, folders)
+    for folder, architecture, (weights, read) in zip(folders, architectures, found, strict=True):
+        expected = dict(load_model(folder).named_parameters())
+        assert weights.keys() == expected.keys()
+        for name, weight in weights.items():
+            assert torch.equal(torch.from_numpy(weight), expected[name]), name
+        assert read == architecture.parameter_count()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import settings
 
 from paper.configuration import reading
+from store import fingerprint
 from store.artefact import canonical, identify
 from workflow import plan
 
@@ -33,6 +34,35 @@ def plan_with(name):
 @pytest.fixture(scope="module")
 def cpu():
     return plan_of()
+
+
+_BY_CONTENT: dict[tuple, object] = {}
+
+
+def _once_for_a_content(function, key):
+    """The function, called once for files of one content, wherever they lie."""
+
+    def cached(*arguments):
+        found = key(*arguments)
+        if found not in _BY_CONTENT:
+            _BY_CONTENT[found] = function(*arguments)
+        return _BY_CONTENT[found]
+
+    return cached
+
+
+@pytest.fixture(autouse=True)
+def parsed_once(monkeypatch):
+    """A tree differs from the next in one file: the hundred others are not parsed and hashed again."""
+
+    def of_path(path):
+        return "tree", path.read_bytes()
+
+    def of_module(project, module):
+        return "hash", module, fingerprint._file(project.root, module).read_bytes()
+
+    monkeypatch.setattr(fingerprint, "_parse", _once_for_a_content(fingerprint._parse, of_path))
+    monkeypatch.setattr(fingerprint, "tree_hash", _once_for_a_content(fingerprint.tree_hash, of_module))
 
 
 @pytest.fixture
