@@ -186,7 +186,7 @@ def mutate_at(random_, tree, path, others):
 
 
 # Of the scales; one plan of the scale gpu takes as long as a hundred of smoke.
-WEIGHTS = {300: [9, 2, 2, 0.8, 0.2], 1200: [8, 2, 2, 1, 1]}
+WEIGHTS = {100: [9, 2, 2, 0.5, 0], 1200: [8, 2, 2, 1, 1]}
 
 
 def mutated(random_, weights):
@@ -297,14 +297,19 @@ def outcome(monkeypatch, random_, weights):
     return "planned"
 
 
-@pytest.mark.parametrize("own", [dict.fromkeys(SCALES, RESULTS), OVERLAYS], ids=["files", "overlay"])
+# With few figures of its own, an overlay changes a scale little.
+@pytest.mark.parametrize(
+    "own",
+    [dict.fromkeys(SCALES, RESULTS), pytest.param(OVERLAYS, marks=pytest.mark.slow)],
+    ids=["files", "overlay"],
+)
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_is_mutated_is_valid(own, scale, nothing_happens, monkeypatch):
     check_plan(load(monkeypatch, {OWN: own[scale] | {"scale": scale}}))
 
 
 @pytest.mark.limit(1800)
-@pytest.mark.parametrize("examples", [300, pytest.param(1200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [100, pytest.param(1200, marks=pytest.mark.slow)])
 def test_each_mutated_configuration_is_planned_or_refused(examples, nothing_happens, monkeypatch):
     outcomes = []
 
