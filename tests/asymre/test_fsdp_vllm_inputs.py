@@ -176,13 +176,12 @@ def test_options_of_a_script_have_the_types_of_their_defaults():
         job._options(["proceses=4"], {"processes": 1})
 
 
-def test_a_job_whose_policy_cannot_be_read_names_that_folder_alone(folder, monkeypatch):
-    # Of another name, so that no file above the temporary folder counts.
-    monkeypatch.setattr(job, "SPEC", "made_up.json")
+def test_a_job_whose_policy_cannot_be_read_names_that_folder_alone(folder):
     with pytest.raises(job.InputError) as error:
         job.reading(folder, lambda path: 1 / 0)
     assert f"delete the folder {folder.parent.name}" in str(error.value), "nothing here made the folder"
-    (folder / "made_up.json").write_text("{}")
+    folder = folder.rename(folder.with_name("model-0123456789"))
+    (folder / "spec.json").write_text("{}")
     with pytest.raises(job.InputError) as error:
         job.reading(folder, lambda path: 1 / 0)
     assert f"delete the folder {folder.name} and" in str(error.value)

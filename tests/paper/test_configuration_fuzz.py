@@ -303,7 +303,7 @@ def outcome(monkeypatch, random_, weights):
     [dict.fromkeys(SCALES, RESULTS), pytest.param(OVERLAYS, marks=pytest.mark.slow)],
     ids=["files", "overlay"],
 )
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", [*SCALES[:-1], pytest.param("gpu", marks=pytest.mark.slow)])
 def test_what_is_mutated_is_valid(own, scale, nothing_happens, monkeypatch):
     check_plan(load(monkeypatch, {OWN: own[scale] | {"scale": scale}}))
 
