@@ -1,11 +1,16 @@
 """Evaluate one snapshot of a run, or its base policy, with vLLM: evaluation.parquet."""
 
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+try:
+    from asymre.engines.fsdp_vllm.generation import ENGINE_OPTIONS
+except ImportError as error:
+    sys.exit(f"error: {error}")
+
 from asymre.engines.fsdp_vllm.evaluation import evaluate_snapshot
-from asymre.engines.fsdp_vllm.generation import ENGINE_OPTIONS
 from asymre.engines.fsdp_vllm.prompts import load_tokenizer
 from asymre.io import read_parquet
 from asymre.metrics.evaluation import as_table, diverged_rows

@@ -1,6 +1,12 @@
 """Sample one shard of a cycle's rollouts with vLLM: rollouts.parquet."""
 
-from asymre.engines.fsdp_vllm.generation import ENGINE_OPTIONS
+import sys
+
+try:
+    from asymre.engines.fsdp_vllm.generation import ENGINE_OPTIONS
+except ImportError as error:
+    sys.exit(f"error: {error}")
+
 from asymre.engines.fsdp_vllm.prompts import load_tokenizer
 from asymre.engines.fsdp_vllm.rollouts import sample_shard
 from asymre.io import read_parquet

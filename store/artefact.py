@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 HASH_DIGITS = 10
+ID = re.compile(rf"[A-Za-z0-9][^/]*-[0-9a-f]{{{HASH_DIGITS}}}")
 SPEC = "spec.json"  # in a folder: its specification and record
 RECORD = "made"  # the part of spec.json that describes the result (store/record.py)
 

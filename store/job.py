@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from store import record
-from store.artefact import SPEC, identify
+from store.artefact import ID, SPEC, identify
 from store.fingerprint import Project, tree_hash
 from store.graph import UNFINISHED
 from store.typed import build
@@ -294,7 +294,8 @@ def reading(path: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(path)
     except Exception as error:
-        artefact = next((p for p in (path, *path.parents) if (p / SPEC).is_file()), path.parent)
+        folders = (p for p in (path, *path.parents) if ID.fullmatch(p.name) and (p / SPEC).is_file())
+        artefact = next(folders, path.parent)
         raise InputError(f"{path}: cannot be read ({error}); {_remedy(artefact)}") from error
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from store.artefact import Artefact, canonical
+from store.artefact import ID, Artefact, canonical
 from store.graph import Graph
 
 EXAMPLES = 3
@@ -133,8 +133,7 @@ def _is_number(value: Any) -> bool:
 
 # --- prune: what no target names ----------------------------------------------------------------
 
-_ID = re.compile(r"[A-Za-z0-9][^/]*-[0-9a-f]{10}")
-_PARTIAL = re.compile(rf"\.{_ID.pattern}\.\d+(\.replaced)?\.partial")
+_PARTIAL = re.compile(rf"\.{ID.pattern}\.\d+(\.replaced)?\.partial")
 
 
 def superfluous(graph: Graph, paths: Iterable[str]) -> list[str]:
@@ -150,10 +149,10 @@ def superfluous(graph: Graph, paths: Iterable[str]) -> list[str]:
         if is_log:
             folder, name = folder.removeprefix("logs/"), name.removesuffix(".log")
         if is_log and folder == "publish":
-            return _ID.fullmatch(name) is not None and name not in published
+            return ID.fullmatch(name) is not None and name not in published
         if folder not in graph.kinds:
             return False
-        if _ID.fullmatch(name):
+        if ID.fullmatch(name):
             return graph.owner(f"{folder}/{name}") not in graph.artefacts
         return not is_log and _PARTIAL.fullmatch(name) is not None
 

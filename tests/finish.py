@@ -38,7 +38,8 @@ def missing(graph: Graph, results: Path, targets: tuple[str, ...]) -> dict[str, 
     while waiting:
         path = waiting.pop()
         if path not in found and not (results / path).exists():
-            found[path] = {own for own in graph.inputs(path) if not (results / own).exists()}
+            gone = (own for own in graph.inputs(path) if not (results / own).exists())
+            found[path] = {graph.owner(own) for own in gone}
             waiting += found[path]
     return found
 

@@ -163,12 +163,6 @@ def fail_on_the_last(error):
     dist.barrier()
 
 
-def wait_for_ever(folder: Path):
-    (folder / f"{os.getpid()}.pid").touch()
-    dist.barrier()
-    signal.pause()
-
-
 class Allocations(TorchDispatchMode):
     """Bytes of the tensors that live, and the most of them so far."""
 

@@ -55,7 +55,7 @@ def run(tmp_path, names, *options) -> tuple[int, str]:
 
 @pytest.mark.parametrize("dist", ["loadfile", pytest.param("worksteal", marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_fails_the_run_and_names_the_test(dist, tmp_path):
-    code, output = run(tmp_path, ["passes", "killed"], "-n", "2", "--dist", dist)
+    code, output = run(tmp_path, ["passes", "killed"], "-n", "1", "--dist", dist)
     assert code != 0 and "crashed while running 'test_made_up.py::test_is_killed'" in output, output
 
 
@@ -69,7 +69,7 @@ def test_a_test_that_sleeps_fails_and_is_named(workers, tmp_path):
 
 
 def test_a_test_that_cannot_be_interrupted_ends_the_process(tmp_path):
-    options = ("-n", "2", "--dist", "loadfile", "--limit", "1", "--grace", "1")
+    options = ("-n", "1", "--dist", "loadfile", "--limit", "1", "--grace", "1")
     code, output = run(tmp_path, ["waits"], *options)
     assert code != 0 and "crashed while running 'test_made_up.py::test_waits_outside_python'" in output, (
         output

@@ -167,42 +167,45 @@ def test_a_list_is_no_number():
         assert not surely_equal(list_, list_.replace(",", "").replace(" ", "").replace("\\", ""))
 
 
+HOSTILE = {
+    "nested": "\\boxed{" + "{" * 1_000_000 + "}" * 1_000_000,
+    "backslashes": "\\boxed{" + "\\" * 2_000_000,
+    "list": "\\boxed{1}," * 200_000,
+}
+MORE_HOSTILE = {
+    "joint": "\\boxed{1}" + ", " * 1_000_000 + "\\boxed{1}",
+    "frac": "\\boxed{" + "\\frac" * 200_000,
+    "roots": "\\boxed{" + "√(" * 200_000,
+    "boxes": "\\boxed{" * 300_000,
+    "words": "\\boxed" * 300_000,
+    "spaces": "\\boxed " + " " * 2_000_000 + "x",
+    "braces": "{" * 2_000_000,
+    "texts": "\\boxed{" + "\\text{" * 300_000,
+    "digits": "\\boxed{" + "1,000" * 300_000 + "}",
+    "powers": "\\boxed{" + "x^" * 500_000 + "}" * 500_000,
+}
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
-        "\\boxed{" * 300_000,
-        "\\boxed" * 300_000,
-        "\\boxed{" + "{" * 1_000_000 + "}" * 1_000_000,
-        "\\boxed{" + "\\" * 2_000_000,
-        "\\boxed " + " " * 2_000_000 + "x",
-        "{" * 2_000_000,
-        "\\boxed{1}," * 200_000,
-        "\\boxed{1}" + ", " * 1_000_000 + "\\boxed{1}",
-        "\\boxed{" + "\\frac" * 200_000,
-        "\\boxed{" + "√(" * 200_000,
-        "\\boxed{" + "\\text{" * 300_000,
-        "\\boxed{" + "1,000" * 300_000 + "}",
-        "\\boxed{" + "x^" * 500_000 + "}" * 500_000,
-    ],
-    ids=[
-        "boxes",
-        "words",
-        "nested",
-        "backslashes",
-        "spaces",
-        "braces",
-        "list",
-        "joint",
-        "frac",
-        "roots",
-        "texts",
-        "digits",
-        "powers",
+        *(pytest.param(text, id=name) for name, text in HOSTILE.items()),
+        *(pytest.param(text, id=name, marks=pytest.mark.slow) for name, text in MORE_HOSTILE.items()),
     ],
 )
 def test_time_grows_with_length_alone(hostile):
+    assert_fast(hostile)
+
+
+def test_time_grows_with_length_alone_in_every_form():
+    """A tenth of the length: what grows with its square still takes many times the limit's tenth."""
+    for name, text in (HOSTILE | MORE_HOSTILE).items():
+        assert_fast(text[: len(text) // 10], name, limit=2)
+
+
+def assert_fast(hostile, name="", limit=10):
     # Of this process: other work on the machine says nothing.
     started = time.process_time()
     last_boxed(hostile)
     normalise(hostile)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < limit, name

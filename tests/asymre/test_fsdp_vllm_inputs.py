@@ -1,8 +1,13 @@
 """What engine fsdp_vllm is given: weights, tokenizers, prompts, options; each fault named with its remedy."""
 
+import os
+import runpy
 import shutil
+import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from huggingface_hub import errors
@@ -171,13 +176,12 @@ def test_options_of_a_script_have_the_types_of_their_defaults():
         job._options(["proceses=4"], {"processes": 1})
 
 
-def test_a_job_whose_policy_cannot_be_read_names_that_folder_alone(folder, monkeypatch):
-    # Of another name, so that no file above the temporary folder counts.
-    monkeypatch.setattr(job, "SPEC", "made_up.json")
+def test_a_job_whose_policy_cannot_be_read_names_that_folder_alone(folder):
     with pytest.raises(job.InputError) as error:
         job.reading(folder, lambda path: 1 / 0)
     assert f"delete the folder {folder.parent.name}" in str(error.value), "nothing here made the folder"
-    (folder / "made_up.json").write_text("{}")
+    folder = folder.rename(folder.with_name("model-0123456789"))
+    (folder / "spec.json").write_text("{}")
     with pytest.raises(job.InputError) as error:
         job.reading(folder, lambda path: 1 / 0)
     assert f"delete the folder {folder.name} and" in str(error.value)
@@ -202,3 +206,29 @@ def test_a_policy_that_the_workflow_made_can_be_given_as_a_folder(folder, tmp_pa
 def test_another_family_is_named(folder):
     with pytest.raises(ValueError, match="model_type llama, pretrained.*family says qwen2"):
         source.check_policy(folder, SHAPE | {"family": "qwen2"})
+
+
+# --- vLLM's environment -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_vllm(monkeypatch):
+    """No vLLM, whatever is installed; the module that imports it is imported afresh."""
+    modules = [name for name in sys.modules if name.startswith("asymre.engines.fsdp_vllm.generation")]
+    for name in modules:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    # It sets variables for vLLM.
+    with patch.dict(os.environ):
+        yield
+
+
+def test_without_vllm_an_import_raises_with_the_remedy(without_vllm):
+    with pytest.raises(ImportError, match="run make setup-vllm"):
+        import_module("asymre.engines.fsdp_vllm.generation")
+
+
+@pytest.mark.parametrize("script", ["sample_rollouts_vllm", "evaluate_snapshot_vllm"])
+def test_without_vllm_a_script_ends_with_the_remedy(script, without_vllm):
+    with pytest.raises(SystemExit, match=r"^error: .*vllm.* in .*: run make setup-vllm$"):
+        runpy.run_path(str(ROOT / f"scripts/{script}.py"), run_name="__main__")

@@ -236,27 +236,23 @@ ALLOCATORS = [
     ({"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
     ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64"),
 ]
-# Each in a process of its own, forked before torch reads a setting.
-ALLOCATOR = """
-import json, os, sys
-import asymre.engines.fsdp_vllm.training, torch
-for given in json.loads(sys.argv[1]):
-    if os.fork() == 0:
-        os.environ.update(given)
-        import scripts.train_cycle_fsdp
-        print(torch._C._accelerator_getAllocatorSettings(), flush=True)
+
+
+@pytest.mark.parametrize(("variables", "expected"), ALLOCATORS)
+def test_settings_of_the_allocator(variables, expected, monkeypatch, tmp_path):
+    """As torch itself has read them, in a process that is forked before it reads any."""
+    for name in [name for name in os.environ if "ALLOC_CONF" in name]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if (child := os.fork()) == 0:
+        sys.modules.pop("scripts.train_cycle_fsdp", None)
+        import scripts.train_cycle_fsdp  # noqa: F401
+
+        (tmp_path / "settings").write_text(torch._C._accelerator_getAllocatorSettings())
         os._exit(0)
-    os.wait()
-"""
-
-
-def test_settings_of_the_allocator():
-    """As torch itself has read them."""
-    plain = {name: value for name, value in os.environ.items() if "ALLOC_CONF" not in name}
-    given = json.dumps([variables for variables, _ in ALLOCATORS])
-    command = [sys.executable, "-c", ALLOCATOR, given]
-    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True)
-    assert done.stdout.split() == [expected for _, expected in ALLOCATORS], done.stderr
+    os.waitpid(child, 0)
+    assert (tmp_path / "settings").read_text() == expected
 
 
 # Groups of one reward only
@@ -301,8 +297,11 @@ def rollouts_with(groups):
 MIXES = [1.0, 0, 0, 0, 1.0, -1.0, 0, -1.0, -1.0, -1.0, 0, 0]
 
 
-@pytest.mark.parametrize("params", [GRPO, AT_ZERO], ids=["grpo", "asymre at 0"])
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("params", "processes"),
+    [(GRPO, 1), (AT_ZERO, 1), *(pytest.param(p, 2, marks=pytest.mark.slow) for p in (GRPO, AT_ZERO))],
+    ids=["grpo-1", "asymre at 0-1", "grpo-2", "asymre at 0-2"],
+)
 def test_equal_groups_need_no_gradient(one_policy, params, processes):
     def train(group):
         arguments = (one_policy, params, rollouts_with(MIXES))
@@ -378,7 +377,7 @@ def a_cycle(one_policy, tmp_path):
     return train
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_log_probs_computed_again_replace_the_samplers(a_cycle, capfd, processes):
     made_up = hub.ragged_rollouts(4 * hub.GROUP).log_probs
     metrics, tampered = a_cycle(processes), a_cycle(processes, made_up * 3)
@@ -456,14 +455,19 @@ def half(one_policy, tmp_path_factory):
     return out
 
 
-def test_results_do_not_depend_on_the_number_of_processes(one_policy, alone, pair):
-    four = run_processes(4, hub.train, one_policy, 0, hub.STEPS)
-    assert len(four) == hub.STEPS
+def test_results_do_not_depend_on_the_number_of_processes(alone, pair):
+    assert len(pair[0]) == hub.STEPS
     assert_metrics_close(pair[0], alone[0])
-    assert_metrics_close(four, alone[0])
     ours, theirs = (load_file(out / "float32" / "model.safetensors") for _, out in (alone, pair))
     for name, weight in ours.items():
         torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_results_on_four_processes(one_policy, alone):
+    four = run_processes(4, hub.train, one_policy, 0, hub.STEPS)
+    assert len(four) == hub.STEPS
+    assert_metrics_close(four, alone[0])
 
 
 def test_a_killed_run_goes_on_bit_for_bit(pair, half, tmp_path):
@@ -598,7 +602,8 @@ def test_the_model_is_that_of_transformers(policy, change):
         )
 
 
-def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path):
+@pytest.mark.parametrize("processes", [4, pytest.param(2, marks=pytest.mark.slow)])
+def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path, processes):
     """Of both families, tied and not, with fewer rows than processes."""
     architectures = [
         tiny("llama", 2, False),
@@ -608,14 +613,13 @@ def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path):
     folders = [tmp_path / str(i) for i in range(len(architectures))]
     for folder, architecture in zip(folders, architectures, strict=True):
         save_policy(folder, architecture, make_weights(architecture))
-    for processes in (2, 4):
-        found = run_processes(processes, hub.loaded_weights, folders)
-        for folder, architecture, (weights, read) in zip(folders, architectures, found, strict=True):
-            expected = dict(load_model(folder).named_parameters())
-            assert weights.keys() == expected.keys()
-            for name, weight in weights.items():
-                assert torch.equal(torch.from_numpy(weight), expected[name]), name
-            assert read == architecture.parameter_count()
+    found = run_processes(processes, hub.loaded_weights, folders)
+    for folder, architecture, (weights, read) in zip(folders, architectures, found, strict=True):
+        expected = dict(load_model(folder).named_parameters())
+        assert weights.keys() == expected.keys()
+        for name, weight in weights.items():
+            assert torch.equal(torch.from_numpy(weight), expected[name]), name
+        assert read == architecture.parameter_count()
 
 
 @pytest.mark.parametrize(
@@ -724,13 +728,26 @@ def test_more_processes_than_gpus(monkeypatch):
         run_processes(2, hub.rank_sum)
 
 
+# Imports no more than it needs: transformers takes seconds.
+WAITING = """
+import os, signal, sys
+from pathlib import Path
+import torch.distributed as dist
+from asymre.engines.fsdp_vllm.launch import run_processes
+
+def wait_for_ever(folder):
+    (folder / f"{os.getpid()}.pid").touch()
+    dist.barrier()
+    signal.pause()
+
+if __name__ == "__main__":
+    run_processes(2, wait_for_ever, Path(sys.argv[1]))
+"""
+
+
 def test_sigterm_ends_all_and_jobs_do_not_meet(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom tests import fsdp_processes as hub\n"
-        "from asymre.engines.fsdp_vllm.launch import run_processes\n"
-        "if __name__ == '__main__':\n    run_processes(2, hub.wait_for_ever, Path(sys.argv[1]))\n"
-    )
+    script.write_text(WAITING)
     with subprocess.Popen([sys.executable, script, tmp_path], stderr=subprocess.DEVNULL) as parent:
         deadline = time.monotonic() + 90
         while len(pids := list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < deadline:

@@ -90,7 +90,8 @@ def test_gold_errors(verifier):
 
 
 @pytest.mark.skipif(not MATH.is_dir(), reason="no MATH data: set ASYMRE_MATH_DATA to a folder with it")
-def test_answers_of_math_are_equal_to_themselves(verifier):
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_answers_of_math_are_equal_to_themselves(verifier, every):
     """500 test and 4,500 training answers, extracted from their solutions; all compared, no short cut."""
     rows = [
         [json.loads(line) for line in open(path, encoding="utf-8")] for path in sorted(MATH.glob("*.jsonl"))
@@ -100,6 +101,7 @@ def test_answers_of_math_are_equal_to_themselves(verifier):
     solutions = [row["solution"] for row in test + train]
     golds = [last_boxed(solution) for solution in solutions]
     assert golds[:500] == [row["answer"].strip() for row in test]
+    solutions, golds = solutions[::every], golds[::every]
     assert [pair for pair in zip(golds, verifier.gold_errors(golds), strict=True) if pair[1]] == []
     assert set(verifier.verify(solutions, golds)) == {"right"}
 
@@ -156,13 +158,15 @@ def hostile_completions(count, marker):
     return texts
 
 
-def test_hostile_completions_cost_no_more_than_the_limit(tmp_path):
+# Of a hundred, all but a dozen are of the families that we know.
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_hostile_completions_cost_no_more_than_the_limit(count, tmp_path):
     marker, limit = tmp_path / "injected", 0.5
-    texts = hostile_completions(1000, marker)
+    texts = hostile_completions(count, marker)
     with Verifier(workers=1, timeout_s=limit) as verifier:
         verifier.gold_errors(["x"])  # the process has started
         started = time.monotonic()
-        verdicts = verifier.verify(texts, ["x^2+5"] * 500 + ["(1,2)"] * 500)
+        verdicts = verifier.verify(texts, ["x^2+5"] * (count // 2) + ["(1,2)"] * (count // 2))
         seconds = time.monotonic() - started
         # Replaced processes check what comes after.
         assert verifier.verify([r"\boxed{x(x+1)}"], ["x^2+x"]) == ["right"]
@@ -210,15 +214,15 @@ def stub(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_GRACE", 1.0)
 
 
-def test_a_checker_that_is_lost_is_replaced(stub):
+@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_checker_that_is_lost_is_replaced(stub, workers):
     """Whatever happens within one check, the others get their verdicts."""
     acts = {"exit": "unparsable", "exit zero": "unparsable", "crash": "unparsable", "sleep": "timeout"}
     acts |= {"deaf sleep": "timeout", "raise": "unparsable", "n": "unparsable"}
     answers = [text for act in acts for text in (act, f"good {act}"[:6])]
     expected = [verdict for act in acts for verdict in (acts[act], "wrong")]
-    for workers in (1, 2):
-        with Verifier(workers=workers, timeout_s=2) as verifier:
-            assert verifier.verify(boxed(answers), ["gold"] * len(answers)) == expected
+    with Verifier(workers=workers, timeout_s=2) as verifier:
+        assert verifier.verify(boxed(answers), ["gold"] * len(answers)) == expected
 
 
 def test_a_checker_without_memory_is_replaced(stub):

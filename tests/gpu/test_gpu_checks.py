@@ -87,6 +87,7 @@ def test_training_reports_every_step(trained):
         assert trained["peak"] is trained["gpu"] is trained["gpu_memory"] is None
 
 
+@pytest.mark.slow
 def test_two_processes_and_a_run_again(policy, trained):
     if torch.cuda.is_available() and torch.cuda.device_count() < 2:
         pytest.skip("one GPU")

@@ -40,10 +40,22 @@ SLOW = ("--config", "pause=0.05")
 # --- killed in the middle of a write -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("exists", [False, True], ids=["new", "again"])
+# A piece has checkpoints, a report three files.
 @pytest.mark.parametrize(
-    ("kind", "slug"),
-    [("numbers", "seed0"), ("piece", "seed0_until12"), ("sum", "seed0"), ("report", "both")],
+    ("kind", "slug", "exists"),
+    [
+        ("piece", "seed0_until12", True),
+        ("report", "both", False),
+        *(
+            pytest.param(kind, slug, exists, marks=pytest.mark.slow)
+            for kind, slug, exists in (
+                ("piece", "seed0_until12", False),
+                ("report", "both", True),
+                *(("numbers", "seed0", exists) for exists in (False, True)),
+                *(("sum", "seed0", exists) for exists in (False, True)),
+            )
+        ),
+    ],
 )
 def test_a_job_killed_anywhere_leaves_its_result_whole_or_missing(graph, made, results, kind, slug, exists):
     path = named(graph, kind, slug).path

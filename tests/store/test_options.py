@@ -171,12 +171,26 @@ def test_a_script_without_arguments_says_how_it_is_called(monkeypatch):
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_folder(tmp_path):
-    (tmp_path / "sum/a-1").mkdir(parents=True)
-    (tmp_path / "sum/a-1/spec.json").touch()
-    (tmp_path / "sum/a-1/b.txt").write_text("x")
-    words = r"b.txt: cannot be read \(.*'x'\); delete the folder a-1 and run again: it will be rebuilt"
+    file = tmp_path / "sum/a-0123456789/policy/b.txt"
+    file.parent.mkdir(parents=True)
+    (file.parents[1] / "spec.json").touch()
+    file.write_text("x")
+    words = (
+        r"b.txt: cannot be read \(.*'x'\); delete the folder a-0123456789 and run again: it will be rebuilt"
+    )
     with pytest.raises(job.InputError, match=words):
-        job.reading(tmp_path / "sum/a-1/b.txt", lambda path: int(path.read_text()))
+        job.reading(file, lambda path: int(path.read_text()))
+
+
+def test_a_stray_specification_above_makes_no_folder_a_result(tmp_path):
+    """Nobody is told to delete what is no result."""
+    file = tmp_path / "mine/data/b.txt"
+    file.parent.mkdir(parents=True)
+    (tmp_path / "spec.json").touch()
+    (tmp_path / "mine/spec.json").touch()
+    file.write_text("x")
+    with pytest.raises(job.InputError, match="delete the folder data and run again"):
+        job.reading(file, lambda path: int(path.read_text()))
 
 
 def test_a_job_tells_its_progress(capsys, monkeypatch):

@@ -19,7 +19,7 @@ from asymre.engines.local.decoder import initial_weights
 from asymre.engines.local.policy import save_policy
 from paper.captions import architecture_of
 from paper.configuration import reading
-from tests.helpers import ONE_GPU_RUN, ROOT, copy_sources, planned_by_snakemake, program, run, tiny
+from tests.helpers import ONE_GPU_RUN, ROOT, call, copy_sources, planned_by_snakemake, program, run, tiny
 from tools import preflight
 from tools.preflight import MISSING, NOTE, OK
 from workflow import costs
@@ -441,21 +441,18 @@ def test_weights_that_are_to_be_fetched_are_counted(plan, tmp_path, monkeypatch)
 # --- the command ---------------------------------------------------------------------------------
 
 
-def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, ROOT / "tools/preflight.py", *arguments],
-        cwd=folder,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)} | variables,
+def test_everything_that_is_missing_is_told_at_once(hub, tmp_path):
+    """On a machine without GPUs, whatever else there is; in a copy, so without .venv-vllm."""
+    project = copy_sources(tmp_path / "project")
+    (project / "mine.yaml").write_text(yaml.safe_dump(ONE_GPU_RUN))
+    done = subprocess.run(
+        [sys.executable, project / "tools/preflight.py", "--configfile", "mine.yaml"],
+        cwd=project,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(project)},
         capture_output=True,
         text=True,
         timeout=300,
     )
-
-
-def test_everything_that_is_missing_is_told_at_once(hub, tmp_path):
-    """On a machine without GPUs, whatever else there is."""
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(ONE_GPU_RUN))
-    done = command(tmp_path, "--configfile", "mine.yaml")
     assert done.returncode == 1 and not done.stderr, done.stderr
     *lines, last = done.stdout.splitlines()
     missing = [line for line in lines if line.startswith("MISSING  ")]
@@ -467,20 +464,30 @@ def test_everything_that_is_missing_is_told_at_once(hub, tmp_path):
         assert any(word in line for line in lines), word
 
 
-def test_a_rehearsal_looks_at_no_gpu(tmp_path):
-    done = command(tmp_path, "--scale", "rehearsal")
-    assert "fsdp_vllm.device is cpu: no check of GPUs" in done.stdout and "NVIDIA" not in done.stdout
-    for word in ("torch", "vLLM", "main memory", "disk"):
-        assert word in done.stdout
-    missing = [line for line in done.stdout.splitlines() if line.startswith("MISSING")]
-    assert done.returncode == bool(missing) and all("vLLM" in line for line in missing)
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_rehearsal_looks_at_no_gpu(complete, tmp_path, monkeypatch):
+    """With an environment of vLLM and without one."""
+    monkeypatch.setattr(preflight, "VLLM", tmp_path / ".venv-vllm")
+    monkeypatch.setattr(preflight, "probe", lambda python: CPU)
+    monkeypatch.setattr(preflight.os, "_exit", sys.exit)
+    monkeypatch.setattr(preflight, "memory_limit", lambda environment: (64 * GB, "the machine"))
+    monkeypatch.setattr(preflight, "free_disk", lambda folder: 64 * GB)
+    if complete:
+        program(tmp_path / ".venv-vllm/bin/python", "exit 1")
+        (tmp_path / ".venv-vllm/.complete").touch()
+    code, output = call(preflight.main, tmp_path, "--scale", "rehearsal")
+    assert "fsdp_vllm.device is cpu: no check of GPUs" in output and "NVIDIA" not in output
+    for word in ("torch", "vllm", "main memory", "disk"):
+        assert word in output.lower()
+    missing = [line for line in output.splitlines() if line.startswith("MISSING")]
+    assert len(missing) == code == (not complete) and all("vLLM" in line for line in missing)
 
 
 def test_a_scale_without_gpus_and_a_wrong_one(tmp_path):
-    done = command(tmp_path, "--scale", "cpu")
-    assert done.returncode == 1 and "belongs to engine local" in done.stderr
-    done = command(tmp_path, "--scale", "gpuu")
-    assert done.returncode == 1 and "did you mean 'gpu'?" in done.stderr and "Traceback" not in done.stderr
+    code, output = call(preflight.main, tmp_path, "--scale", "cpu")
+    assert code == 1 and "belongs to engine local" in output
+    code, output = call(preflight.main, tmp_path, "--scale", "gpuu")
+    assert code == 1 and "did you mean 'gpu'?" in output
 
 
 @pytest.mark.slow

@@ -229,6 +229,10 @@ def test_a_home_that_cannot_be_written_to(clone):
         assert done.stdout.strip() == f"cache={clone}/.snakemake/cache"
     done = run(clone, command=make, HOME=str(clone), XDG_CACHE_HOME=None)
     assert done.stdout.strip() == "cache="
+
+
+@pytest.mark.slow
+def test_snakemake_without_a_home(clone):
     done = run(clone, "-n", *SMOKE, HOME="/proc/nowhere", XDG_CACHE_HOME=str(clone / ".snakemake/cache"))
     assert done.returncode == 0, done.stdout
 
@@ -236,6 +240,7 @@ def test_a_home_that_cannot_be_written_to(clone):
 # --- mistakes on the command line ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_misspelt_key_on_the_command_line_is_told_the_nearest(clone):
     done = run(clone, "-n", "--config", "sclae=smoke")
     assert "--config: sclae: unknown key; did you mean 'scale'?" in done.stdout

@@ -2,11 +2,14 @@
 
 import inspect
 import re
+import runpy
 import shutil
 from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from asymre.bandit import experiments
@@ -81,26 +84,42 @@ def test_a_broken_objective_is_refused_when_the_configuration_is_read(name, tmp_
         assert "Traceback" not in output and "total" not in output
 
 
-@pytest.mark.parametrize("how", ["scripts", pytest.param("snakemake", marks=pytest.mark.slow)])
-def test_recipe_of_an_objective(how, clone):
-    """CONTRIBUTING's own text, literally: one file, a learning rate and a figure; nothing else is stale."""
+def follow(repository: Path) -> dict:
+    """Write what the recipe says into a copy, and choose the scale smoke; the overlay."""
     recipe = blocks("An objective")
     for file, text in recipe.items():
-        assert not (clone / file).exists()
-        (clone / file).write_text(code(text))
+        assert not (repository / file).exists()
+        (repository / file).write_text(code(text))
     overlay = yaml.safe_load(code(recipe["mine.yaml"]))
+    (repository / "mine.yaml").write_text(yaml.safe_dump(overlay | {"scale": "smoke"}))
+    return overlay
+
+
+def test_recipe_of_an_objective(tmp_path):
+    """CONTRIBUTING's own text, literally: one file, a learning rate and a figure; nothing else is stale."""
+    repository = copy_sources(tmp_path / "repository")
+    follow(repository)
     before = plan.build(ROOT, reading.load(ROOT, {"scale": "smoke"}))
-    (clone / "mine.yaml").write_text(yaml.safe_dump(overlay | {"scale": "smoke"}))
     program = (
         "from pathlib import Path; from paper.configuration import reading; from workflow import plan\n"
         "c = reading.load(Path('.'), reading.read(Path('mine.yaml')), 'mine.yaml')\n"
         "print(*plan.build(Path('.'), c).graph.artefacts)"
     )
-    done = command(clone, "-c", program)
+    done = command(repository, "-c", program)
     assert done.returncode == 0, done.stdout
     new = set(done.stdout.split()) - set(before.graph.artefacts)
     assert {path.split("/")[0] for path in new} == {"training", "evaluation", "figure", "claims"}
     assert all("leave_one_out" in path for path in new if path.startswith(("training", "evaluation")))
+    objective = runpy.run_path(str(repository / "asymre/objectives/leave_one_out.py"))
+    advantages = objective["advantages"](torch.tensor([[1.0, 1.0, -1.0], [0.0, 0.0, 0.0]]), {})
+    assert advantages.tolist() == [[1, 1, -2], [0, 0, 0]]
+    assert objective["token_loss"] is import_module("asymre.objectives.asymre").token_loss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["scripts", "snakemake"])
+def test_recipe_of_an_objective_trains_it(how, clone):
+    overlay = follow(clone)
     shutil.move(clone / "results/smoke", clone / f"results/{overlay['results']}")
     (figure,) = overlay["figures"]
     if how == "scripts":

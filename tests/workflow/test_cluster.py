@@ -127,7 +127,9 @@ rule a:
 """
 
 
-def test_snakemake_says_it_before_any_job(tmp_path):
+@pytest.fixture
+def snakemake(tmp_path):
+    """Runs Snakemake on a rule, with a sinfo on its path; its exit status and what it prints."""
     (tmp_path / "Snakefile").write_text(SNAKEFILE.format(root=str(ROOT)))
     program(tmp_path / "bin/sinfo", "echo 'gpu|gpu:2|64|1000'")
     program(tmp_path / "bin/squeue", "exit 0")  # the Slurm plugin asks for it when it is loaded
@@ -138,8 +140,16 @@ def test_snakemake_says_it_before_any_job(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
+    return snakemake
+
+
+def test_snakemake_says_it_before_any_job(tmp_path, snakemake):
     code, output = snakemake("--default-resources", "slurm_partition=gpus")
     assert code != 0 and "did you mean 'gpu'?" in output and not (tmp_path / "a").exists()
+
+
+@pytest.mark.slow
+def test_snakemake_starts_no_job_that_asks_for_too_much(tmp_path, snakemake):
     code, output = snakemake("--resources", "gpu=2")
     assert code != 0 and "a asks for gpu 3" in output and not (tmp_path / "a").exists()
     program(tmp_path / "elsewhere/which", "exit 1")  # the Slurm plugin looks for programs with it

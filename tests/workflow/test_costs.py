@@ -55,7 +55,7 @@ MEASURED = [
     slow(Architecture("llama", 768, 2048, 8, 8, 4, 4_000, True), {"dtype": "float32"}, 64, 16),
     # Activations, and logits.
     slow(Architecture("llama", 256, 704, 4, 8, 4, 2_000, True), {"dtype": "float32"}, 4096, 64),
-    (Architecture("llama", 64, 128, 2, 8, 4, 32_000, True), {"dtype": "float32"}, 1024, 1024),
+    (Architecture("llama", 64, 128, 2, 8, 4, 32_000, True), {"dtype": "float32"}, 512, 512),
 ]
 
 
@@ -172,9 +172,13 @@ def test_hours_are_told_for_each_target_and_each_gpu():
     assert "WARNING" not in first and "llama-1b does not fit a GPU of 24 GB in training" in second
 
 
-def test_the_command():
+@pytest.mark.slow
+def test_the_whole_gpu_scale():
     code, output = call(plan_costs.main, ROOT, "--scale", "gpu")
     assert code == 0 and output.startswith("164 runs of 2000 steps") and "llama-8b" in output
     assert "WARNING" not in output
+
+
+def test_a_scale_without_gpus():
     code, output = call(plan_costs.main, ROOT, "--scale", "cpu")
     assert code == 1 and "needs no GPU" in output

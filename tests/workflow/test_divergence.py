@@ -34,16 +34,20 @@ figures:
 """
 
 
+def make(finished, project, name, cycles):
+    """Two runs with huge rewards."""
+    own = f"results: {name}\ntraining: {{cycles_per_job: {cycles}}}\n"
+    (project / f"{name}.yaml").write_text(OVERLAY + own)
+    for kind in ("base_policy", "problems"):
+        shutil.copytree(finished / "results/smoke" / kind, project / "results" / name / kind)
+    finish(project, f"{name}.yaml", "figure_14")
+
+
 @pytest.fixture(scope="module")
 def diverged(finished, tmp_path_factory):
-    """Two runs with huge rewards, each in one job, and in one job a cycle."""
+    """Results of two runs, each in one job."""
     project = copy_sources(tmp_path_factory.mktemp("diverged") / "project")
-    for name, cycles in (("whole", "all"), ("split", "1")):
-        own = f"results: {name}\ntraining: {{cycles_per_job: {cycles}}}\n"
-        (project / f"{name}.yaml").write_text(OVERLAY + own)
-        for kind in ("base_policy", "problems"):
-            shutil.copytree(finished / "results/smoke" / kind, project / "results" / name / kind)
-        finish(project, f"{name}.yaml", "figure_14")
+    make(finished, project, "whole", "all")
     return project
 
 
@@ -76,7 +80,9 @@ def test_what_a_diverged_run_leaves(diverged):
     assert len(evaluation) == 5 * 2 and evaluation.loc[evaluation["step"] > 0, "entropy"].isna().all()
 
 
-def test_one_job_a_cycle_leaves_the_same(diverged):
+@pytest.mark.slow
+def test_one_job_a_cycle_leaves_the_same(finished, diverged):
+    make(finished, diverged, "split", "1")
     for kind in ("training", "evaluation"):
         for folder in (diverged / "results/whole" / kind).iterdir():
             other = diverged / "results/split" / kind / folder.name

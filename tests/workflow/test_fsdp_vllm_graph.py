@@ -16,6 +16,7 @@ from tests.helpers import (
     copy_sources,
     counts,
     edit,
+    finish,
     planned,
     planned_by_snakemake,
     program,
@@ -105,20 +106,28 @@ TARGET = ("figure_5", "--configfile", "stub.yaml")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """The stubs, and the finished run of two of their trainings."""
+def stubs(tmp_path_factory) -> Path:
+    """A copy of the repository with the stubs, and with what asks for two of their trainings."""
     folder = copy_sources(tmp_path_factory.mktemp("fsdp") / "project")
     for name, text in STUBS.items():
         (folder / "scripts" / name).write_text(STUB + text)
     program(folder / ".venv-vllm/bin/python", f'exec "{sys.executable}" "$@"')
     (folder / ".venv-vllm/.complete").touch()
     (folder / "stub.yaml").write_text(OVERLAY)
-    jobs = planned_by_snakemake(folder, *TARGET)
-    # Two shards of the shared first cycle and of two more cycles for each run.
-    assert (jobs["sample_rollouts"], jobs["train_cycle"], jobs["train_last_cycle"]) == (10, 4, 2)
-    assert jobs["evaluate_snapshot"] == 1 + 2 * 3 * 2
-    assert jobs == planned(folder, "figure_5", configfile="stub.yaml")
-    snakemake(folder, *TARGET)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(stubs, tmp_path_factory) -> Path:
+    """The finished run, made by the scripts alone; what is temporary is gone, as after Snakemake."""
+    folder = shutil.copytree(stubs, tmp_path_factory.mktemp("made") / "project", symlinks=True)
+    finish(folder, "stub.yaml", "figure_5")
+    results = folder / "results/stub"
+    shutil.rmtree(results / "snapshots")
+    for name in ("policies", "state"):
+        for cycle in (results / name).iterdir():
+            if "_step18-" not in cycle.name:
+                shutil.rmtree(cycle)
     return folder
 
 
@@ -143,8 +152,24 @@ def csv(project: Path) -> str:
     return (project / "results/stub/figures/figure_05.csv").read_text()
 
 
-def test_what_is_large_goes_when_nothing_reads_it(project):
+def test_jobs_of_two_runs(stubs, made):
+    jobs = missing(stubs)
+    # Two shards of the shared first cycle and of two more cycles for each run.
+    assert (jobs["sample_rollouts"], jobs["train_cycle"], jobs["train_last_cycle"]) == (10, 4, 2)
+    assert jobs["evaluate_snapshot"] == 1 + 2 * 3 * 2
+    assert missing(made) == {}
+
+
+@pytest.mark.slow
+def test_what_is_large_goes_when_nothing_reads_it(stubs, made, tmp_path):
+    """And all else is what the scripts alone make; of a smaller graph: tests/store/test_toy.py."""
+    project = shutil.copytree(stubs, tmp_path / "project", symlinks=True)
+    assert planned_by_snakemake(project, *TARGET) == missing(project)
+    snakemake(project, *TARGET)
     assert planned_by_snakemake(project, *TARGET) == missing(project) == {}
+    assert csv(project) == csv(made)
+    for folder in ("cycles", "policies", "state", "snapshots"):
+        assert left(project, folder) == left(made, folder)
     assert left(project, "cycles") == ["12", "12", "18", "18", "6", "6"]
     assert left(project, "policies") == left(project, "state") == ["18", "18"]
     assert left(project, "snapshots") == []

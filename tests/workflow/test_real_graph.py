@@ -233,6 +233,7 @@ RULES = {
 }
 
 
+@pytest.mark.slow
 def test_why_names_what_snakemake_plans(smoke, tmp_path):
     clone = copy_sources(tmp_path / "clone")
     place, graph = clone / "results/smoke", smoke.graph
@@ -353,6 +354,7 @@ def test_the_lineage_of_a_figure_reaches_its_base_policy(small, made):
     assert folder.verify(made, folder.paths_in(made, small.graph.kinds)).findings == []
 
 
+@pytest.mark.slow
 def test_comments_plan_nothing_and_another_evaluation_trains_nothing(clone):
     for path in clone.rglob("*.py"):
         path.touch()
@@ -379,6 +381,7 @@ def test_a_training_job_killed_anywhere_leaves_its_result_whole_or_missing(small
     assert files_of(result) == files_of(made / artefact.path) and not list(place.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_trains_goes_on_to_the_same_bytes(small, made, clone):
     (artefact,) = (a for a in small.graph.upstream(["figure_5"]) if a.kind == "training")
     result = f"results/small/{artefact.path}"

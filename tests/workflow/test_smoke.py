@@ -60,7 +60,7 @@ def test_touching_every_source_file_plans_nothing(clone):
     for name in SOURCES:
         for path in [clone / name, *(clone / name).rglob("*")]:
             path.touch()
-    assert planned_by_snakemake(clone) == {}
+    assert planned_by_snakemake(clone) == planned(clone) == {}
 
 
 def test_comments_docstrings_and_key_order_plan_nothing(clone):
@@ -71,6 +71,7 @@ def test_comments_docstrings_and_key_order_plan_nothing(clone):
     assert planned(clone) == {}
 
 
+@pytest.mark.slow
 def test_results_copied_without_times_plan_nothing(finished, tmp_path):
     """A plain copy without .snakemake, in which every time is new."""
     other = copy_sources(tmp_path / "without_times")
@@ -91,6 +92,7 @@ def make(clone: Path, how: str, configfile: str | None, target: str) -> None:
         assert planned_by_snakemake(clone, target, *chosen) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", WAYS)
 def test_going_back_to_an_old_value_plans_nothing_but_publishing(clone, how):
     paper = clone / "config/paper.yaml"
@@ -235,7 +237,8 @@ def test_a_script_run_by_hand_makes_the_same_bytes(clone, kind):
     assert_same_files(old, new)
 
 
-@pytest.mark.parametrize("figure", ["figure_5", pytest.param("figure_1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", ["figure_5", "figure_1"])
 def test_figure_scripts_run_by_hand_make_the_same_bytes(clone, figure):
     results = clone / "results/smoke"
     folder = next((results / "figure").glob(f"{figure}-*"))
@@ -259,15 +262,20 @@ figures:
   figure_5: {panels: [{title: t, measure: test_accuracy, runs: [RUN]}], runs: [], controls: []}
 leave_out: {figure_5: {}}
 """
-RUN = "{model: llama-8b, dataset: math, objective: [asymre, grpo], delta_v: -0.1, N: 250, seeds: 0}"
+RUN = "{model: llama-8b, dataset: math, objective: OBJECTIVES, delta_v: -0.1, N: 250, seeds: 0}"
 
 
-@pytest.mark.parametrize("how", WAYS)
-def test_one_job_a_cycle_gives_the_same_bytes_as_one_job_a_run(finished, clone, how):
-    split = SPLIT.replace("RUN", RUN)
+@pytest.mark.parametrize(
+    ("how", "objectives"),
+    [("scripts", ["asymre"]), pytest.param("snakemake", ["asymre", "grpo"], marks=pytest.mark.slow)],
+)
+def test_one_job_a_cycle_gives_the_same_bytes_as_one_job_a_run(finished, clone, how, objectives):
+    split = SPLIT.replace("RUN", RUN.replace("OBJECTIVES", f"[{', '.join(objectives)}]"))
     (clone / "split.yaml").write_text(f"{split}training: {{cycles_per_job: 1}}\n")
+    for kind in ("base_policy", "problems"):
+        shutil.copytree(finished / "results/smoke" / kind, clone / "results/split" / kind)
     jobs = planned(clone, "figure_5", configfile="split.yaml")
-    assert jobs["train_cycles"] == 2 * jobs["train_policy"] == 4
+    assert jobs["train_cycles"] == 2 * jobs["train_policy"] == 2 * len(objectives)
     make(clone, how, "split.yaml", "figure_5")
     assert planned(clone, "figure_5", configfile="split.yaml") == {}
     for folder in (clone / "results/split/training").iterdir():
@@ -319,10 +327,14 @@ def test_an_archive_of_damaged_or_missing_results_is_refused(clone):
     assert not list((clone / "results").glob("*tar*"))
 
 
-@pytest.mark.parametrize("how", WAYS)
-def test_calibration_target(clone, how):
+def test_calibration_is_planned(clone):
     jobs = planned(clone, "calibration")
     assert jobs["train_policy"] == 5 and jobs["choose_learning_rates"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", WAYS)
+def test_calibration_target(clone, how):
     make(clone, how, None, "calibration")
     table = (clone / "results/smoke/figures/calibration.csv").read_text()
     assert table.startswith("choice,objective,delta_v,learning_rate,step,accuracy,final_accuracy,chosen")

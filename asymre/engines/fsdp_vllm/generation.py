@@ -38,7 +38,8 @@ os.environ |= {
 try:
     import vllm  # pyright: ignore[reportMissingImports]
 except ModuleNotFoundError as error:
-    sys.exit(f"error: {error} in {sys.prefix}: run make setup-vllm")
+    message = f"{error} in {sys.prefix}: run make setup-vllm"
+    raise ImportError(message, name=error.name) from None
 
 LENGTH_STEP = 512
 # For speed and memory. They change only the rounding of a result, through the batch that a request is in.
