@@ -92,14 +92,18 @@ figures:
 """
     )
     (project / "more.yaml").write_text(more)
-    assert planned(project, "figure_3", configfile="more.yaml") == {"training": 1, "figure": 1}
+    assert planned(project, "figure_3", configfile="more.yaml") == {
+        "train_policy": 1,
+        "plot_figure": 1,
+        "figure_3": 1,
+    }
 
 
 def test_another_product_type_is_another_policy(project, monkeypatch):
     monkeypatch.chdir(project)
     (project / "rounded.yaml").write_text(OVERLAY.replace("products: float32", "products: bfloat16"))
     kinds = planned(project, "figure_3", configfile="rounded.yaml")
-    assert kinds["base_policy"] == 1 and kinds["training"] == 16
+    assert kinds["make_base_policy"] == 1 and kinds["train_policy"] == 16
 
 
 @pytest.mark.slow
