@@ -24,7 +24,7 @@ from tests.helpers import ROOT, copy_sources
 from workflow import plan
 
 PAPER, OWN = "config/paper.yaml", "own.yaml"
-SCALES = ("smoke", "cpu", "rehearsal", "one_gpu", "gpu")
+SCALES = ("smoke", "cpu", "pretrained", "rehearsal", "one_gpu", "gpu")
 SETTINGS = settings(deadline=None, derandomize=True, database=None)
 # What one argument of a command may hold on Linux: a rule hands a job its specification in one.
 ARGUMENT = 2**17
@@ -33,9 +33,9 @@ FILES = {
 }
 
 
-def overlay(model: str) -> dict:
+def overlay(model: str, dataset: str) -> dict:
     """What a user writes of their own, about a model of the scale."""
-    sweep = {"model": model, "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}
+    sweep = {"model": model, "dataset": dataset, "objective": "asymre", "delta_v": -0.1, "N": 250, "seeds": 0}
     return {
         "results": "mine",
         "smoothing_window": 5,
@@ -54,7 +54,8 @@ def overlay(model: str) -> dict:
     }
 
 
-OVERLAYS = {scale: overlay("qwen-0.5b" if scale == "one_gpu" else "llama-8b") for scale in SCALES}
+MODELS = {"one_gpu": ("qwen-0.5b", "math"), "pretrained": ("smollm2", "sums")}
+OVERLAYS = {scale: overlay(*MODELS.get(scale, ("llama-8b", "math"))) for scale in SCALES}
 # Its steps are few: with so many more, cycles of 6 steps are 10,000 artefacts.
 OVERLAYS["rehearsal"]["training"] |= {"steps": 12, "N": {250: 6, 10: 4}}
 RESULTS = {"results": "mine"}
@@ -186,7 +187,7 @@ def mutate_at(random_, tree, path, others):
 
 
 # Of the scales; one plan of the scale gpu takes as long as a hundred of smoke.
-WEIGHTS = {100: [9, 2, 2, 0.5, 0], 1200: [8, 2, 2, 1, 1]}
+WEIGHTS = {100: [9, 2, 1, 2, 0.5, 0], 1200: [8, 2, 1, 2, 1, 1]}
 
 
 def mutated(random_, weights):
