@@ -118,7 +118,7 @@ class Builder:
         return self.make("base_policy", slug, spec, script="scripts.make_base_policy_stand_in", also=also)
 
     def _pretrained(self, model: str, own: Pretrained) -> Artefact:
-        with _key(f"pretrained.{model}"):
+        with _key(f"pretrained.{model}.folder"):
             # The content counts, not the path.
             found = content.folder_hash(Path(own.folder)) if own.folder else None
         source = PretrainedSpec(
@@ -134,7 +134,7 @@ class Builder:
             return self.make("base_policy", model, source, script="scripts.make_base_policy_pretrained")
         spec = LocalPretrainedSpec(source, local.products, **self._few_shot())
         if own.folder:
-            with _key(f"pretrained.{model}"):
+            with _key(f"pretrained.{model}.folder"):
                 check = {"end": spec.end, "longest": spec.longest, "new_tokens": spec.new_tokens}
                 checkpoint.check(Path(own.folder), source.architecture, **check)
         return self.make("base_policy", model, spec, script="scripts.make_base_policy_local")

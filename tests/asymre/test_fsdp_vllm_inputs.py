@@ -193,7 +193,7 @@ def test_a_policy_that_the_workflow_made_can_be_given_as_a_folder(folder, tmp_pa
     (folder / "spec.json").write_text("{}")
     assert content_module.folder_hash(folder) == before
     (tmp_path / "output").mkdir()
-    spec = PretrainedSpec(None, None, str(folder), before, SHAPE)
+    spec = PretrainedSpec(None, None, str(folder), before, None, SHAPE)
     make_base_policy_pretrained.make(spec, {}, tmp_path / "output")
     assert not (tmp_path / "output/spec.json").exists()
     assert (tmp_path / "output/model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()

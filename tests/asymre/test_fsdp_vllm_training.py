@@ -331,6 +331,7 @@ def test_equal_groups_run_no_backward_pass(one_policy, monkeypatch):
     assert sorted(skipped.tolist()) == list(range(hub.GROUP))
 
 
+@pytest.mark.slow
 def test_fewer_equal_rows_than_processes(one_policy):
     """Processes without rows run with gradients, so all do."""
     rollouts = rollouts_with([1.0, 0])
@@ -602,7 +603,7 @@ def test_the_model_is_that_of_transformers(policy, change):
         )
 
 
-@pytest.mark.parametrize("processes", [4, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("processes", [pytest.param(4, marks=pytest.mark.slow), 2])
 def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path, processes):
     """Of both families, tied and not, with fewer rows than processes."""
     architectures = [

@@ -67,6 +67,7 @@ def completions_of(policy, shift=0.0):
     return found
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_the_trainer(policy):
     found = checks.differences(policy, completions_of(policy), "float32")
     assert found["max"] < 1e-5

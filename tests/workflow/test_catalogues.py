@@ -16,7 +16,7 @@ from asymre.bandit import experiments
 from asymre.bandit.catalogue import EXPERIMENTS
 from asymre.metrics.measures import MEASURES
 from asymre.objectives._entry import Objective
-from asymre.tasks import Task
+from asymre.tasks import Task, TaughtTask
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES, TASKS
 from paper.figures.charts import CHARTS, VARYING
@@ -144,8 +144,13 @@ def test_every_file_is_a_task_that_answers_the_questions():
     assert set(TASKS) == files
     for task in TASKS.values():
         asked = {name for name in {*vars(Task), *Task.__annotations__} if not name.startswith("_")}
-        assert {"draw", "worked_solutions", "is_correct"} < asked
+        assert {"draw", "final_answer", "is_correct"} < asked
         assert all(hasattr(task, name) for name in asked)
+        taught = {
+            name for name in {*vars(TaughtTask), *TaughtTask.__annotations__} if not name.startswith("_")
+        }
+        assert taught >= {"worked_solutions", "prompt_length"}
+        assert all(hasattr(task, name) == hasattr(task, "worked_solutions") for name in taught - asked)
         assert set(task.corpus_settings) <= {field.name for field in fields(task)}
 
 

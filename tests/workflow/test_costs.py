@@ -181,4 +181,4 @@ def test_the_whole_gpu_scale():
 
 def test_a_scale_without_gpus():
     code, output = call(plan_costs.main, ROOT, "--scale", "cpu")
-    assert code == 1 and "needs no GPU" in output
+    assert code == 1 and "has stand-ins, which take minutes" in output

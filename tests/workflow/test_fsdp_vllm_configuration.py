@@ -56,7 +56,7 @@ def message(scale: str, **overlay) -> str:
         ("rehearsal", {"stand_ins": {"qwen-3b": {"heads": 4}}}, "hidden_size / heads is 16; vLLM on a CPU"),
         ("gpu", {"fsdp_vllm": {"proceses": 8}}, "fsdp_vllm.proceses: unknown key; did you mean 'processes'?"),
         ("gpu", {"pretrained": {"llama-8b": {"revision": "main"}}}, "pretrained.llama-8b.revision: must be"),
-        ("gpu", {"pretrained": {"llama-8b": {"folder": "x"}}}, "give either hub (with revision) or folder"),
+        ("gpu", {"pretrained": {"llama-8b": {"folder": "x"}}}, "give one of hub, folder"),
         ("gpu", {"pretrained": {"llama-9b": {"folder": "x"}}}, "pretrained.llama-9b"),
         ("gpu", {"data": {"math": {"format": "numina"}}}, "format numina names source and held_out"),
         ("gpu", {"data": {"math": {"test": {"revision": None}}}}, "hub and revision belong together"),

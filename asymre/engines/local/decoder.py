@@ -107,7 +107,7 @@ def forward(
 def prefill(weights: Weights, architecture: Architecture, tokens_T: Tensor, sequences: int) -> Cache:
     """Return the cache of tokens with which `sequences` sequences begin, computed once."""
     _, cache = _layers(weights, architecture, tokens_T[None], None, None)
-    return [tuple(part.expand(sequences, -1, -1, -1) for part in layer) for layer in cache]
+    return [tuple(part.expand(sequences, -1, -1, -1) for part in layer) for layer in cache]  # pyright: ignore
 
 
 def _layers(

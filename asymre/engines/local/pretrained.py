@@ -42,7 +42,7 @@ def unpack_gguf(file: Path, folder: Path) -> None:
     arguments = {"gguf_file": file.name, "local_files_only": True}
     loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **arguments)
     # A model loaded from GGUF refuses to be saved, and describes itself as quantised.
-    del loaded.config.quantization_config
+    del loaded.config.quantization_config  # pyright: ignore
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())
     model.save_pretrained(folder)
