@@ -22,7 +22,7 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path(".snakemake/matplotlib").resolve(
 min_version("9.0")
 
 if os.pathsep in str(ROOT):
-    raise WorkflowError(f"{ROOT}: a path with {os.pathsep!r} cannot stand in PYTHONPATH: move the clone")
+    raise WorkflowError(f"{ROOT}: a path with {os.pathsep!r} does not work in PYTHONPATH: move the clone")
 
 try:
     # Importing reads the catalogues: an objective without a label fails here.

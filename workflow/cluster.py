@@ -100,7 +100,7 @@ def problems(
     if "slurm_partition" in defaults:
         given = {key: str(value).strip("'\"") for key, value in defaults.items()}
         open_keys = [key for key in ("slurm_partition", "slurm_account") if given.get(key) == TO_FILL_IN]
-        found += [f"{SLURM}: default-resources.{key} has still to be filled in" for key in open_keys]
+        found += [f"{SLURM}: default-resources.{key} is not filled in yet" for key in open_keys]
         if nodes is not None and "slurm_partition" not in open_keys:
             found += _partition(given["slurm_partition"], asked, nodes)
     return found
@@ -114,14 +114,14 @@ def _limits(
             limit = limits.get(key)
             if limit is not None and wants.get(key, 0) > limit:
                 yield (
-                    f"{rule} asks for {key} {wants[key]}, but {MULTI_GPU} (or --resources) sets "
+                    f"{rule} requests {key} {wants[key]}, but {MULTI_GPU} (or --resources) sets "
                     f"resources.{key} to {limit}: raise it if the machine has more, or ask for less"
                 )
         cores = limits.get("_cores")
         # On one machine fewer threads only slow a job down; on a cluster this number does not describe nodes.
         if slurm and cores is not None and wants.get("threads", 1) > cores:
             yield (
-                f"{rule} asks for {wants['threads']} threads, but cores: {cores} would cut them: "
+                f"{rule} requests {wants['threads']} threads, but cores: {cores} would cut them: "
                 "use --workflow-profile profiles/slurm, so that profiles/default is not read, or give --cores"
             )
 
@@ -146,7 +146,7 @@ def _partition(
         most = {key: max(getattr(kind, key) for kind in usable) for key in wants}
         lacking = [key for key in wants if wants[key] > most[key]] or list(wants)
         yield (
-            f"{rule} asks for {_listing(wants, lacking)}, and a node of partition {partition!r} has at most "
+            f"{rule} requests {_listing(wants, lacking)}, and a node of partition {partition!r} has at most "
             f"{_listing(most, lacking)}: ask for less, or name another partition in {SLURM} "
             "(default-resources.slurm_partition)"
         )

@@ -132,7 +132,7 @@ def test_an_interrupted_workflow_leaves_no_job(small, slurm):
     ("defaults", "message"),
     [
         (["slurm_partition=rehersal", *DEFAULTS[1:]], "no partition 'rehersal'; did you mean 'rehearsal'?"),
-        ([], "default-resources.slurm_partition has still to be filled in"),
+        ([], "default-resources.slurm_partition is not filled in yet"),
     ],
 )
 def test_a_wrong_partition_is_reported_before_any_job(small, slurm, defaults, message):

@@ -74,19 +74,19 @@ def test_quotes_and_lists_of_partitions():
 @pytest.mark.parametrize("key", ["slurm_partition", "slurm_account"])
 def test_a_key_that_was_not_filled_in(key):
     assert problems(SLURM | {key: "FILL_IN"}, {}, {}, NODES) == [
-        f"profiles/slurm/config.yaml: default-resources.{key} has still to be filled in"
+        f"profiles/slurm/config.yaml: default-resources.{key} is not filled in yet"
     ]
 
 
 def test_more_gpus_than_the_nodes_of_the_partition_have():
     (found,) = problems(SLURM, {}, {"train_cycle": {"gpu": 16, "threads": 8}}, NODES)
-    assert "train_cycle asks for gpu 16, and a node of partition 'gpu' has at most gpu 8" in found
+    assert "train_cycle requests gpu 16, and a node of partition 'gpu' has at most gpu 8" in found
     assert "slurm_partition" in found
 
 
 def test_no_single_node_has_both():
     (found,) = problems(SLURM, {}, {"train_cycle": {"gpu": 8, "threads": 64}}, NODES)
-    assert "asks for gpu 8, threads 64" in found
+    assert "requests gpu 8, threads 64" in found
 
 
 def test_threads_that_cores_would_cut():
@@ -100,7 +100,7 @@ def test_more_than_one_machine_gives():
     asked = {"train_cycle": {"gpu": 4, "mem_mb": 300_000}, "plot": {"gpu": 0}}
     assert problems({}, {"gpu": 4, "_cores": 2, "_nodes": None}, asked, None) == []
     (found,) = problems({}, {"gpu": 2}, asked, None)
-    assert "train_cycle asks for gpu 4" in found and "profiles/multi_gpu/config.yaml" in found
+    assert "train_cycle requests gpu 4" in found and "profiles/multi_gpu/config.yaml" in found
 
 
 def test_sinfo_that_is_missing_or_fails(tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_snakemake_says_it_before_any_job(tmp_path, snakemake):
 @pytest.mark.slow
 def test_snakemake_starts_no_job_that_asks_for_too_much(tmp_path, snakemake):
     code, output = snakemake("--resources", "gpu=2")
-    assert code != 0 and "a asks for gpu 3" in output and not (tmp_path / "a").exists()
+    assert code != 0 and "a requests gpu 3" in output and not (tmp_path / "a").exists()
     program(tmp_path / "elsewhere/which", "exit 1")  # the Slurm plugin looks for programs with it
     path = str(tmp_path / "elsewhere")
     code, output = snakemake("-n", "--default-resources", "slurm_partition=gpus", path=path)
