@@ -4,6 +4,8 @@ The three are merged (mappings key by key, anything else replaced) and checked a
 starts. An error names the file, the key's path, what is wrong and the nearest valid name.
 """
 
+import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -70,8 +72,41 @@ def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iter
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _UniqueKeys(_Loader):
-    """YAML in which keys are unique; with PyYAML alone the last of two silently wins."""
+# How a plain value looks that YAML 1.1 reads as what it looks like; it reads `on` as true, `012` as 10.
+_TAG = "tag:yaml.org,2002:"
+_AS_IT_LOOKS = {
+    f"{_TAG}bool": re.compile("true|false", re.I),
+    f"{_TAG}int": re.compile("[-+]?(0|[1-9][0-9]*)"),
+    f"{_TAG}float": re.compile("[^_:]*"),
+    f"{_TAG}timestamp": re.compile("(?!)"),
+}
+
+
+class _Misread(yaml.MarkedYAMLError):
+    """A plain value that YAML reads as something else than it looks."""
+
+
+class _PlainReading(_Loader):
+    """YAML without surprises.
+
+    Keys are unique: with PyYAML alone the last of two silently wins. A value that YAML 1.1 reads as something
+    else than it looks is refused.
+    """
+
+    def construct_object(self, node, deep=False):
+        plain = isinstance(node, yaml.ScalarNode) and not node.style
+        looks = _AS_IT_LOOKS.get(node.tag) if plain else None
+        if looks and not looks.fullmatch(node.value):
+            raise _Misread(problem=self._misread(node), problem_mark=node.start_mark)
+        return super().construct_object(node, deep)
+
+    def _misread(self, node) -> str:
+        if node.tag == f"{_TAG}timestamp":
+            return f'YAML reads {node.value} as a date: write "{node.value}" for text'
+        value = json.dumps(super().construct_object(node))
+        return (
+            f'YAML reads {node.value} as {value}: write {value} if you mean that, or "{node.value}" for text'
+        )
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -91,10 +126,12 @@ def read(path: Path) -> dict[str, Any]:
     """Return the content of a YAML file. Raises ConfigurationError."""
     try:
         with path.open(encoding="utf-8") as stream:
-            content = yaml.load(stream, Loader=_UniqueKeys)
+            content = yaml.load(stream, Loader=_PlainReading)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date with a month 13
+    except _Misread as error:
+        raise ConfigurationError(f"{path}: line {error.problem_mark.line + 1}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: must hold a mapping of keys to values")
@@ -134,6 +171,11 @@ def _text(error: dict[str, Any], path: tuple, merged: dict) -> str:
     given = textwrap.shorten(repr(error["input"]), 60)
     if kind in ("model_type", "dict_type"):
         return f"must be a mapping of keys to values, not {given}"
+    if kind == "string_type" and isinstance(error["input"], int | float):
+        return (
+            f"must be text, not {given}, as which YAML and --config read a name of digits: begin it with a "
+            "letter, or quote it, for --config as in results='\"2026_10_10\"'"
+        )
     if kind == "string_pattern_mismatch":
         return f"must be {NAME_RULE}, not {given}"
     # The reasons that pydantic adds, such as "unable to parse string", do not help a reader of YAML.

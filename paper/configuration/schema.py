@@ -69,6 +69,22 @@ Seeds = Annotated[list[Seed], AfterValidator(_once)]
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: Any) -> Any:
+        """Refuse booleans where numbers belong; pydantic reads true as 1. Not strict: that refuses 1e-5."""
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        parts = parts if isinstance(parts, list | tuple) else [value]
+        for part in parts:
+            if isinstance(part, bool) and _takes_numbers(cls.model_fields[info.field_name].annotation):
+                raise ValueError(f"must be a number, not {str(part).lower()}")
+        return value
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    """Whether a type is, or contains, int or float."""
+    return annotation in (int, float) or any(map(_takes_numbers, get_args(annotation)))
+
 
 def with_sections(base: type[Section], settings: Mapping[str, type]) -> type[Section]:
     """Return `base` with one more key per entry of a catalogue: its settings, None if not given."""

@@ -463,6 +463,76 @@ def test_all_errors_at_once():
     assert len(message_of(ROOT, overlay).splitlines()) == 2
 
 
+MISREAD = {
+    "[yes]": "true",
+    "off": "false",
+    "[012]": "10",
+    "{0x10: 1}": "16",
+    "1_000": "1000",
+    "1:30": "90",
+    "1_0.5": "10.5",
+    "190:20:30.15": "685230.15",
+}
+
+
+@pytest.mark.parametrize("value", MISREAD)
+def test_what_yaml_reads_otherwise_than_it_looks_is_refused(tmp_path, value):
+    (tmp_path / OWN).write_text(f"results: mine\nkey: {value}\n")
+    with pytest.raises(ConfigurationError) as error:
+        reading.read(tmp_path / OWN)
+    written = re.sub("[][{}]|: 1}", "", value)
+    assert str(error.value) == (
+        f"{tmp_path / OWN}: line 2: YAML reads {written} as {MISREAD[value]}: write {MISREAD[value]} if you "
+        f'mean that, or "{written}" for text'
+    )
+
+
+@pytest.mark.parametrize("value", ["2026-10-10", "2026-13-10", "2001-12-14 21:59:43.10"])
+def test_a_date_is_refused(tmp_path, value):
+    (tmp_path / OWN).write_text(f"results: {value}\n")
+    with pytest.raises(ConfigurationError, match=f'line 1: YAML reads {value} as a date: write "{value}"'):
+        reading.read(tmp_path / OWN)
+
+
+def test_what_looks_as_it_is_read_is_read(tmp_path):
+    text = "[true, FALSE, 0, -12, +3, 0.50, 1.0e-5, 012.5, .inf, null, ~, a_b, -.5, 1e-5, 09, 'on', \"012\"]"
+    (tmp_path / OWN).write_text(f"key: {text}\n")
+    expected = [True, False, 0, -12, 3, 0.5, 1e-5, 12.5, float("inf"), None, None]
+    assert reading.read(tmp_path / OWN)["key"] == [*expected, "a_b", "-.5", "1e-5", "09", "on", "012"]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        (figure_with(delta_v=[True]), f"{RUN}.delta_v"),
+        (figure_with(seeds=False), f"{RUN}.seeds"),
+        (figure_with(N=[True, "never"]), f"{RUN}.N"),
+        ({"training": {"steps": True}}, "training.steps"),
+        ({"training": {"N": {250: True}}}, "training.N"),
+        ({"training": {"learning_rate": {"asymre": True}}}, "training.learning_rate"),
+        ({"pretraining": {"accuracy": [False, 1]}}, "pretraining.accuracy"),
+        ({"objectives": {"grpo": {"clip": True}}}, "objectives.grpo.clip"),
+    ],
+)
+def test_a_boolean_is_no_number(overlay, key):
+    message = message_of(ROOT, {"results": "mine"} | overlay)
+    assert re.search(rf"^{OWN}: {re.escape(key)}: must be a number, not (true|false)$", message, re.M), (
+        message
+    )
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number():
+    overlay = yaml.safe_load("{results: mine, training: {learning_rate: {asymre: 1e-5}}}")
+    assert reading.load(ROOT, overlay, OWN).training.learning_rate["asymre"] == 1e-5
+
+
+def test_a_name_of_digits_is_told_the_way_out():
+    """As Snakemake reads --config results=2026_10_10."""
+    message = message_of(ROOT, {"results": 20261010})
+    assert message.startswith(f"{OWN}: results: must be text, not 20261010, as which YAML and --config read")
+    assert message.endswith("""quote it, for --config as in results='"2026_10_10"'""")
+
+
 def test_yaml_aliases_may_overwrite(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
