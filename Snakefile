@@ -18,6 +18,8 @@ os.environ["PYTHONPATH"] = str(ROOT)
 os.environ["OMP_NUM_THREADS"] = "1"
 # matplotlib's font cache belongs in Snakemake's folder: the user's home may not be writable.
 os.environ.setdefault("MPLCONFIGDIR", str(Path(".snakemake/matplotlib").resolve()))
+# A notebook's backend is in its own environment, and matplotlib refuses to start without it.
+os.environ["MPLBACKEND"] = "agg"
 
 min_version("9.0")
 

@@ -27,6 +27,8 @@ SOURCES = ["Snakefile", "rules", "scripts", "tools", "asymre", "paper", "store",
 SOURCES += ["config", "envs", "profiles", "docs", "requirements.txt"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
 SMOKE = ("--config", "scale=smoke")
+# What Jupyter and Colab set.
+NOTEBOOK = "module://matplotlib_inline.backend_inline"
 
 # --- copies of the repository -------------------------------------------------------------------
 

@@ -10,8 +10,12 @@ repository show what it costs.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
+
+# A notebook's backend is in its own environment, and matplotlib refuses to start without it.
+os.environ["MPLBACKEND"] = "agg"
 
 import numpy as np
 import pandas as pd

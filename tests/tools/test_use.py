@@ -13,7 +13,7 @@ import yaml
 
 from paper.configuration import reading
 from store.lock import Busy, hold
-from tests.helpers import ROOT, SMOKE, SNAKEMAKE, call, copy_sources, edit, run, tool
+from tests.helpers import NOTEBOOK, ROOT, SMOKE, SNAKEMAKE, call, copy_sources, edit, run, tool
 from tools import prune
 from workflow import plan
 
@@ -97,8 +97,9 @@ def test_snakemake_looks_for_jobs_when_one_ends_and_not_by_the_clock(clone):
 
 
 def test_a_single_target_saves_its_configuration(clone):
+    """Started from a notebook, whose drawing library is not in this environment."""
     edit(clone / "config/paper.yaml", "title: Policy entropy against", "title: Entropy against")
-    done = run(clone, "figure_7", *SMOKE)
+    done = run(clone, "figure_7", *SMOKE, MPLBACKEND=NOTEBOOK)
     assert done.returncode == 0, done.stdout
     saved = yaml.safe_load((clone / "results/smoke/configuration.yaml").read_text(encoding="utf-8"))
     assert saved["figures"]["figure_7"]["title"].startswith("Entropy against")

@@ -1,15 +1,17 @@
 """`python -m tools.which_delta_v`: pass rates of a file or a results folder, the formula, the plot."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers import ROOT, call
+from tests.helpers import NOTEBOOK, ROOT, call, run
 from tools import which_delta_v
 from tools.which_delta_v import after_cycles, pass_rates_in
 
 
-def tool(*arguments):
+def which(*arguments):
     return call(which_delta_v.main, ROOT, *arguments)
 
 
@@ -23,7 +25,7 @@ def test_cycles_by_hand():
 
 def test_a_csv_is_read_and_drawn(tmp_path):
     (tmp_path / "mine.csv").write_text("problem,pass_rate\na,0.05\nb,0.5\nc,1\n", encoding="utf-8")
-    code, output = tool(
+    code, output = which(
         tmp_path / "mine.csv", "--delta-v", -0.1, -0.5, "--cycles", 2, "--plot", tmp_path / "mine.png"
     )
     assert code == 0, output
@@ -62,7 +64,15 @@ def test_a_results_folder_is_read(tmp_path):
 )
 def test_bad_input_is_refused_in_one_line(text, arguments, message, tmp_path):
     (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
-    code, output = tool(tmp_path / "mine.csv", *arguments)
+    code, output = which(tmp_path / "mine.csv", *arguments)
     assert code == 1 and message in output and len(output.splitlines()) == 1
-    code, output = tool(tmp_path / "nothing.csv")
+    code, output = which(tmp_path / "nothing.csv")
     assert code == 1 and "nothing.csv" in output
+
+
+def test_a_notebooks_backend_is_not_needed(tmp_path):
+    """As `!python -m tools.which_delta_v` in Jupyter, whose matplotlib_inline is not in this environment."""
+    (tmp_path / "mine.csv").write_text("pass_rate\n0.5\n", encoding="utf-8")
+    command = [sys.executable, "-m", "tools.which_delta_v", "mine.csv", "--plot", "mine.png"]
+    done = run(tmp_path, command=command, PYTHONPATH=str(ROOT), MPLBACKEND=NOTEBOOK)
+    assert done.returncode == 0 and (tmp_path / "mine.png").is_file(), done.stdout
