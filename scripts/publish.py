@@ -9,7 +9,7 @@ from pathlib import Path
 from paper.published import PUBLISHED_CLAIMS
 from store.job import full_disk_is_reported
 from store.publish import publish
-from store.record import Damaged
+from store.record import Damaged, remedy
 
 FIGURE = {"figure.pdf": "pdf", "figure.png": "png", "data.csv": "csv", "caption.txt": "txt"}
 CLAIMS = {f"claims.{suffix}": suffix for suffix in PUBLISHED_CLAIMS}
@@ -31,4 +31,4 @@ if __name__ == "__main__":
         with full_disk_is_reported(mark):
             main(Path(folder), name, Path(mark))
     except Damaged as error:
-        sys.exit(f"error: {error}; delete the folder {Path(folder).name} and run again")
+        sys.exit(f"error: {error}; {remedy(error.folder, error.findings)}")

@@ -2,7 +2,25 @@
 
 import os
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+# What file managers, network file systems and editors leave in any folder, in lower case.
+_HOUSEKEEPING = (
+    ".ds_store",
+    "._*",  # macOS, on other systems' disks
+    "thumbs.db",
+    "desktop.ini",
+    ".directory",  # KDE
+    ".nfs*",  # deleted while open
+    "*~",
+    ".*.sw[op]",
+)
+
+
+def is_housekeeping(name: str) -> bool:
+    """Whether a file of this name, without its folder, belongs to the system or an editor."""
+    return any(fnmatchcase(name.lower(), pattern) for pattern in _HOUSEKEEPING)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from store import record
 from store.artefact import RECORD, SPEC, identify
-from store.files import write_whole
+from store.files import is_housekeeping, write_whole
 from store.graph import Graph
 from store.job import Progress
 from store.publish import STAMPS
@@ -77,7 +77,12 @@ class Verified:
 
 def paths_in(results: Path, kinds: Iterable[str]) -> list[str]:
     """Return everything in the folders of the kinds, and the stamps, by path below results/<name>/."""
-    return [f"{folder}/{p.name}" for folder in [*kinds, STAMPS] for p in sorted((results / folder).glob("*"))]
+    return [
+        f"{folder}/{p.name}"
+        for folder in [*kinds, STAMPS]
+        for p in entries(results / folder)
+        if not is_housekeeping(p.name)
+    ]
 
 
 def verify(results: Path, paths: Iterable[str]) -> Verified:
@@ -95,7 +100,7 @@ def verify(results: Path, paths: Iterable[str]) -> Verified:
                 found.findings += wrong
                 found.records |= {} if wrong else {path: stamp}
             elif not (results / path).is_dir():
-                found.findings.append(f"{path}: foreign, no job wrote it")
+                found.findings.append(f"{path}{record.FOREIGN}")
             else:
                 found.records[path] = record.check(results / path)
         except record.Damaged as error:
@@ -110,8 +115,8 @@ def unstamped(results: Path, folder: str, stamped: set[str]) -> list[str]:
     """Return a finding for each published file in `folder` that no stamp records."""
     files = {
         f"{folder}/{p.name}"
-        for p in (results / folder).glob("*")
-        if p.is_file() and not p.name.endswith(".partial")
+        for p in entries(results / folder)
+        if p.is_file() and not p.name.endswith(".partial") and not is_housekeeping(p.name)
     }
     return [f"{name}: foreign, no stamp records it" for name in sorted(files - stamped)]
 

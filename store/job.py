@@ -276,17 +276,15 @@ def _verify(folder: Path) -> Path:
         try:
             _verified[path] = record.content(record.check(folder))
         except record.Damaged as error:
-            raise InputError(f"{_brief(folder, error.findings)}; {_remedy(folder)}") from None
+            raise InputError(
+                f"{_brief(folder, error.findings)}; {record.remedy(folder, error.findings)}"
+            ) from None
     return folder
 
 
 def _brief(folder: Path, findings: list[str]) -> str:
     more = [f"and {len(findings) - LISTED} more"] if len(findings) > LISTED else []
     return "; ".join([*(f"{folder}/{finding}" for finding in findings[:LISTED]), *more])
-
-
-def _remedy(folder: Path) -> str:
-    return f"delete the folder {folder.name} and run again: it will be rebuilt"
 
 
 def reading(path: Path, read: Callable[[Path], Any]) -> Any:
@@ -296,7 +294,7 @@ def reading(path: Path, read: Callable[[Path], Any]) -> Any:
     except Exception as error:
         folders = (p for p in (path, *path.parents) if ID.fullmatch(p.name) and (p / SPEC).is_file())
         artefact = next(folders, path.parent)
-        raise InputError(f"{path}: cannot be read ({error}); {_remedy(artefact)}") from error
+        raise InputError(f"{path}: cannot be read ({error}); {record.remedy(artefact)}") from error
 
 
 class Progress:

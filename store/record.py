@@ -10,17 +10,19 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from store.artefact import RECORD, SPEC, canonical, identify
-from store.files import write_text
+from store.files import is_housekeeping, write_text
 
 # Bookkeeping, not results.
 NOT_RECORDED = {SPEC, ".snakemake_timestamp"}
 # One thread hashes about 1 GB/s, and checkpoints may have a hundred.
 THREADS = min(16, os.cpu_count() or 1)
+FOREIGN = ": foreign, no job wrote it"
 
 
 class Damaged(Exception):
@@ -64,11 +66,19 @@ def check(folder: Path) -> dict[str, Any]:
     """Return the specification of a folder that equals its record. Raises Damaged, which names each file."""
     spec = read_spec(folder)
     recorded, found = spec[RECORD]["files"], files_in(folder)
-    findings = [f"{name}: foreign, no job wrote it" for name in found if name not in recorded]
+    findings = [f"{name}{FOREIGN}" for name in found if name not in recorded]
     findings += differences(folder, recorded)
     if findings:
         raise Damaged(folder, sorted(findings))
     return spec
+
+
+def remedy(folder: Path, findings: Sequence[str] = ()) -> str:
+    """Return what to delete: foreign files alone, because what lies beside them may be a long run."""
+    if findings and all(finding.endswith(FOREIGN) for finding in findings):
+        files = "that file" if len(findings) == 1 else "those files"
+        return f"delete {files}, not the folder, and run again"
+    return f"delete the folder {folder.name} and run again: it will be rebuilt"
 
 
 def differences(folder: Path, recorded: dict[str, dict[str, Any]]) -> list[str]:
@@ -152,13 +162,15 @@ def read_stamp(stamp: Path) -> dict[str, Any]:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """Return the files below a folder that a record names, by relative path."""
+    """Return the files below a folder that a record names, by relative path; no housekeeping files."""
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
     # A dangling link is no file, but no job wrote it either.
     return {
         name: path
         for name, path in paths.items()
-        if name not in NOT_RECORDED and (path.is_symlink() or not path.is_dir())
+        if name not in NOT_RECORDED
+        and not is_housekeeping(path.name)
+        and (path.is_symlink() or not path.is_dir())
     }
 
 

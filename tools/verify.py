@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{results}/{path}: left by a killed job; no result")
     if findings:
         sys.exit(
-            f"{len(findings)} findings. Delete the folders and figures that they name "
-            "and run snakemake again: what the targets need is rebuilt."
+            f"{len(findings)} findings. Delete foreign files alone, where anything else is wrong the whole "
+            "folder or figure, and run snakemake again: what the targets need is rebuilt."
         )
     print(f"{results}: {found.totals()}: all equal to their records")
 

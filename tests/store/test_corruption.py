@@ -238,6 +238,8 @@ def test_a_report_of_another_content_than_the_published_is_named(graph, results)
 def test_a_file_that_no_stamp_records_is_named(graph, results):
     (results / "reports/mine.pdf").touch()
     (results / "numbers/notes.txt").touch()
+    for kind in ("numbers", "reports", ".stamps"):
+        (results / kind / ".DS_Store").touch()
     # Of a killed job, and no result.
     (results / "reports/.first.txt.7.partial").touch()
     left = f"sum/.{named(graph, 'sum', 'seed0').id}.12.partial"

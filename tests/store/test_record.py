@@ -128,6 +128,40 @@ def test_an_intact_folder_passes(folder):
     record.check(folder)
 
 
+HOUSEKEEPING = (".DS_Store", "._policy.bin", "Thumbs.db", "Desktop.ini", ".nfs0000000001a2b3c4", ".directory")
+
+
+@pytest.mark.parametrize("name", [*HOUSEKEEPING, "notes.txt~", ".notes.txt.swp", "deep/.DS_Store"])
+def test_housekeeping_files_of_systems_are_no_findings(folder, name):
+    (folder / name).write_text("x")
+    assert record.check(folder)["made"]["files"].keys() == set(RECORDED)
+
+
+@pytest.mark.parametrize("name", ["DS_Store", "notes.swp", "policy.bin", ".private", "thumbs.db.txt"])
+def test_other_files_are_foreign(folder, name):
+    (folder / name).write_text("x")
+    assert findings(folder) == [f"{name}: foreign, no job wrote it"]
+
+
+def test_a_foreign_file_costs_no_folder(tmp_path, monkeypatch):
+    """At the gpu scale a folder is a run of many hours."""
+    results = tmp_path / "results"
+    made = run_job(monkeypatch, results, cycle())
+    (made / "notes.txt").touch()
+    with pytest.raises(SystemExit) as exit:
+        run_job(monkeypatch, results, cycle(2, previous=cycle()))
+    expected = f"{made}/notes.txt: foreign, no job wrote it; delete that file, not the folder, and run again"
+    assert expected in str(exit.value)
+    (made / "other.txt").touch()
+    assert record.remedy(made, findings(made)) == "delete those files, not the folder, and run again"
+    first = next(iter(record.read_spec(made)["made"]["files"]))
+    (made / first).unlink()
+    assert (
+        record.remedy(made, findings(made))
+        == f"delete the folder {made.name} and run again: it will be rebuilt"
+    )
+
+
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.parametrize(
     ("damage", "words"),

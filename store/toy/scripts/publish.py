@@ -8,7 +8,7 @@ from pathlib import Path
 
 from store.job import full_disk_is_reported
 from store.publish import publish
-from store.record import Damaged
+from store.record import Damaged, remedy
 
 
 def main(source: Path, name: str, stamp: Path) -> None:
@@ -23,4 +23,4 @@ if __name__ == "__main__":
         with full_disk_is_reported(stamp):
             main(Path(folder), name, Path(stamp))
     except Damaged as error:
-        sys.exit(f"error: {error}; delete the folder {Path(folder).name} and run again")
+        sys.exit(f"error: {error}; {remedy(error.folder, error.findings)}")
