@@ -32,6 +32,9 @@ ifneq ($(shell test -n "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
+# With it, python -m finds no module in this folder, such as those of tools/.
+unexport PYTHONSAFEPATH
+
 .PHONY: figures smoke test test-all test-scale test-gpu setup setup-vllm setup-peers benchmark plan preflight rehearsal report gallery claims calibration why prune verify archive reference lint help
 
 figures: setup ## all figures of the paper at cpu scale, in results/cpu/figures/

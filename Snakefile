@@ -104,6 +104,16 @@ rule beyond:
         published([*PLAN.figures_of("beyond"), *(PLAN.claims.keys() & {"claims_beyond"})]),
 
 
+# The name of a figure's files is a target, too: figure_03 makes figure_3.
+for figure in (name for name in PLAN.figures if stem(name) != name):
+
+    rule:
+        name:
+            stem(figure)
+        input:
+            published([figure]),
+
+
 onstart:
     try:
         # Held until this process ends.

@@ -93,6 +93,13 @@ def test_snakemake_looks_for_jobs_when_one_ends_and_not_by_the_clock(clone):
     assert done.stdout.count("Ready jobs: ") <= 10
 
 
+def test_the_name_of_a_figures_files_is_a_target(tmp_path):
+    clone = copy_sources(tmp_path / "clone")
+    done = run(clone, "-n", "figure_03", *SMOKE)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"figure 3 +1", done.stdout) and not re.search(r"figure 4 ", done.stdout)
+
+
 # --- the results folder ---------------------------------------------------------------------------
 
 
@@ -307,6 +314,16 @@ def test_make_deletes_nothing_because_of_the_environment():
     plain = make("prune").stdout
     assert "--yes" not in plain and "--yes" in make("prune", "YES=1").stdout
     assert make("prune", YES="1", SCALE="gpu", CONFIG="my.yaml").stdout == plain
+
+
+def test_modules_are_found_under_pythonsafepath(tmp_path):
+    """make starts tools by python -m, which with that variable does not look into the working folder."""
+    (tmp_path / "mine.py").write_text("print('found')", encoding="utf-8")
+    recipe = f"own:\n\t@python=$$PWD/$(BIN)/python; cd '{tmp_path}' && $$python -m mine\n"
+    (tmp_path / "own.mk").write_text(recipe, encoding="utf-8")
+    command = ["make", "--no-print-directory", "-f", "Makefile", "-f", str(tmp_path / "own.mk"), "own"]
+    done = run(ROOT, command=command, MAKEFLAGS=None, MAKELEVEL=None, PYTHONSAFEPATH="1")
+    assert done.stdout == "found\n"
 
 
 def test_the_report_goes_where_the_results_are(clone):
