@@ -6,11 +6,13 @@ A row of NuminaMath-1.5 is kept if, in this order,
 2. its problem and its solution were both found valid ("Yes"),
 3. its question type is "math-word-problem": no proof, no multiple choice,
 4. it has a final answer: not empty, "proof" or "notfound", nor the letter of a choice,
-5. its answer is no enormous number (`magnitude`), whose checks would not end,
-6. it needs no picture that it does not hold (`pictures`),
-7. no earlier row has the same problem, word for word,
-8. it overlaps no held-out problem (`overlaps`),
-9. the verifier finds its answer equal to itself.
+5. neither its problem nor its answer lost LaTeX commands to JSON's escapes (`readers.eaten_latex`),
+6. its answer is no sentence, of five words or more, and not one of several parts, `(1) 5; (2) 6`,
+7. its answer is no enormous number (`magnitude`), whose checks would not end,
+8. it needs no picture that it does not hold (`pictures`),
+9. no earlier row has the same problem, word for word,
+10. it overlaps no held-out problem (`overlaps`),
+11. the verifier finds its answer equal to itself.
 """
 
 import re
@@ -20,7 +22,7 @@ import pyarrow as pa
 
 from asymre.datasets.overlaps import overlaps, words
 from asymre.datasets.pictures import lacks_picture
-from asymre.datasets.readers import choose
+from asymre.datasets.readers import choose, eaten_latex
 from asymre.rewards.boxed import number
 from asymre.rewards.magnitude import is_enormous
 from asymre.rewards.writing import normalise
@@ -35,13 +37,25 @@ COLUMNS = (
     "solution_is_valid",
     "question_type",
 )
+TEXTS = ("problem", "answer")
 _NO_ANSWER = {"", "proof", "notfound", "not found"}
 _LETTER = re.compile("[A-Ea-e]")
+# Of two letters or more, in any alphabet, and no command.
+_WORD = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
+_SENTENCE = 5
+# In the form of `normalise`. What follows a label is no bracket: (1)(2) is a permutation.
+_LABELS = (("1", "2"), ("a", "b"), ("A", "B"), ("i", "ii"), ("I", "II"))
+_PARTS = re.compile(
+    "|".join(rf"\(?{one}\)[^\s,;(].*(?:\(|(?<![\w(])){two}\)[^\s,;(]" for one, two in _LABELS), re.S
+)
 _REASONS = (
     "synthetic",
     "not valid",
     "question type",
     "no final answer",
+    "damaged LaTeX",
+    "sentence",
+    "several parts",
     "enormous number",
     "picture missing",
     "duplicate",
@@ -94,7 +108,8 @@ def split(problems: pa.Table, *, train: int, test: int, seed: int) -> tuple[pa.T
 
 def _unusable(problem, answer, source, synthetic, problem_is_valid, solution_is_valid, question_type):
     """Return the first reason in the row itself to drop it; None if there is none."""
-    if synthetic:
+    # Read as text, and text in some copies of the data set.
+    if str(synthetic).strip().lower() not in ("false", "none", "0", ""):
         return "synthetic"
     if problem_is_valid != "Yes" or solution_is_valid != "Yes":
         return "not valid"
@@ -103,6 +118,17 @@ def _unusable(problem, answer, source, synthetic, problem_is_valid, solution_is_
     final = normalise(answer or "")
     if not problem or final.lower() in _NO_ANSWER or _LETTER.fullmatch(final):
         return "no final answer"
+    if eaten_latex(problem) or eaten_latex(answer):
+        return "damaged LaTeX"
+    if _is_sentence(answer):
+        return "sentence"
+    if _PARTS.match(final):
+        return "several parts"
     if is_enormous(answer):
         return "enormous number"
     return "picture missing" if lacks_picture(problem) else None
+
+
+def _is_sentence(answer: str) -> bool:
+    """Whether an answer is a sentence, which no other answer equals; the words of cases are conditions."""
+    return r"\begin" not in answer and len(_WORD.findall(answer)) >= _SENTENCE

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from asymre.datasets import math_split
-from asymre.datasets.numina import COLUMNS, split, verifiable_problems
-from asymre.datasets.readers import READERS, choose, column, read_file, read_math, source_files
+from asymre.datasets.numina import COLUMNS, TEXTS, split, verifiable_problems
+from asymre.datasets.readers import READERS, choose, column, read_file, read_math, source_files, texts
 from asymre.rewards.verifier import Verifier
 from asymre.seeding import numpy_stream
 from asymre.specs import DatasetProblemsSpec
@@ -65,8 +65,10 @@ def prepare_numina(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
     parts = []
     for path in source_files(spec.source):
         table = read_file(path)
-        parts.append(pa.table({name: column(table, name, path) for name in COLUMNS}))
-    table = pa.concat_tables(parts, promote_options="permissive")
+        columns = [(texts if name in TEXTS else column)(table, name, path) for name in COLUMNS]
+        # As text, because the files of one data set may differ in type.
+        parts.append(pa.table([_as_text(values) for values in columns], names=COLUMNS))
+    table = pa.concat_tables(parts)
     held_out = read_math(source_files(spec.held_out))["prompt"].to_pylist()
     problems, dropped = verifiable_problems(table, held_out, verifier.gold_errors)
     counts = {"read": table.num_rows, "dropped": dropped, "usable": problems.num_rows}
@@ -74,6 +76,10 @@ def prepare_numina(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
     sizes = {"train": spec.train_problems, "test": spec.test_problems}
     train, test = split(problems, **sizes, seed=spec.seed)
     return {"train": train, "test": test}, counts | {"kept": sizes}
+
+
+def _as_text(values: list) -> pa.Array:
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
 def prepare(spec: DatasetProblemsSpec) -> Prepared:

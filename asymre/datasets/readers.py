@@ -5,9 +5,13 @@ Files are Parquet or JSON lines. The revision of a folder is `files_hash` of its
 
 import difflib
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -66,27 +70,96 @@ def _hub_file(repo: str, revision: str, name: str) -> Path:
         ) from None
 
 
+# First bytes of compressed files, and what unpacks them.
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"\xfd7zXZ": "unxz",
+    b"BZh": "bunzip2",
+    b"PK\x03\x04": "unzip",
+}
+
+
 def read_file(path: Path) -> pa.Table:
     """Return all columns of a Parquet file, or of JSON lines; ValueError if it is neither.
 
-    JSON's numbers stay text, as written, because they may be of any length.
+    JSON's numbers stay text, as written, because they may be of any length; NaN and Infinity are missing
+    values. A byte order mark and blank lines are skipped.
     """
-    if path.suffix == ".parquet":
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if path.suffix.lower() == ".parquet" or start.startswith(b"PAR1"):
         try:
             return read_parquet(path)
         except (OSError, pa.ArrowInvalid) as error:
             raise ValueError(f"{path}: not a Parquet file ({error}); get it again") from None
-    rows = []
-    with open(path, encoding="utf-8") as file:
-        try:
-            for line in file:
-                rows.append({**json.loads(line, parse_int=str, parse_float=str)})
-        except (ValueError, TypeError):
-            raise ValueError(f"{path}: line {len(rows) + 1} is no JSON object") from None
+    for first, command in _COMPRESSED.items():
+        if start.startswith(first):
+            raise ValueError(
+                f"{path}: a compressed file; unpack it ({command}) into a local folder, and name that folder "
+                "and the unpacked file"
+            )
+    rows = _json_lines(path)
     try:
         return pa.Table.from_pylist(rows)
     except pa.ArrowException as error:
-        raise ValueError(f"{path}: the values of a column differ in type ({error})") from None
+        raise ValueError(
+            f"{path}: the values of a column differ in type ({_mixed(rows) or error}): write one type, or "
+            "leave the column out"
+        ) from None
+
+
+def _json_lines(path: Path) -> list[dict]:
+    rows = []
+    with open(path, encoding="utf-8-sig") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                if not rows and line.lstrip().startswith("["):
+                    raise ValueError(
+                        f"{path}: a JSON array; write one object per line: jq -c '.[]' FILE > FILE.jsonl"
+                    )
+                rows.append(_json_object(line, f"{path}: line {number} is no JSON object"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not UTF-8 ({error}); convert it") from None
+    return rows
+
+
+def _json_object(line: str, what: str) -> dict:
+    try:
+        value = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
+    except json.JSONDecodeError as error:
+        remedy = "write one object per line"
+        if "escape" in error.msg:
+            remedy = r"write LaTeX's backslashes twice, \\sqrt, as json.dumps does"
+        raise ValueError(f"{what} ({error.msg}, character {error.pos + 1}): {remedy}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} but {_kind(value)}: write one object per line")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is, for people."""
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "content" in value[0]:
+        return "a list of chat messages"
+    names = {str: "text", bool: "true or false", list: "a list", dict: "an object"}
+    names |= dict.fromkeys((int, float, Decimal), "a number")
+    return names.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def _mixed(rows: list[dict]) -> str:
+    """Return the first column with values of two kinds, and where they are; empty if only parts differ."""
+    for name in dict.fromkeys(name for row in rows for name in row):
+        first: dict[str, int] = {}
+        for number, row in enumerate(rows, start=1):
+            if row.get(name) is not None:
+                first.setdefault(_kind(row[name]), number)
+        if len(first) > 1:
+            return f"{name}: " + ", ".join(f"{kind} in row {number}" for kind, number in first.items())
+    return ""
 
 
 def column(table: pa.Table, name: str, path: Path) -> list:
@@ -98,16 +171,48 @@ def column(table: pa.Table, name: str, path: Path) -> list:
     raise ValueError(f"{path}: no column {name!r}{nearest} (it has: {', '.join(table.column_names)})")
 
 
+def texts(table: pa.Table, name: str, path: Path) -> list[str | None]:
+    """Return a column as text, numbers as they are written; ValueError for lists, objects, booleans, NaN."""
+    values = column(table, name, path)
+    kinds = [None if value is None else _kind(value) for value in values]
+    reasons = [None if kind in (None, "text", "a number") else f"{kind} as {name}" for kind in kinds]
+    _refuse(path, reasons, "give text or a number")
+    return [None if value is None else str(value) for value in values]
+
+
+# A command of LaTeX whose backslash and first letter JSON read as one control character.
+_EATEN = re.compile(
+    r"\f(?=rac|orall|box|lat|rown)|[\b](?=[a-zA-Z])|\r(?=ight)"
+    r"|\t(?=ext[a-z]*\{|imes|heta|frac|binom|riangle|herefore|ilde)"
+)
+
+
+def eaten_latex(text: str | None) -> bool:
+    r"""Whether JSON's escapes ate LaTeX's: `"\frac"` with a single backslash is a form feed before `rac`."""
+    return bool(text and _EATEN.search(text))
+
+
+def _refuse(path: Path, reasons: list[str | None], remedy: str) -> None:
+    """Raise ValueError with the number of rows for each reason, and the first of them, if there is any."""
+    counts = Counter(filter(None, reasons))
+    if counts:
+        first = next(row for row, reason in enumerate(reasons, start=1) if reason)
+        listed = "; ".join(
+            f"{count} of {len(reasons)} rows have {reason}" for reason, count in counts.items()
+        )
+        raise ValueError(f"{path}: {listed}, the first is row {first}: {remedy}")
+
+
 def read_math(paths: list[Path]) -> pa.Table:
     r"""Return problems from files in MATH's format: problem, and answer or else solution (its last box).
 
     Columns prompt, answer and source (unique_id, or file and row). ValueError if one is missing.
     """
 
-    def answers(table: pa.Table, path: Path) -> list:
+    def answers(table: pa.Table, path: Path) -> list[str | None]:
         if "answer" in table.column_names:
-            return column(table, "answer", path)
-        return [last_boxed(solution or "") for solution in column(table, "solution", path)]
+            return texts(table, "answer", path)
+        return [last_boxed(solution or "") for solution in texts(table, "solution", path)]
 
     remedy = "an answer, or a solution with a closed \\boxed{}"
     return pa.concat_tables(_problems(path, "problem", answers, remedy) for path in paths)
@@ -116,43 +221,48 @@ def read_math(paths: list[Path]) -> pa.Table:
 def read_gsm8k(paths: list[Path]) -> pa.Table:
     """Return problems from files in GSM8K's format: question, and answer, a solution ending in `#### 1,200`.
 
-    The final answer follows the last ####, without commas and without calculator annotations
-    (`<<48/2=24>>`). Columns and errors as in `read_math`.
+    The final answer is what follows the last #### on its line, without commas and without calculator
+    annotations (`<<48/2=24>>`); a #### without a digit behind it is none. Columns and errors as in
+    `read_math`.
     """
 
-    def answers(table: pa.Table, path: Path) -> list:
-        return [_after_marks(solution or "") for solution in column(table, "answer", path)]
+    def answers(table: pa.Table, path: Path) -> list[str | None]:
+        return [_after_marks(solution or "") for solution in texts(table, "answer", path)]
 
     remedy = "an answer that ends in #### and a number"
     return pa.concat_tables(_problems(path, "question", answers, remedy) for path in paths)
 
 
 READERS = {"math": read_math, "gsm8k": read_gsm8k}
+_MARKED = re.compile(r"####((?:(?!####).)*)")
 
 
 def _after_marks(solution: str) -> str | None:
-    _, mark, final = solution.rpartition("####")
-    return re.sub("<<.*?>>", "", final).replace(",", "") if mark else None
+    marked = [re.sub("<<.*?>>", "", part).replace(",", "") for part in _MARKED.findall(solution)]
+    return next((part for part in reversed(marked) if re.search("[0-9]", part)), None)
 
 
 def _problems(path: Path, prompt: str, answers_of: Callable, remedy: str) -> pa.Table:
     table = read_file(path)
-    prompts, answers = column(table, prompt, path), answers_of(table, path)
-    empty = [row for row, text in enumerate(prompts) if not (text and str(text).strip())]
-    if empty:
-        raise ValueError(f"{path}: {len(empty)} rows have no {prompt}, the first is row {empty[0] + 1}")
-    missing = [row for row, answer in enumerate(answers) if not (answer and str(answer).strip())]
-    if missing:
-        raise ValueError(
-            f"{path}: {len(missing)} of {len(answers)} rows have no final answer, the first is row "
-            f"{missing[0] + 1}: each needs {remedy}"
-        )
+    for name in (prompt, "answer" if "answer" in table.column_names else "solution"):
+        reasons = [
+            f"a control character in {name} for the start of a LaTeX command" if eaten_latex(text) else None
+            for text in texts(table, name, path)
+        ]
+        _refuse(path, reasons, r"write LaTeX's backslashes twice in JSON, \\frac, as json.dumps does")
+    prompts, answers = texts(table, prompt, path), answers_of(table, path)
+    empty = [None if text and text.strip() else f"no {prompt}" for text in prompts]
+    _refuse(path, empty, "each needs one")
+    missing = [None if answer and answer.strip() else "no final answer" for answer in answers]
+    _refuse(path, missing, f"each needs {remedy}")
     if "unique_id" in table.column_names:
-        sources = column(table, "unique_id", path)
+        # In another file they may be numbers.
+        sources = list(map(str, column(table, "unique_id", path)))
     else:
         sources = [f"{path.name}:{row}" for row in range(1, len(prompts) + 1)]
-    answers = [str(answer).strip() for answer in answers]
-    return pa.table({"prompt": prompts, "answer": answers, "source": sources})
+    answers = [answer.strip() for answer in answers]
+    columns = [pa.array(values, pa.string()) for values in (prompts, answers, sources)]
+    return pa.table(columns, names=["prompt", "answer", "source"])
 
 
 def choose(table: pa.Table, count: int, rng: np.random.Generator, what: str) -> pa.Table:

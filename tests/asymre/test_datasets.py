@@ -1,5 +1,6 @@
 """Real problem sets: read, filtered, kept apart from held-out problems, and refused with a remedy."""
 
+import gzip
 import json
 import random
 from contextlib import nullcontext
@@ -17,7 +18,16 @@ from asymre.content import files_hash
 from asymre.datasets import prepare
 from asymre.datasets.numina import COLUMNS, split, verifiable_problems
 from asymre.datasets.overlaps import overlaps
-from asymre.datasets.readers import SCHEMA, choose, column, read_file, read_gsm8k, read_math, source_files
+from asymre.datasets.readers import (
+    SCHEMA,
+    choose,
+    column,
+    eaten_latex,
+    read_file,
+    read_gsm8k,
+    read_math,
+    source_files,
+)
 from asymre.specs import DatasetProblemsSpec, SourceSpec
 from scripts import make_problems_dataset
 from store.job import InputError
@@ -198,6 +208,134 @@ def test_bad_files_are_named_with_the_remedy(tmp_path):
         read_file(path)
 
 
+# --- golds that nothing could equal --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([["1"], ["2"]], "2 of 2 rows have a list as answer, the first is row 1"),
+        ([None, {"value": 1}], "1 of 2 rows have an object as answer, the first is row 2"),
+        ([True, False], "2 of 2 rows have true or false as answer"),
+        ([1.0, float("nan")], "1 of 2 rows have NaN as answer, the first is row 2"),
+        ([b"1", b"2"], "2 of 2 rows have a value of type bytes as answer"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_math, read_gsm8k])
+def test_an_answer_is_text_or_a_number(tmp_path, read, values, words):
+    """Its Python text as gold would be equal to itself alone."""
+    prompts = ["p"] * len(values)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"problem": prompts, "question": prompts, "answer": values}), path)
+    with pytest.raises(ValueError, match=rf"a\.parquet: {words}.*: give text or a number"):
+        read([path])
+
+
+def test_numbers_are_answers_and_nan_of_json_is_none(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"problem": ["p", "q"], "answer": [2, 30]}), path)
+    assert read_math([path])["answer"].to_pylist() == ["2", "30"]
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"problem": "p", "answer": 1}\n{"problem": "q", "answer": NaN}\n')
+    with pytest.raises(ValueError, match="1 of 2 rows have no final answer, the first is row 2"):
+        read_math([path])
+
+
+def test_a_problem_is_no_list_of_messages(tmp_path):
+    messages = [{"role": "user", "content": "How many?"}]
+    path = write_jsonl(tmp_path / "a.jsonl", [{"problem": messages, "answer": "1"}])
+    with pytest.raises(ValueError, match=r"a\.jsonl: 1 of 1 rows have a list of chat messages as problem"):
+        read_math([path])
+    path = write_jsonl(tmp_path / "a.jsonl", [{"problem": "p", "answer": {"content": "1"}}])
+    with pytest.raises(ValueError, match="an object as answer"):
+        read_math([path])
+
+
+@pytest.mark.parametrize(
+    "text", [r"\frac{1}{4}", r"5\text{ cm}", r"2\times 3", r"\boxed{1}", r"a \rightarrow b"]
+)
+@pytest.mark.parametrize("name", ["problem", "answer"])
+def test_latex_that_json_ate_is_refused(tmp_path, text, name):
+    row = {"problem": "How many?", "answer": "1"} | {name: text}
+    good = write_jsonl(tmp_path / "good.jsonl", [row])
+    assert read_math([good])[{"problem": "prompt"}.get(name, name)].to_pylist() == [text]
+    path = tmp_path / "a.jsonl"
+    path.write_text(good.read_text().replace("\\\\", "\\"))
+    words = (
+        rf"1 of 1 rows have a control character in {name} .*write LaTeX's backslashes twice in JSON, \\\\frac"
+    )
+    with pytest.raises(ValueError, match=words):
+        read_math([path])
+
+
+def test_tabs_and_page_breaks_are_no_latex():
+    texts = ("a\tan apple", "a\text", "\tto", "page\f1", "line\r\nline", r"\frac", None)
+    assert not any(map(eaten_latex, texts))
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("so\n#### 6\nGood luck!", "6"),
+        ("#### 6 ####", "6"),
+        ("#### 5\n#### 1,200\n####\nThe end", "1200"),
+        ("#### 6\n\n#### Note", "6"),
+        ("#### 18 dollars", "18 dollars"),
+    ],
+)
+def test_text_after_the_answer_is_none_of_it(tmp_path, solution, answer):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"question": "q", "answer": solution}])
+    assert read_gsm8k([path])["answer"].to_pylist() == [answer]
+
+
+# --- forms of files -------------------------------------------------------------------------------
+
+
+def test_a_byte_order_mark_blank_lines_and_capitals_change_nothing(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"problem": "p", "answer": "1"}\n\n{"problem": "q", "answer": "2"}\n \n')
+    assert read_math([path])["answer"].to_pylist() == ["1", "2"]
+    for name in ("A.PARQUET", "no_suffix"):
+        pq.write_table(pa.table({"problem": ["p"], "answer": ["1"]}), tmp_path / name)
+        assert read_math([tmp_path / name])["answer"].to_pylist() == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'[{"problem": "p"}]', r"a JSON array; write one object per line: jq -c '\.\[\]' FILE"),
+        (b'[\n {"problem": "p"}\n]', "a JSON array"),
+        (b'{"problem": "p"}\n[1]\n', "line 2 is no JSON object but a list: write one object per line"),
+        (
+            b'\n{"problem":\n"p"}\n',
+            r"line 2 is no JSON object \(Expecting value.*: write one object per line",
+        ),
+        (
+            b'{"problem": "\\sqrt 2"}',
+            r"line 1 .*escape, character 14\): write LaTeX's backslashes twice, \\\\sqrt",
+        ),
+        (b'{"problem": "\xe9"}', r"not UTF-8 \(.*; convert it"),
+        (gzip.compress(b"{}"), r"a compressed file; unpack it \(gunzip\) into a local folder, and name"),
+        (
+            b'{"a": true, "problem": "p"}\n{"a": "x"}',
+            r"differ in type \(a: true or false in row 1, text in row 2\): write",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_why_and_the_way_out(tmp_path, content, words):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.json: .*{words}"):
+        read_file(tmp_path / "a.json")
+
+
+def test_ids_may_be_numbers_in_one_file_and_text_in_another(tmp_path):
+    for name, ids in (("a", [1, 2]), ("b", ["x", "y"])):
+        pq.write_table(
+            pa.table({"problem": ["p", "q"], "answer": ["1", "2"], "unique_id": ids}), tmp_path / name
+        )
+    assert read_math([tmp_path / "a", tmp_path / "b"])["source"].to_pylist() == ["1", "2", "x", "y"]
+
+
 @pytest.mark.parametrize("answer", [str(10**30), "9" * 5000, "1" + "0" * 4400])
 def test_numbers_of_json_have_no_largest(tmp_path, answer):
     path = tmp_path / "a.jsonl"
@@ -315,11 +453,40 @@ def keep(rows, held_out=(), gold_errors=no_errors):
         ({"problem": None}, "no final answer"),
         ({"answer": "B"}, "no final answer"),
         ({"answer": r"\textbf{(C)}"}, "no final answer"),
+        ({"problem": "What is 5\text{ cm}?"}, "damaged LaTeX"),
+        ({"answer": "\frac{1}{4}"}, "damaged LaTeX"),
+        ({"answer": "There are no such integers."}, "sentence"),
+        ({"answer": r"\text{the number } n \text{ is always odd}"}, "sentence"),
+        ({"answer": "(1) 5; (2) 6"}, "several parts"),
+        ({"answer": r"$(1)$ $x \le 2$ $(2)$ $[3, 4]$"}, "several parts"),
+        ({"answer": "a) 5, b) no"}, "several parts"),
     ],
 )
 def test_a_row_is_dropped_for_its_reason(changes, reason):
     rows = [numina_row("first"), numina_row("second") | changes, numina_row("third", "x+1")]
     assert keep(rows) == (["first", "third"], {reason: 1})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"\text{all real numbers except } 2",
+        r"\begin{cases} 1 & \text{if } n \text{ is even} \\ 0 & \text{if } n \text{ is odd} \end{cases}",
+        "(1, 2), (2, 1)",
+        "(1)(2 3)",
+        "(1), (2)",
+    ],
+)
+def test_long_answers_and_tuples_are_kept(answer):
+    assert keep([numina_row("a", answer)]) == (["a"], {})
+
+
+def test_text_may_say_what_is_synthetic():
+    """The text "false" is no made-up row."""
+    rows = [numina_row(f"{n}", synthetic=text) for n, text in enumerate(("false", "False", None, "", "True"))]
+    table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in COLUMNS]))
+    kept, dropped = verifiable_problems(table, [], no_errors)
+    assert kept["prompt"].to_pylist() == ["0", "1", "2", "3"] and dropped["synthetic"] == 1
 
 
 def test_rows_are_dropped_for_pictures_and_enormous_answers():
@@ -404,6 +571,8 @@ def test_numina_from_files(math, tmp_path):
     rows = [numina_row(long_text(seed), str(seed)) for seed in range(30)]
     rows += [numina_row("bad", "??"), numina_row("Test 3?"), numina_row("made up", synthetic=True)]
     for name, part in (("a", rows[:20]), ("b", rows[20:])):
+        if name == "a":
+            part = [row | {"synthetic": "false"} for row in part]
         columns = pa.Table.from_pylist([row | {"solution": "long"} for row in part])
         pq.write_table(columns, math / f"{name}.parquet")
     sources = {"source": local(math, "a.parquet", "b.parquet"), "held_out": local(math, "test.parquet")}
