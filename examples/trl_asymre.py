@@ -4,6 +4,7 @@ accelerate launch examples/trl_asymre.py        (trl 1.16; limitations: docs/in_
 """
 
 import re
+from decimal import Decimal
 
 import torch
 from datasets import load_dataset
@@ -39,12 +40,21 @@ class AsymRETrainer(GRPOTrainer):
         return losses_B.mean() / self.current_gradient_accumulation_steps
 
 
+# Not -18 in 5-18.
+_NUMBER = re.compile(r"(?:(?<![0-9.])-)?\$?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)")
+
+
+def last_number(text):
+    """Return the last number of a text, None if there is none: 1200 of `in all $1,200.00`."""
+    found = _NUMBER.findall(text)
+    return Decimal(re.sub("[$,]", "", found[-1])) if found else None
+
+
 def reward(completions, answer, **_):
-    """Return +1 for a completion that ends with the correct number, otherwise -1."""
-    found = [re.findall(r"-?[0-9][0-9,]*", completion[-1]["content"]) for completion in completions]
-    golds = [text.rpartition("#### ")[2].replace(",", "") for text in answer]
-    ends = [numbers[-1].replace(",", "") if numbers else None for numbers in found]
-    return [1.0 if end == gold else -1.0 for end, gold in zip(ends, golds, strict=True)]
+    """Return +1 for a completion whose last number is the answer, which follows ####, otherwise -1."""
+    ends = [last_number(completion[-1]["content"]) for completion in completions]
+    golds = [last_number(text.rpartition("####")[2]) for text in answer]
+    return [1.0 if end is not None and end == gold else -1.0 for end, gold in zip(ends, golds, strict=True)]
 
 
 def main() -> None:
