@@ -68,6 +68,7 @@ def test_a_test_that_sleeps_fails_and_is_named(workers, tmp_path):
     assert "test_made_up.py::test_has_a_limit_of_its_own: still running after 0.5 s" in output
 
 
+@pytest.mark.slow
 def test_a_test_that_cannot_be_interrupted_ends_the_process(tmp_path):
     options = ("-n", "1", "--dist", "loadfile", "--limit", "1", "--grace", "1")
     code, output = run(tmp_path, ["waits"], *options)

@@ -378,7 +378,7 @@ def test_damaged_text_is_read_or_refused(tmp_path_factory, seed):
 # --- the command line --------------------------------------------------------------------------
 
 
-def commands(monkeypatch, count):
+def commands(monkeypatch, 20):
     """Overlays for the command line: name, text, and the message (None where a plan is to come)."""
     made, random_ = [], random.Random(0)
     while len(made) < count:
@@ -400,12 +400,12 @@ def commands(monkeypatch, count):
     return made
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_the_command_line_refuses_what_load_refuses(count, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_the_command_line_refuses_what_load_refuses(tmp_path, monkeypatch):
     folder = copy_sources(tmp_path / "repository")
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", OWN]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / ".cache")}
-    for text, message in commands(monkeypatch, count):
+    for text, message in commands(monkeypatch, 20):
         (folder / OWN).write_bytes(text.encode())
         before = snapshot(folder / "config")
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

@@ -320,6 +320,7 @@ def test_an_archive_takes_the_stamps_that_are_named(graph):
 # --- Snakemake ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_snakemake_reports_nothing_from_a_damaged_file(clone, graph):
     results = clone / RESULTS
     path = path_of(graph, "sum/seed0")
