@@ -378,7 +378,7 @@ def test_damaged_text_is_read_or_refused(tmp_path_factory, seed):
 # --- the command line --------------------------------------------------------------------------
 
 
-def commands(monkeypatch, 20):
+def commands(monkeypatch, count):
     """Overlays for the command line: name, text, and the message (None where a plan is to come)."""
     made, random_ = [], random.Random(0)
     while len(made) < count:
