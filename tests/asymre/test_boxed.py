@@ -169,10 +169,10 @@ def test_a_list_is_no_number():
 
 HOSTILE = {
     "nested": "\\boxed{" + "{" * 1_000_000 + "}" * 1_000_000,
-    "backslashes": "\\boxed{" + "\\" * 2_000_000,
-    "list": "\\boxed{1}," * 200_000,
 }
 MORE_HOSTILE = {
+    "backslashes": "\\boxed{" + "\\" * 2_000_000,
+    "list": "\\boxed{1}," * 200_000,
     "joint": "\\boxed{1}" + ", " * 1_000_000 + "\\boxed{1}",
     "frac": "\\boxed{" + "\\frac" * 200_000,
     "roots": "\\boxed{" + "√(" * 200_000,

@@ -190,6 +190,7 @@ for name in ("why", "prune", "verify", "archive", "plan_costs", "local_slurm", "
 """
 
 
+@pytest.mark.slow
 def test_without_docstrings_everything_works():
     python = [sys.executable, "-OO"]
     done = run(ROOT, "-c", WITHOUT_DOCSTRINGS, command=python, XDG_CACHE_HOME=None)

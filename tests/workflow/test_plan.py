@@ -147,6 +147,7 @@ class _NewDocstrings(ast.NodeTransformer):
         return node
 
 
+@pytest.mark.slow
 def test_comments_docstrings_and_formatting_change_no_id(cpu, tree):
     for file in tree.glob("**/*.py"):
         rewritten = _NewDocstrings().visit(ast.parse(file.read_text()))

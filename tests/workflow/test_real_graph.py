@@ -345,6 +345,7 @@ def files_of(place: Path) -> dict[str, bytes]:
     return {path.relative_to(place).as_posix(): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_the_lineage_of_a_figure_reaches_its_base_policy(small, made):
     page = (made / "figures/figure_05.lineage.html").read_text(encoding="utf-8")
     upstream = small.graph.upstream(["figure_5"])

@@ -265,10 +265,8 @@ leave_out: {figure_5: {}}
 RUN = "{model: llama-8b, dataset: math, objective: OBJECTIVES, delta_v: -0.1, N: 250, seeds: 0}"
 
 
-@pytest.mark.parametrize(
-    ("how", "objectives"),
-    [("scripts", ["asymre"]), pytest.param("snakemake", ["asymre", "grpo"], marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "objectives"), [("scripts", ["asymre"]), ("snakemake", ["asymre", "grpo"])])
 def test_one_job_a_cycle_gives_the_same_bytes_as_one_job_a_run(finished, clone, how, objectives):
     split = SPLIT.replace("RUN", RUN.replace("OBJECTIVES", f"[{', '.join(objectives)}]"))
     (clone / "split.yaml").write_text(f"{split}training: {{cycles_per_job: 1}}\n")
@@ -293,6 +291,7 @@ def pack(folder: Path) -> tuple[int, str]:
     return call(archive.main, folder, "--scale", "smoke")
 
 
+@pytest.mark.slow
 def test_a_clone_plus_the_archive_plans_nothing(clone, tmp_path):
     results = clone / "results/smoke"
     stray = results / "training/somebody_else-0123456789"
