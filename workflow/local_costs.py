@@ -6,7 +6,7 @@ Memory and disk are in bytes. The speed is `local.gflops` of the configuration.
 import os
 
 from asymre.architecture import STATE_BYTES, Architecture
-from asymre.specs import EvaluationSpec
+from asymre.specs import EvaluatedTrainingSpec
 from paper.captions import architecture_of
 from paper.configuration.schema import Configuration
 from store.typed import build
@@ -54,13 +54,15 @@ def hours(plan: Plan) -> float:
         if run.model not in c.pretrained:
             continue
         a = architecture_of(c, run.model)
-        training, own = artefact.params["training"], build(EvaluationSpec, artefact.params["evaluation"])
+        spec = build(EvaluatedTrainingSpec, artefact.params)
+        training, own = spec.training, spec.evaluation
         problems = {"train": own.train_problems, "test": own.test_problems}
         drawn = sum(problems[split] * samples for split, samples, *_ in own.drawings())
-        evaluations = 1 + len({*range(0, training["until"], training["snapshot_every"])})
-        rollouts = training["until"] * c.algorithm.prompts_per_step * c.algorithm.group_size
+        # Of the base policy, and of each snapshot.
+        evaluations = 1 + sum(map(training.is_snapshot, range(1, training.until + 1)))
+        rollouts = training.until * c.algorithm.prompts_per_step * c.algorithm.group_size
         sampled = evaluations * drawn + rollouts
-        tokens = 6 * training["until"] * _step_tokens(c) + 2 * sampled * own.max_new_tokens
+        tokens = 6 * training.until * _step_tokens(c) + 2 * sampled * own.max_new_tokens
         total += tokens * a.parameter_count() / (c.local.gflops * 1e9) / 3600
     return total
 
