@@ -1,1 +1,2 @@
+from tests.bandit_tables import *  # noqa: F403
 from tests.policies import *  # noqa: F403

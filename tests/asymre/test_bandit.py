@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymre.bandit import experiments, simulation, theory
+from tests.bandit_tables import PROMPTS
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -35,32 +36,6 @@ def improvement_table():
         steps=500,
         learning_rate=1.0,
     )
-
-
-@pytest.fixture(scope="module")
-def threshold_table():
-    return experiments.threshold(arms=30, reward_seed=43, instances=20)
-
-
-PROMPTS = {
-    "arms": 2,
-    "reward_seed": 43,
-    "prompts": 150,
-    "answers": 6,
-    "alpha": 0.3,
-    "beta": 0.4,
-    "even": 0.4,
-    "delta_v": [-0.5, -0.1, 0, 0.1],
-    "group_size": 8,
-    "steps": 250,
-    "cycles": 2,
-    "learning_rate": 1.0,
-}
-
-
-@pytest.fixture(scope="module")
-def prompts_table():
-    return experiments.prompts(**PROMPTS)
 
 
 def sampled(baseline, *, mu, rewards, seeds, instance_ids, steps=20, batch=8):

@@ -44,32 +44,6 @@ def improvement_table():
     )
 
 
-@pytest.fixture(scope="module")
-def threshold_table():
-    return experiments.threshold(arms=30, reward_seed=43, instances=20)
-
-
-PROMPTS = {
-    "arms": 2,
-    "reward_seed": 43,
-    "prompts": 150,
-    "answers": 6,
-    "alpha": 0.3,
-    "beta": 0.4,
-    "even": 0.4,
-    "delta_v": [-0.5, -0.1, 0, 0.1],
-    "group_size": 8,
-    "steps": 250,
-    "cycles": 2,
-    "learning_rate": 1.0,
-}
-
-
-@pytest.fixture(scope="module")
-def prompts_table():
-    return experiments.prompts(**PROMPTS)
-
-
 def look(width, height, title):
     """A figure of a size; its chart reads nothing else of it."""
     others = dict.fromkeys(field.name for field in fields(FigureSpec))

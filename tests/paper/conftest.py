@@ -1,0 +1,1 @@
+from tests.bandit_tables import *  # noqa: F403
