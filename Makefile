@@ -46,10 +46,10 @@ smoke: setup ## the same graph with tiny runs, in results/smoke/figures/
 # A file to a worker: several share what is slow to make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test: lint ## six minutes on two cores: every guarantee, most of them on a small scale (tests/README.md)
+test: setup ## five minutes on two cores: every guarantee, most of them on a small scale (tests/README.md)
 	$(PYTEST) -m "not slow and not scale and not gpu" tests
 
-test-all: lint ## the slow tests, too: whole runs, many processes
+test-all: setup ## the slow tests, too: whole runs, many processes
 	$(PYTEST) -m "not scale and not gpu" tests
 
 lint: setup $(VENV)/.lint ## check format and types of the code, format of the rules, generated files

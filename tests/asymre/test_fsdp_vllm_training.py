@@ -489,6 +489,7 @@ def test_state_goes_on_with_another_number_of_processes(one_policy, alone, half)
     assert_metrics_close(second, alone[0][HALF:])
 
 
+@pytest.mark.slow
 def test_fewer_rows_than_processes(one_policy):
     results = run_processes(2, hub.one_row, one_policy)
     assert results == pytest.approx(hub.one_row(one_policy), rel=1e-5)
@@ -603,7 +604,8 @@ def test_the_model_is_that_of_transformers(policy, change):
         )
 
 
-@pytest.mark.parametrize("processes", [pytest.param(4, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [4, 2])
 def test_each_process_reads_its_own_rows_alone(make_weights, tmp_path, processes):
     """Of both families, tied and not, with fewer rows than processes."""
     architectures = [
@@ -709,6 +711,7 @@ def test_a_value_error_arrives_with_its_text():
         run_processes(2, hub.fail_on_the_last, ValueError("the key is wrong; set it"))
 
 
+@pytest.mark.slow
 def test_another_error_arrives_once(capfd):
     with pytest.raises(RuntimeError, match="training process 1: KeyError: 'weights'"):
         run_processes(2, hub.fail_on_the_last, KeyError("weights"))

@@ -13,7 +13,18 @@ import yaml
 
 from paper.configuration import reading
 from store.lock import Busy, hold
-from tests.helpers import NOTEBOOK, ROOT, SMOKE, SNAKEMAKE, call, copy_sources, edit, run, tool
+from tests.helpers import (
+    NOTEBOOK,
+    ROOT,
+    SMOKE,
+    SNAKEMAKE,
+    assert_same_files,
+    call,
+    copy_sources,
+    edit,
+    run,
+    tool,
+)
 from tools import prune
 from workflow import plan
 
@@ -93,21 +104,18 @@ def test_snakemake_looks_for_jobs_when_one_ends_and_not_by_the_clock(clone):
     assert done.stdout.count("Ready jobs: ") <= 10
 
 
-def test_the_name_of_a_figures_files_is_a_target(tmp_path):
-    clone = copy_sources(tmp_path / "clone")
-    done = run(clone, "-n", "figure_03", *SMOKE)
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"figure 3 +1", done.stdout) and not re.search(r"figure 4 ", done.stdout)
-
-
 # --- the results folder ---------------------------------------------------------------------------
 
 
-def test_a_single_target_saves_its_configuration(clone):
-    """Started from a notebook, whose drawing library is not in this environment."""
+def test_a_single_target_makes_what_it_lacks_and_saves_its_configuration(finished, clone):
+    """Named as its files are, started from a notebook whose drawing library is not in this environment."""
     edit(clone / "config/paper.yaml", "title: Policy entropy against", "title: Entropy against")
-    done = run(clone, "figure_7", *SMOKE, MPLBACKEND=NOTEBOOK)
+    lost = only(clone / "results/smoke/bandit", "limit-*").relative_to(clone)
+    shutil.rmtree(clone / lost)
+    done = run(clone, "figure_07", *SMOKE, MPLBACKEND=NOTEBOOK)
     assert done.returncode == 0, done.stdout
+    assert re.search(r"figure 7 +1", done.stdout) and "figure 8" not in done.stdout
+    assert_same_files(finished / lost, clone / lost)
     saved = yaml.safe_load((clone / "results/smoke/configuration.yaml").read_text(encoding="utf-8"))
     assert saved["figures"]["figure_7"]["title"].startswith("Entropy against")
     stamps = [path.name for path in (clone / "results/smoke/.stamps").glob("configuration-*")]

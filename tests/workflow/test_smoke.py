@@ -213,6 +213,7 @@ def test_snakemake_makes_the_same_bytes_as_the_scripts_alone(finished, tmp_path)
             assert_same_files(finished / "results/smoke" / kind, folder / "results/smoke" / kind)
 
 
+@pytest.mark.slow
 def test_snakemake_trains_a_lost_run_again_to_the_same_bytes(finished, clone):
     results = clone / "results/smoke"
     (training,) = sorted(trainings(clone, "figure_13,"))[:1]
