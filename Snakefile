@@ -31,7 +31,7 @@ try:
     from paper.configuration import reading
     from paper.figures.charts import CHARTS
     from paper.published import published_files, stem
-    from store import snakemake_private
+    from store import folder, snakemake_private
     from store.lock import Busy, hold
     from store.progress import ProgressLine
     from store.publish import STAMPS
@@ -118,6 +118,7 @@ onstart:
     try:
         # Held until this process ends.
         hold(Path(RESULTS))
+        folder.settle_times(Path(RESULTS), PLAN.graph.kinds)
     except (Busy, OSError) as error:
         raise WorkflowError(str(error)) from None
     is_planned = snakemake_private.is_planned(workflow, "save_configuration")

@@ -19,7 +19,8 @@ from store.artefact import RECORD, SPEC, canonical, identify
 from store.files import is_housekeeping, write_text
 
 # Bookkeeping, not results.
-NOT_RECORDED = {SPEC, ".snakemake_timestamp"}
+TIMESTAMP = ".snakemake_timestamp"  # carries the time of a folder for Snakemake
+NOT_RECORDED = {SPEC, TIMESTAMP}
 # One thread hashes about 1 GB/s, and checkpoints may have a hundred.
 THREADS = min(16, os.cpu_count() or 1)
 FOREIGN = ": foreign, no job wrote it"

@@ -1,10 +1,12 @@
 """What has to be made and why, what Snakemake then plans, and what no target names any more."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -317,6 +319,23 @@ def test_touched_and_commented_files_plan_nothing(clone):
     for number, path in enumerate(sorted(clone.rglob("*"))):
         path.touch() if number % 2 else None
     assert planned(clone) == {}
+
+
+def test_results_copied_from_a_machine_that_is_ahead_are_read_all_the_same(clone):
+    """With and without the files in which Snakemake keeps the times of folders."""
+    ahead = time.time() + 3000
+    for number, path in enumerate(sorted((clone / RESULTS).glob("[!.l]*/*-*"))):
+        if number % 2:
+            (path / ".snakemake_timestamp").unlink()
+        for own in (*path.glob(".snakemake_timestamp"), path):
+            os.utime(own, (ahead, ahead))
+    for report in (clone / RESULTS / "report").iterdir():
+        shutil.rmtree(report)
+    before = reports_in(clone)
+    shutil.rmtree(clone / RESULTS / "reports")
+    snakemake(clone)
+    assert reports_in(clone) == before
+    assert max(path.stat().st_mtime for path in (clone / RESULTS).rglob("*")) < ahead
 
 
 def test_a_copy_of_the_results_in_a_fresh_clone_plans_nothing(finished, clone, tmp_path):
