@@ -27,6 +27,15 @@ if os.pathsep in str(ROOT):
     raise WorkflowError(f"{ROOT}: a path with {os.pathsep!r} does not work in PYTHONPATH: move the clone")
 
 try:
+    # Snakemake keeps its records there, in a dry run too; without this, its words are a traceback.
+    Path(".snakemake").mkdir(exist_ok=True)
+    os.utime(".snakemake")
+except OSError as error:
+    raise WorkflowError(
+        f"{Path.cwd()} cannot be written to ({error.strerror}): copy it to a folder where you can"
+    ) from None
+
+try:
     # Importing reads the catalogues: an objective without a label fails here.
     from paper.configuration import reading
     from paper.figures.charts import CHARTS

@@ -248,6 +248,13 @@ def test_a_home_that_cannot_be_written_to(clone):
     assert done.stdout.strip() == "cache="
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can write")
+def test_a_folder_that_cannot_be_written_to_is_refused_in_words():
+    done = run(ROOT, "-n", "--snakefile", ROOT / "Snakefile", "--directory", "/proc")
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert "/proc cannot be written to (No such file or directory): copy it" in done.stdout.replace("\n", " ")
+
+
 @pytest.mark.slow
 def test_snakemake_without_a_home(clone):
     done = run(clone, "-n", *SMOKE, HOME="/proc/nowhere", XDG_CACHE_HOME=str(clone / ".snakemake/cache"))
