@@ -40,7 +40,7 @@ def make(spec: ShardSpec, inputs, folder, device, **engine_options):
         truncated=shard.truncated,
         texts=shard.texts,
     )
-    print(f"{counts_line(shard.verdicts)}; truncated {sum(shard.truncated)}")
+    print(counts_line(shard.verdicts, shard.truncated))
 
 
 if __name__ == "__main__":

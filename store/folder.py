@@ -66,7 +66,7 @@ def settle_times(results: Path, kinds: Iterable[str]) -> None:
     now = time.time()
     for path in sorted(existing(results, kinds)):
         for entry in (results / path, results / path / record.TIMESTAMP):
-            # What belongs to somebody else keeps its time, and a job that reads it fails with Snakemake's words.
+            # Another user's file keeps its time, and a job that reads it fails with Snakemake's words.
             with suppress(OSError):
                 if entry.stat().st_mtime > now:
                     os.utime(entry, (now, now))

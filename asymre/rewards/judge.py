@@ -15,6 +15,17 @@ def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list
     return verdicts, [task.final_answer(text) for text in texts]
 
 
-def counts_line(verdicts: list[str]) -> str:
-    """Return `right 12, wrong 3, timeout 1` for the log: failures to judge are always reported."""
-    return ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+def counts_line(verdicts: list[str], truncated: list[bool]) -> str:
+    """Return `right 12, wrong 3, timeout 1; truncated 2` for the log: failures to judge are always reported.
+
+    With a warning if more than half of the completions are truncated.
+    """
+    counts = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+    line = f"{counts}; truncated {sum(truncated)}"
+    if 2 * sum(truncated) > len(truncated):
+        line += (
+            f"\nwarning: {sum(truncated) / len(truncated):.0%} of the completions have no end: raise "
+            "max_new_tokens, or compare eos_token_id in generation_config.json with the token that ends a "
+            "turn of the chat template"
+        )
+    return line

@@ -315,7 +315,10 @@ def test_a_byte_order_mark_blank_lines_and_capitals_change_nothing(tmp_path):
             r"line 1 .*escape, character 14\): write LaTeX's backslashes twice, \\\\sqrt",
         ),
         (b'{"problem": "\xe9"}', r"not UTF-8 \(.*; convert it"),
-        (gzip.compress(b"{}", mtime=0), r"a compressed file; unpack it \(gunzip\) into a local folder, and name"),
+        (
+            gzip.compress(b"{}", mtime=0),
+            r"a compressed file; unpack it \(gunzip\) into a local folder, and name",
+        ),
         (
             b'{"a": true, "problem": "p"}\n{"a": "x"}',
             r"differ in type \(a: true or false in row 1, text in row 2\): write",

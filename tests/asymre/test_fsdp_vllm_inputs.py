@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from asymre import content as content_module
 from asymre.engines.fsdp_vllm import source
-from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, load_tokenizer
+from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, end_tokens, load_tokenizer
 from asymre.engines.local.policy import save_policy
 from asymre.rewards.judge import counts_line, judge
 from asymre.specs import PretrainedSpec
@@ -154,6 +154,17 @@ def test_prompts_of_stand_ins(folder, problems):
     assert decode_completions(tokenizer, [[*ids[0], 14]], None) == [texts[0] + "."]
 
 
+def test_a_completion_ends_where_the_model_or_the_tokenizer_says(tmp_path):
+    """A fine-tuned model keeps its base model's generation_config.json and ends its turns by <|im_end|>."""
+    assert end_tokens(tmp_path, 7) == [7]
+    (tmp_path / "config.json").write_text('{"eos_token_id": 3}', encoding="utf-8")
+    assert end_tokens(tmp_path, None) == [3] and end_tokens(tmp_path, 7) == [3, 7]
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [5, 7]}', encoding="utf-8")
+    assert end_tokens(tmp_path, 7) == [5, 7] and end_tokens(tmp_path, 8) == [5, 7, 8]
+    with pytest.raises(ValueError, match="eos_token_id"):
+        end_tokens(tmp_path / "none", None)
+
+
 def test_a_missing_chat_template_is_named(folder):
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(ValueError, match="no chat template"):
@@ -166,7 +177,10 @@ def test_answers_are_judged_by_the_kind_of_problem():
     texts = [r"so \boxed{\frac12}", r"\boxed{0.5}", r"\boxed{3}", "no box"]
     verdicts, finals = judge(texts, [r"\frac{1}{2}"] * 4, "boxed")
     assert verdicts == ["right", "right", "wrong", "no_answer"] and finals[-1] == ""
-    assert counts_line(verdicts) == "right 2, wrong 1, no_answer 1"
+    assert counts_line(verdicts, [True, True, False, False]) == "right 2, wrong 1, no_answer 1; truncated 2"
+    assert "\nwarning: 75% of the completions have no end: raise max_new_tokens" in counts_line(
+        verdicts, [True, True, True, False]
+    )
 
 
 def test_options_of_a_script_have_the_types_of_their_defaults():

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from asymre.engines.fsdp_vllm.generation import Request, generate, vllm
+from asymre.engines.fsdp_vllm.prompts import end_tokens
 
 
 def time_sampling(file: Path) -> None:
@@ -36,6 +37,7 @@ def main() -> None:
         requests,
         max_new_tokens=asked["new"],
         dtype=asked["dtype"],
+        ends=end_tokens(Path(asked["policy"]), None),
         device=asked["device"],
     )
     kept = [

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from asymre.engines.fsdp_vllm.evaluation import _score
 from asymre.engines.fsdp_vllm.generation import Request, generate, in_child
+from asymre.engines.fsdp_vllm.prompts import end_tokens
 
 
 def main() -> None:
     policy, prompts, seeds = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
-    size = {"max_new_tokens": 8, "dtype": "float32", "device": "cpu"}
+    ends = end_tokens(policy, None)
+    size = {"max_new_tokens": 8, "dtype": "float32", "ends": ends, "device": "cpu"}
     answers = []
     for first in seeds:
         requests = [Request(prompt, 1.0, 1.0, first + i) for i, prompt in enumerate(prompts)]

@@ -13,7 +13,7 @@ from asymre.engines.fsdp_vllm import micro_batches
 from asymre.engines.fsdp_vllm.generation import Completion, Request, generate, in_child
 from asymre.engines.fsdp_vllm.log_probs import Scorer
 from asymre.engines.fsdp_vllm.model import load_model
-from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts
+from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, end_tokens
 from asymre.metrics.evaluation import measure
 from asymre.rewards.judge import judge
 from asymre.seeding import integer
@@ -48,6 +48,7 @@ def evaluate_snapshot(
     size = {
         "max_new_tokens": evaluation.max_new_tokens,
         "dtype": generation.dtype,
+        "ends": end_tokens(policy, tokenizer.eos_token_id),
         "device": device,
     }
     everything = [request for part in requests for request in part]

@@ -74,11 +74,17 @@ def generate(
     *,
     max_new_tokens: int,
     dtype: str,
+    ends: list[int],
     device: str,
     engine_options: dict[str, float] = ENGINE_OPTIONS,
 ) -> list[Completion]:
-    """Return the completions of the requests, in order. device: cuda or cpu. RuntimeError if vLLM fails."""
-    return in_child(_generate, policy.resolve(), requests, max_new_tokens, dtype, device, engine_options)
+    """Return the completions of the requests, in order. RuntimeError if vLLM fails.
+
+    ends: the tokens that end a completion. device: cuda or cpu.
+    """
+    return in_child(
+        _generate, policy.resolve(), requests, max_new_tokens, dtype, ends, device, engine_options
+    )
 
 
 def in_child(function: Callable, *arguments: Any) -> Any:
@@ -111,14 +117,13 @@ def _answer(sender, function, arguments) -> None:
     os._exit(0)
 
 
-def _generate(policy, requests, max_new_tokens, dtype, device, engine_options) -> list[Completion]:
+def _generate(policy, requests, max_new_tokens, dtype, ends, device, engine_options) -> list[Completion]:
     length = model_length(policy, max(len(r.prompt) for r in requests) + max_new_tokens)
     options = engine_options | {"enforce_eager": bool(engine_options["enforce_eager"])}
     if device == "cpu":
         # A chunked prompt would need a random offset, which the CPU's generator does not support.
         options |= {"enforce_eager": True, "enable_chunked_prefill": False}
     engine = _engine(policy, dtype=dtype, max_model_len=length, **options)
-    ends = end_tokens(policy)
     settings = [
         vllm.SamplingParams(
             temperature=request.temperature,
@@ -163,13 +168,3 @@ def model_length(policy: Path, needed: int) -> int:
         "max_position_embeddings", needed
     )
     return max(needed, min(-(-needed // LENGTH_STEP) * LENGTH_STEP, limit))
-
-
-def end_tokens(policy: Path) -> list[int]:
-    """Return the end tokens named by generation_config.json or config.json. Raises ValueError if none are."""
-    for name in ("generation_config.json", "config.json"):
-        if (policy / name).is_file():
-            ids = json.loads((policy / name).read_text(encoding="utf-8")).get("eos_token_id")
-            if ids is not None:
-                return ids if isinstance(ids, list) else [ids]
-    raise ValueError(f"{policy}: neither generation_config.json nor config.json names an eos_token_id")

@@ -1,5 +1,6 @@
 """From the text of a problem to the tokens that a policy reads, and from tokens back to text."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,24 @@ def load_tokenizer(policy: Path, *, chat: bool) -> PreTrainedTokenizerBase:
             "chat_template.jinja into the folder"
         )
     return tokenizer
+
+
+def end_tokens(policy: Path, of_tokenizer: int | None) -> list[int]:
+    """Return the tokens that end a completion. Raises ValueError if there are none.
+
+    Those of generation_config.json or else config.json, and the tokenizer's: a fine-tuned model may end its
+    turns with a token that the base model's generation_config.json, which came along, does not have.
+    """
+    ends = set() if of_tokenizer is None else {of_tokenizer}
+    for name in ("generation_config.json", "config.json"):
+        if (policy / name).is_file():
+            ids = json.loads((policy / name).read_text(encoding="utf-8")).get("eos_token_id")
+            if ids is not None:
+                ends.update(ids if isinstance(ids, list) else [ids])
+                break
+    if not ends:
+        raise ValueError("no file of the policy names the token that ends a completion (eos_token_id)")
+    return sorted(ends)
 
 
 def encode_prompts(

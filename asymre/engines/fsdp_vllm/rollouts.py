@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from asymre.engines.fsdp_vllm.generation import Request, generate
-from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts
+from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, end_tokens
 from asymre.rewards.judge import judge
 from asymre.seeding import integer
 from asymre.specs import ShardSpec
@@ -55,6 +55,7 @@ def sample_shard(
         requests,
         max_new_tokens=rollouts.max_new_tokens,
         dtype=generation.dtype,
+        ends=end_tokens(policy, tokenizer.eos_token_id),
         device=device,
         engine_options=engine_options,
     )
