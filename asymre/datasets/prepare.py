@@ -13,12 +13,12 @@ from asymre.seeding import numpy_stream
 from asymre.specs import DatasetProblemsSpec
 
 Prepared = tuple[dict[str, pa.Table], dict[str, Any]]  # problems by split, counts
-# A wrong column makes most answers unreadable; a few that no parser reads are still compared as text.
-_UNPARSABLE = 0.01
+# A wrong column makes most answers unverifiable.
+_UNVERIFIABLE = 0.01
 
 
 def prepare_published(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
-    """Return training and test problems, each from its source; most answers must be mathematics, not text."""
+    """Return training and test problems, each from its source, without answers that are unequal to themselves."""
     read_source = READERS[spec.format]
     assert spec.train and spec.test
     sources = {"train": spec.train, "test": spec.test}
@@ -30,33 +30,33 @@ def prepare_published(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared
     )
     tables, counts = {}, {}
     for name, table, own in (("train", train, in_train), ("test", test, in_test)):
-        text = _compared_as_text(table, spec.format, ", ".join(sources[name].files), verifier)
+        tables[name] = _verifiable(table, spec.format, ", ".join(sources[name].files), verifier)
         counts[name] = {
             "read": read[name].num_rows,
             **own,
-            "usable": table.num_rows,
-            "compared as text": text,
+            "not verifiable": table.num_rows - tables[name].num_rows,
+            "usable": tables[name].num_rows,
         }
     print(json.dumps(counts), flush=True)
-    for name, table in (("train", train), ("test", test)):
+    for name in sizes:
         stream = numpy_stream("problems", spec.seed, name)
-        tables[name] = choose(table, sizes[name], stream, name)
+        tables[name] = choose(tables[name], sizes[name], stream, name)
         counts[name]["kept"] = tables[name].num_rows
     return tables, counts
 
 
-def _compared_as_text(table, format, files, verifier):
-    """Return how many answers no parser reads; ValueError if too many for files of this format."""
+def _verifiable(table, format, files, verifier):
+    """Return the rows whose answer is equal to itself; ValueError if too few for files of this format."""
     errors = verifier.gold_errors(table["answer"].to_pylist())
     bad = [row for row, error in enumerate(errors) if error]
-    if len(bad) > _UNPARSABLE * len(errors):
+    if len(bad) > _UNVERIFIABLE * len(errors):
         first = table.slice(bad[0], 1).to_pylist()[0]
         raise ValueError(
             f"{files}: {len(bad)} of {len(errors)} answers cannot be verified; the first, "
             f"{first['answer'][:80]!r} of {first['source']}, {errors[bad[0]]}: are these files of format "
             f"{format}?"
         )
-    return len(bad)
+    return table.filter(pa.array([error is None for error in errors], pa.bool_()))
 
 
 def prepare_numina(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:

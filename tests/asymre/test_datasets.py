@@ -359,7 +359,7 @@ def test_a_folder_is_what_was_planned(math):
         source_files(source)
 
 
-def test_answers_that_are_no_mathematics_are_refused_unless_few(math, tmp_path):
+def test_answers_that_are_no_mathematics_are_left_out_and_refused_if_many(math, tmp_path):
     rows = [{"problem": f"{n}?", "answer": "??" if n in (3, 4) else str(n)} for n in range(100)]
     write_jsonl(math / "train.jsonl", rows)
     with pytest.raises(
@@ -369,7 +369,9 @@ def test_answers_that_are_no_mathematics_are_refused_unless_few(math, tmp_path):
     rows += [{"problem": f"more {n}?", "answer": "1"} for n in range(10)]
     write_jsonl(math / "train.jsonl", rows[4:])
     make_problems_dataset.make(math_spec(math), {}, tmp_path)
-    assert json.loads((tmp_path / "counts.json").read_text())["train"]["compared as text"] == 1
+    counts = json.loads((tmp_path / "counts.json").read_text())["train"]
+    assert (counts["not verifiable"], counts["usable"]) == (1, len(rows) - 5)
+    assert "??" not in pq.read_table(tmp_path / "train.parquet")["answer"].to_pylist()
 
 
 HUB = SourceSpec("owner/data", None, COMMIT, ("data/train.parquet",))
