@@ -18,7 +18,7 @@ _UNVERIFIABLE = 0.01
 
 
 def prepare_published(spec: DatasetProblemsSpec, verifier: Verifier) -> Prepared:
-    """Return training and test problems, each from its source, without answers that are unequal to themselves."""
+    """Return training and test problems, each from its source, whose answers are equal to themselves."""
     read_source = READERS[spec.format]
     assert spec.train and spec.test
     sources = {"train": spec.train, "test": spec.test}
