@@ -8,9 +8,9 @@ configured, overlap a test problem (`overlaps`).
 
 import pyarrow as pa
 
+from asymre.datasets.magnitude import is_enormous
 from asymre.datasets.overlaps import overlaps
 from asymre.datasets.pictures import lacks_picture
-from asymre.rewards.magnitude import is_enormous
 
 
 def test_problems(table: pa.Table) -> tuple[pa.Table, dict]:

@@ -20,12 +20,11 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
+from asymre.datasets.magnitude import is_enormous
 from asymre.datasets.overlaps import overlaps, words
 from asymre.datasets.pictures import lacks_picture
 from asymre.datasets.readers import choose, eaten_latex
-from asymre.rewards.boxed import number
-from asymre.rewards.magnitude import is_enormous
-from asymre.rewards.writing import normalise
+from asymre.rewards.writing import number, tidy
 from asymre.seeding import numpy_stream
 
 COLUMNS = (
@@ -43,7 +42,7 @@ _LETTER = re.compile("[A-Ea-e]")
 # Of two letters or more, in any alphabet, and no command.
 _WORD = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
 _SENTENCE = 5
-# In the form of `normalise`. What follows a label is no bracket: (1)(2) is a permutation.
+# Without blanks and fonts. What follows a label is no bracket: (1)(2) is a permutation.
 _LABELS = (("1", "2"), ("a", "b"), ("A", "B"), ("i", "ii"), ("I", "II"))
 _PARTS = re.compile(
     "|".join(rf"\(?{one}\)[^\s,;(].*(?:\(|(?<![\w(])){two}\)[^\s,;(]" for one, two in _LABELS), re.S
@@ -85,7 +84,7 @@ def verifiable_problems(
         else:
             kept.append((problem.strip(), answer.strip(), f"{source}:{row}"))
     # Numbers need no parser.
-    unsure = [answer for _, answer, _ in kept if number(normalise(answer)) is None]
+    unsure = [answer for _, answer, _ in kept if number(tidy(answer)) is None]
     errors = dict(zip(unsure, gold_errors(unsure), strict=True))
     verifiable = [row for row in kept if errors.get(row[1]) is None]
     dropped["not verifiable"] = len(kept) - len(verifiable)
@@ -115,8 +114,8 @@ def _unusable(problem, answer, source, synthetic, problem_is_valid, solution_is_
         return "not valid"
     if question_type != "math-word-problem":
         return "question type"
-    final = normalise(answer or "")
-    if not problem or final.lower() in _NO_ANSWER or _LETTER.fullmatch(final):
+    final = re.sub(r"\\text ?\{([^{}]*)\}|\s", r"\1", tidy(answer or ""))
+    if not problem or final.lower() in _NO_ANSWER or _LETTER.fullmatch(final.strip("()")):
         return "no final answer"
     if eaten_latex(problem) or eaten_latex(answer):
         return "damaged LaTeX"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.rewards.magnitude import MOST_DIGITS, is_enormous
+from asymre.datasets.magnitude import MOST_DIGITS, is_enormous
 
 ENORMOUS = [
     r"10^{10^6}",

@@ -1,18 +1,17 @@
 """Verdicts on hand-made answers, on the answers of MATH, and on texts made to hang or crash a checker."""
 
-import contextlib
 import csv
 import json
 import os
 import random
-import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from asymre.rewards import verifier as module
 from asymre.rewards.boxed import last_boxed
 from asymre.rewards.verifier import MAX_LENGTH, VERDICTS, Verifier
 
@@ -179,87 +178,90 @@ def test_hostile_completions_cost_no_more_than_the_limit(count, tmp_path):
 
 
 STUB = """
-import os, signal, time
+import os, signal, sys, time
 import sympy
 class ConversionConfig:
-    def __init__(self, lowercase_symbols): pass
-class _Latex2Sympy:
-    def __init__(self, *arguments): pass
-    def parse(self, act):
-        if act == "n": raise ValueError
-        if "exit" in act: os._exit(0 if "zero" in act else 3)
-        if "crash" in act: os.kill(os.getpid(), signal.SIGSEGV)
-        if "deaf" in act: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-        if "sleep" in act: time.sleep(60)
-        if "raise" in act: raise KeyError
-        if "memory" in act:
-            taken = []
-            try:
-                while True: taken.append(b"1" * 50_000_000)
-            except MemoryError: pass
-        print("noise", flush=True)
-        os.system("echo noise; echo noise >&2")
-        return sympy.Symbol(act)
+    def __init__(self, **settings): pass
+def latex2sympy(text, *settings):
+    print("noise", flush=True)
+    os.system("echo noise; echo noise >&2")
+    act = text[0]
+    if act == "e": os._exit(3)
+    if act == "c": os.kill(os.getpid(), signal.SIGSEGV)
+    if act == "d": signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if act in "ds": time.sleep(60)
+    if act == "r": raise KeyError
+    if act == "m":
+        taken = []
+        while True: taken.append(b"1" * 50_000_000)
+    return sympy.Symbol(act)
+"""
+PROGRAM = """
+import json, sys
+from asymre.rewards.verifier import Verifier
+if __name__ == "__main__":
+    answers, workers, seconds = json.loads(sys.argv[1])
+    with Verifier(workers, seconds) as verifier:
+        print("started", flush=True)
+        completions = [rf"\\boxed{{{answer}}}" for answer in answers]
+        print(json.dumps(verifier.verify(completions, ["g+1"] * len(answers))), flush=True)
+        sys.stdin.read()
 """
 
 
 @pytest.fixture
-def stub(tmp_path, monkeypatch):
-    """A parser that does what an answer says."""
+def stubbed(tmp_path):
+    """Starts a program that verifies answers with a parser that does what an answer says."""
     package = tmp_path / "latex2sympy2_extended"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "latex2sympy2.py").write_text(STUB)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(module, "_GRACE", 1.0)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+
+    def start(*arguments):
+        command = [sys.executable, tmp_path / "program.py", json.dumps(arguments)]
+        pipe = subprocess.PIPE
+        environment = os.environ | {"PYTHONPATH": path}
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+    return start
+
+
+def verdicts_of(program) -> list[str]:
+    output, errors = program.communicate(timeout=300)
+    (line,) = (line for line in output.splitlines() if line.startswith("["))
+    return json.loads(line)
 
 
 @pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_checker_that_is_lost_is_replaced(stub, workers):
+def test_a_checker_that_is_lost_is_replaced(stubbed, workers):
     """Whatever happens within one check, the others get their verdicts."""
-    acts = {"exit": "unparsable", "exit zero": "unparsable", "crash": "unparsable", "sleep": "timeout"}
-    acts |= {"deaf sleep": "timeout", "raise": "unparsable", "n": "unparsable"}
-    answers = [text for act in acts for text in (act, f"good {act}"[:6])]
-    expected = [verdict for act in acts for verdict in (acts[act], "wrong")]
-    with Verifier(workers=workers, timeout_s=2) as verifier:
-        assert verifier.verify(boxed(answers), ["gold"] * len(answers)) == expected
+    acts = {"e+1": "unparsable", "c+1": "unparsable", "s+1": "timeout"}
+    acts |= {"d+1": "timeout", "r+1": "wrong"}
+    answers = [text for act in acts for text in (act, f"g+{act}")]
+    expected = [verdict for act in acts for verdict in (acts[act], "right")]
+    assert verdicts_of(stubbed(answers, workers, 2)) == expected
 
 
-def test_a_checker_without_memory_is_replaced(stub):
+def test_a_checker_without_memory_is_replaced(stubbed):
     # Long enough to take all the memory there is for it, on a busy machine.
-    with Verifier(timeout_s=60) as verifier:
-        assert verifier.verify(boxed(["memory", "good"]), ["gold", "gold"]) == ["unparsable", "wrong"]
+    assert verdicts_of(stubbed(["m+1", "g+1+1"], 1, 60)) == ["unparsable", "right"]
 
 
-def test_a_killed_process_is_replaced_and_none_is_left(stub):
-    with Verifier(timeout_s=2) as verifier:
-        assert verifier.verify([r"\boxed{a}"], ["b"]) == ["wrong"]
-        first = verifier._workers[0]._process
-        os.killpg(first.pid, signal.SIGKILL)
-        verifier.verify([r"\boxed{c}"], ["b"])
-        assert verifier.verify([r"\boxed{d}"], ["b"]) == ["wrong"]
-        last = verifier._workers[0]._process
-        assert last.pid != first.pid
-    limit = time.monotonic() + 10  # a killed process takes a moment to go
-    while (left := groups() & {first.pid, last.pid}) and time.monotonic() < limit:
-        time.sleep(0.1)
+def test_no_process_is_left_by_a_verifier_that_is_killed(stubbed):
+    program = stubbed(["g+2"], 2, 60)
+    assert program.stdout.readline() == "started\n"
+    children = psutil.Process(program.pid).children(recursive=True)
+    assert len(children) >= 2
+    program.kill()
+    program.communicate()
+    _, left = psutil.wait_procs(children, timeout=30)
     assert not left
 
 
-def groups() -> set[int]:
-    """The process groups that have a process."""
-    found = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.add(os.getpgid(process.pid))
-    return found
-
-
-def test_a_checker_that_cannot_start_is_said(stub, tmp_path, monkeypatch):
-    (tmp_path / "latex2sympy2_extended" / "latex2sympy2.py").write_text("raise ImportError")
-    with Verifier() as verifier, pytest.raises(RuntimeError, match="does not start"):
-        verifier.verify([r"\boxed{a}"], ["b"])
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="make setup"):
-        Verifier()
+def test_a_checker_that_cannot_start_is_said(stubbed, tmp_path):
+    (tmp_path / "latex2sympy2_extended" / "latex2sympy2.py").write_text("raise ImportError('no parser')")
+    program = stubbed(["g+2"], 1, 60)
+    _, errors = program.communicate(timeout=300)
+    assert program.returncode != 0 and "no parser" in errors
