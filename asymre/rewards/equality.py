@@ -171,7 +171,7 @@ def _real_set(node: Node) -> sympy.Set | None:
         return _set_of_inequality(node)
     if node.head in ("()", "[]", "(]", "[)") and len(node.parts) == 2:
         low, high = map(_real, node.parts)
-        if low is None or high is None or (low < high) != True:  # noqa: E712 - a relation, if sympy does not know
+        if low is None or high is None or (low < high) is not S.true:
             return None
         if node.head[0] == "[" and low.is_infinite or node.head[1] == "]" and high.is_infinite:
             return None

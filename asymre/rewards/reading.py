@@ -124,15 +124,19 @@ def _closes_last(tokens: list[str]) -> bool:
 
 # ---- what stands beside a number
 
-_MEASURES = """mm millimeter millimetre|cm centimeter centimetre|m meter metre|km kilometer kilometre|in inch inche
-|ft foot feet|yd yard|mi mile|s sec second|min minute|h hr hour|day|week|month|year|mg milligram|g gm gram|kg kilogram
-|lb pound|oz ounce|l liter litre|ml milliliter millilitre|gal gallon|N newton|J joule|W watt|V volt|$ dollar usd|cent
-|€ euro|rs rupee|am|pm|mph|km/h kph|unit|rad radian|acre|degree"""
-_COUNTED = """student people person way apple time pair point square triangle circle edge vertice face side term digit
-car book ball coin marble page step child children boy girl man men woman women cat dog egg cookie tree number integer
-value solution root zero pencil ticket game question problem part piece row column marker seat arrangement combination
-outcome sequence path more"""
-_UNITS = {name: names.split()[0] for names in _MEASURES.split("|") for name in names.split()}
+_MEASURES = """mm millimeter millimetre|cm centimeter centimetre|m meter metre|km kilometer kilometre|
+in inch inche|ft foot feet|yd yard|mi mile|s sec second|min minute|h hr hour|day|week|month|year|
+mg milligram|g gm gram|kg kilogram|lb pound|oz ounce|l liter litre|ml milliliter millilitre|
+gal gallon|N newton|J joule|W watt|V volt|$ dollar usd|cent|€ euro|rs rupee|am|pm|mph|km/h kph|unit|
+rad radian|acre|degree"""
+_COUNTED = """
+student people person way apple time pair point square triangle circle edge vertice face side term
+digit car book ball coin marble page step child children boy girl man men woman women cat dog egg
+cookie tree number integer value solution root zero pencil ticket game question problem part piece
+row column marker seat arrangement combination outcome sequence path more"""
+_UNITS = {
+    name: names.split()[0] for names in _MEASURES.replace("\n", "").split("|") for name in names.split()
+}
 _UNITS |= {name: name for name in _COUNTED.split()}
 _POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cu": "3", "cubed": "3"}
 _PREFIX = re.compile(r"\\text ?\{ ?(Rs\.?|USD|€|\$) ?\} ?(.+)", re.S)
@@ -174,17 +178,20 @@ def _unit(words: str) -> str | None:
 
 _ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 _COMMANDS = set(
-    "frac sqrt pi infty cdot times div binom sin cos tan cot sec csc arcsin arccos arctan ln log exp lfloor rfloor"
-    " lceil rceil circ alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau phi"
-    " chi psi omega Delta Omega Phi Gamma Lambda Sigma ell".split()
+    "frac sqrt pi infty cdot times div binom sin cos tan cot sec csc arcsin arccos arctan ln log exp lfloor"
+    " rfloor lceil rceil circ alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho"
+    " sigma tau phi chi psi omega Delta Omega Phi Gamma Lambda Sigma ell".split()
 )
 _REFUSED = re.compile(
-    r"[^\x20-\x7e]|['?&;:\"@#~`=<>%$\],]|(?<!sqrt)\[|!!|\.(?![0-9])|(?<!_)[0-9.] +[0-9.]|[0-9)] ?_|\{ *\}|^ *[*/^_!]"
-    # Dangling signs, transposes, inverse functions and matrices, functions of other names.
-    r"|[-+*/^_] *(?:[)}]|$)|\^\{? ?[T*] ?\}?(?![a-zA-Z])|(?:\\[a-z]{3}|[A-Z]) ?\^ ?\{ ?-|(?<![a-zA-Z\\])[fghFGP] ?\("
-    # 1/2x and \sqrt[3]{-8} are read in two ways, I is no i, and letters in a row are names or words.
-    r"|/ ?[0-9a-zA-Z]+ ?[a-zA-Z\\(]|\\sqrt\[[^\]]*\]\{ ?-|(?<![\\a-zA-Z])I(?![a-zA-Z])|(?<!\\)[A-Z]{2}|[A-Z][0-9]+[A-Z]"
-    r"|(?<![\\a-zA-Z])[a-zA-Z]{3}|[A-Z]-[A-Z]|\\circ ?[0-9a-zA-Z]|\{\\circ|^[a-zA-Z]{2,}$"
+    # Signs that the parser drops or reads otherwise, and signs without what they join.
+    r"[^\x20-\x7e]|['?&;:\"@#~`=<>%$\],]|(?<!sqrt)\[|!!|\.(?![0-9])|(?<!_)[0-9.] +[0-9.]|[0-9)] ?_"
+    r"|\{ *\}|^ *[*/^_!]|[-+*/^_] *(?:[)}]|$)|\\circ ?[0-9a-zA-Z]|\{\\circ"
+    # Transposes, inverse matrices and functions, functions by other names, odd roots of negative numbers.
+    r"|\^\{? ?[T*] ?\}?(?![a-zA-Z])|(?:\\[a-z]{3}|[A-Z]) ?\^ ?\{ ?-|(?<![a-zA-Z\\])[fghFGP] ?\("
+    r"|\\sqrt\[[^\]]*\]\{ ?-"
+    # 1/2x is read in two ways, I is no i, and letters in a row are names or words.
+    r"|/ ?[0-9a-zA-Z]+ ?[a-zA-Z\\(]|(?<![\\a-zA-Z])I(?![a-zA-Z])|(?<!\\)[A-Z]{2}|[A-Z][0-9]+[A-Z]"
+    r"|[A-Z]-[A-Z]|(?<![\\a-zA-Z])[a-zA-Z]{3}|^[a-zA-Z]{2,}$"
 )
 
 

@@ -28,10 +28,8 @@ _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _FONT = "math(?:rm|bf|it|sf|normal)"
 _FORM = (
     (rf"{_ONE}(?:left|right|[bB]igg?[lrm]?|(?:display|text|script)style|bf|rm|it|limits){_END}", ""),
-    (
-        rf"{_ONE}(?:text)?color ?\{{[a-z]*\}}|{_ONE}(?:begin|end)\{{aligned\}}|{_ONE}[()\[\]]|\*\*(?=.*\*\*$)|\*\*$",
-        "",
-    ),
+    (rf"{_ONE}(?:text)?color ?\{{[a-z]*\}}|{_ONE}(?:begin|end)\{{aligned\}}|{_ONE}[()\[\]]", ""),
+    (r"\*\*(?=.*\*\*$)|\*\*$", ""),
     (r"(?<!\\)\$", ""),
     (r"(?<=[0-9])(?:, ?\\!|\\,|\\ |\{,\}|~)(?=[0-9]{3}(?![0-9]))", ""),
     (rf"{_ONE}[!,;: ]|{_ONE}q?quad{_END}|[~\s]+", " "),
