@@ -15,6 +15,22 @@ def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list
     return verdicts, [task.final_answer(text) for text in texts]
 
 
+def accepted_by_math_verify(texts: list[str], golds: list[str]) -> list[bool]:
+    """Return math-verify's own verdicts with its defaults, for real data."""
+    with Verifier() as checks:
+        return checks.math_verify(texts, golds)
+
+
+def beside_math_verify(verdicts: list[str], accepted: list[bool]) -> dict[str, float]:
+    """Return the accuracy that math-verify finds, and the shares that one of both alone finds right."""
+    pairs = [(verdict == "right", other) for verdict, other in zip(verdicts, accepted, strict=True)]
+    return {
+        "accuracy_math_verify": sum(accepted) / len(accepted),
+        "share_math_verify_alone": pairs.count((False, True)) / len(pairs),
+        "share_verifier_alone": pairs.count((True, False)) / len(pairs),
+    }
+
+
 def counts_line(verdicts: list[str], truncated: list[bool]) -> str:
     """Return `right 12, wrong 3, timeout 1; truncated 2` for the log: failures to judge are always reported.
 

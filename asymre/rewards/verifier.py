@@ -4,11 +4,15 @@ Plain numbers are compared here. The rest goes to `equality`, in processes whose
 hostile answer does no harm. Nothing is evaluated in this process.
 """
 
+import logging
 import multiprocessing
 import os
 import resource
 import signal
+from collections.abc import Callable
 from concurrent.futures import TimeoutError
+from functools import partial
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -17,6 +21,7 @@ from asymre.rewards.writing import number, tidy
 
 VERDICTS = ("right", "wrong", "no_answer", "unparsable", "timeout")
 MAX_LENGTH = 400  # characters; the longest answer of MATH has 159, and parsing grows faster than the length
+LONGEST = 20_000  # characters of a completion, from its end, that math-verify searches for an answer
 MEMORY = 2 << 30  # bytes of address space of a process; no honest answer needs a tenth of it
 _EQUALITY = "asymre.rewards.equality"
 _START_S = 300.0  # for a process to start
@@ -71,9 +76,17 @@ class Verifier:
         too_long = f"has more than {MAX_LENGTH} characters"
         return [errors[g] if g in short else too_long if g.strip() else "is empty" for g in golds]
 
-    def _check(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    def math_verify(self, completions: list[str], golds: list[str], settings: str = "defaults") -> list[bool]:
+        """Return whether math-verify (`field`) accepts each completion; False if it has no verdict."""
+        pairs = list(zip(completions, golds, strict=True))
+        accepted = self._check(list(dict.fromkeys(pairs)), partial(_accepts, settings))
+        return [accepted[pair] is True for pair in pairs]
+
+    def _check(
+        self, pairs: list[tuple[str, str]], check: Callable | None = None
+    ) -> dict[tuple[str, str], Any]:
         """Return the processes' verdicts on pairs (answer, gold)."""
-        tasks = {pair: self._pool.schedule(_check, pair, timeout=self._timeout_s) for pair in pairs}
+        tasks = {pair: self._pool.schedule(check or _check, pair, timeout=self._timeout_s) for pair in pairs}
         verdicts = {}
         for pair, task in tasks.items():
             try:
@@ -96,8 +109,9 @@ def _without_parser(answer: str | None, gold: str) -> str | None:
 
 
 def _confine() -> None:
-    """Limit the memory of this process, and let signals end it that its parent ignores or blocks."""
+    """Limit the memory of this process, keep it silent, and let signals end it that its parent blocks."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    logging.disable(logging.CRITICAL)  # math-verify warns of each check without its own time limit
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
 
@@ -110,3 +124,12 @@ def _check(answer: str, gold: str) -> str:
         return verdict(answer, gold)
     except (MemoryError, RecursionError):
         return "unparsable"
+
+
+def _accepts(settings: str, completion: str, gold: str) -> bool:
+    from asymre.rewards.field import accepts
+
+    try:
+        return accepts(completion[-LONGEST:], gold, settings)
+    except Exception:
+        return False

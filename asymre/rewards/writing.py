@@ -48,6 +48,8 @@ _FORM = (
     (r"(?<=[,(])(\s*)\+(?=\\infty)", r"\1"),
     (rf"\{{ ?([^{{}}]*?) ?\\choose{_END} ?([^{{}}]*?)\}}", r"\\binom{\1}{\2}"),
     (r"\(([0-9A-Z]+)\)_", r"\1_"),
+    (rf"(?<=\}}) ?/ ?{_ONE}mathrm ?\{{([a-z])\}}", r"/\\text{\1}"),
+    (rf"(?<=circ ) *{_ONE}mathrm ?\{{([CF])\}}", r"\\text{\1}"),
     (
         rf"{_ONE}(?:text(?:bf|it|rm|sf|tt|normal)|emph|[mh]box|{_FONT}(?= ?\{{[a-zA-Z .]{{2,}}\}}))(?= ?\{{)",
         r"\\text",

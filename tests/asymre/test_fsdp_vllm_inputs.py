@@ -18,7 +18,7 @@ from asymre import content as content_module
 from asymre.engines.fsdp_vllm import source
 from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, end_tokens, load_tokenizer
 from asymre.engines.local.policy import save_policy
-from asymre.rewards.judge import counts_line, judge
+from asymre.rewards.judge import accepted_by_math_verify, beside_math_verify, counts_line, judge
 from asymre.specs import PretrainedSpec
 from scripts import make_base_policy_pretrained
 from store import job
@@ -177,6 +177,13 @@ def test_answers_are_judged_by_the_kind_of_problem():
     texts = [r"so \boxed{\frac12}", r"\boxed{0.5}", r"\boxed{3}", "no box"]
     verdicts, finals = judge(texts, [r"\frac{1}{2}"] * 4, "boxed")
     assert verdicts == ["right", "right", "wrong", "no_answer"] and finals[-1] == ""
+    accepted = accepted_by_math_verify(texts, [r"\frac{1}{2}"] * 4)
+    assert accepted == [True, True, False, False]
+    assert beside_math_verify(["right", "wrong", "right", "wrong"], accepted) == {
+        "accuracy_math_verify": 0.5,
+        "share_math_verify_alone": 0.25,
+        "share_verifier_alone": 0.25,
+    }
     assert counts_line(verdicts, [True, True, False, False]) == "right 2, wrong 1, no_answer 1; truncated 2"
     assert "\nwarning: 75% of the completions have no end: raise max_new_tokens" in counts_line(
         verdicts, [True, True, True, False]

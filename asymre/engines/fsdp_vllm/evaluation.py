@@ -15,7 +15,7 @@ from asymre.engines.fsdp_vllm.log_probs import Scorer
 from asymre.engines.fsdp_vllm.model import load_model
 from asymre.engines.fsdp_vllm.prompts import decode_completions, encode_prompts, end_tokens
 from asymre.metrics.evaluation import measure
-from asymre.rewards.judge import judge
+from asymre.rewards.judge import accepted_by_math_verify, beside_math_verify, judge
 from asymre.seeding import integer
 from asymre.specs import SnapshotEvaluationSpec
 
@@ -37,7 +37,8 @@ def evaluate_snapshot(
     """Return a row for each of `EvaluationSpec.drawings`.
 
     problems: by split, rows with prompt and answer. Besides the measures, each row has the share of answers
-    that could not be judged, and the difference between the log-probabilities of vLLM and transformers.
+    that could not be judged, for real data the accuracy that math-verify finds, and the difference between
+    the log-probabilities of vLLM and transformers.
     """
     evaluation, generation = spec.evaluation, spec.generation
     drawings = evaluation.drawings()
@@ -62,6 +63,8 @@ def evaluate_snapshot(
     texts = decode_completions(tokenizer, tokens, generation.prompt)
     golds = [p["answer"] for split, n, *_ in drawings for p in problems[split] for _ in range(n)]
     all_verdicts, all_finals = judge(texts, golds, evaluation.verifier)
+    real = evaluation.verifier == "boxed"
+    all_accepted = accepted_by_math_verify(texts, golds) if real else []
     rows = []
     for (split, samples, temperature, top_p), part, score in zip(drawings, parts, scores, strict=True):
         own, (entropy, differences) = [completion for _, completion in part], score
@@ -77,6 +80,9 @@ def evaluate_snapshot(
             truncated=float(np.mean([c.truncated for c in own])),
         )
         measured |= {f"share_{v}": verdicts.count(v) / len(verdicts) for v in ("unparsable", "timeout")}
+        if real:
+            accepted, all_accepted = all_accepted[: len(own)], all_accepted[len(own) :]
+            measured |= beside_math_verify(verdicts, accepted)
         measured |= differences
         rows.append(
             {"step": spec.step, "split": split, "temperature": temperature, "top_p": top_p} | measured
