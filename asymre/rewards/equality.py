@@ -202,7 +202,8 @@ def _set_of_inequality(node: Node) -> sympy.Set | None:
         bound = _real(right)
         if not _is_name(left) or bound is None or sign not in (*_TURNED, r"\ne"):
             return None
-        below, above, at = Interval.open(-oo, bound), Interval.open(bound, oo), FiniteSet(bound)
+        below, above = Interval(-oo, bound, True, True), Interval(bound, oo, True, True)
+        at = FiniteSet(bound)
         found &= {"<": below, ">": above, r"\ne": below | above, r"\le": below | at, r"\ge": above | at}[sign]
     return found
 
