@@ -26,6 +26,11 @@ min_version("9.0")
 if os.pathsep in str(ROOT):
     raise WorkflowError(f"{ROOT}: a path with {os.pathsep!r} does not work in PYTHONPATH: move the clone")
 
+for place in (Path(".snakemake"), Path("results")):
+    if place.is_symlink() and not place.exists():
+        raise WorkflowError(f"{place} is a link to {place.readlink()}, which does not exist: make it")
+    if place.exists() and not place.is_dir():
+        raise WorkflowError(f"{place} is a file: remove it")
 try:
     # Snakemake keeps its records there, in a dry run too; without this, its words are a traceback.
     Path(".snakemake").mkdir(exist_ok=True)

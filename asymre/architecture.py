@@ -73,8 +73,13 @@ def architecture_in(configuration: dict[str, Any]) -> Architecture:
     # transformers 5 has the settings of the rotary embedding in a section of their own.
     rotary = configuration.get("rope_parameters") or configuration.get("rope_scaling") or {}
     flat = {"rope_theta": 10_000.0, "tie_word_embeddings": False} | rotary | configuration
+    if flat.get("num_key_value_heads") is None:  # as transformers reads it
+        flat["num_key_value_heads"] = flat.get("num_attention_heads")
     if missing := [theirs for theirs in CONFIG_KEYS.values() if theirs not in flat]:
         raise ValueError(f"config.json lacks {', '.join(missing)}: not a Llama or Qwen2")
+    for theirs in CONFIG_KEYS.values():
+        if not isinstance(flat[theirs], int | float):
+            raise ValueError(f"config.json has {theirs} {flat[theirs]!r}, which is no number")
     architecture = Architecture(
         family=configuration.get("model_type", "none"),
         **{ours: flat[theirs] for ours, theirs in CONFIG_KEYS.items()},

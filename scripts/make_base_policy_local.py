@@ -14,7 +14,14 @@ from asymre.specs import LocalPretrainedSpec, PackageSpec
 from store import job
 from workflow.project import PROJECT
 
-KEPT = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "*.jinja")
+KEPT = (
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "*.jinja",
+)
 
 
 def make(spec: LocalPretrainedSpec, inputs, folder: Path):

@@ -50,9 +50,11 @@ def settle_options(workflow: Any, results: str) -> None:
     workflow.dag_settings.force_incomplete = False
     # Under its default limit of 100 jobs a second, Snakemake looks for jobs to start once more per second for
     # each job that has ended: hundreds of times a second in the end. A limit that a user gives is kept.
-    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    # None for commands that run no job, such as --dag and --summary.
+    scheduling = workflow.scheduling_settings
+    limit = scheduling and scheduling.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
+        scheduling.max_jobs_per_timespan = None
     if given := forced(workflow.dag_settings):
         # An exception in an input function would be shown with a traceback.
         sys.exit(

@@ -99,9 +99,17 @@ def read_file(path: Path) -> pa.Table:
                 f"{path}: a compressed file; unpack it ({command}) into a local folder, and name that folder "
                 "and the unpacked file"
             )
+    if start == b"versio":
+        raise ValueError(f"{path}: a pointer of Git LFS; get the file itself (git lfs pull, or hf download)")
     rows = _json_lines(path)
+    if not rows:
+        raise ValueError(f"{path}: an empty file; get it again")
     try:
-        return pa.Table.from_pylist(rows)
+        # Not from_pylist, which takes the columns of the first row alone.
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pa.table({name: [row.get(name) for row in rows] for name in names})
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{path}: a text has half a surrogate pair ({error}); write it anew") from None
     except pa.ArrowException as error:
         raise ValueError(
             f"{path}: the values of a column differ in type ({_mixed(rows) or error}): write one type, or "
@@ -128,7 +136,15 @@ def _json_lines(path: Path) -> list[dict]:
 
 def _json_object(line: str, what: str) -> dict:
     try:
-        value = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
+        value = json.loads(
+            line,
+            parse_int=str,
+            parse_float=str,
+            parse_constant=lambda _: None,
+            object_pairs_hook=_without_duplicates,
+        )
+    except _Duplicate as error:
+        raise ValueError(f"{what} with one value a key: {error} is given twice; leave one") from None
     except json.JSONDecodeError as error:
         remedy = "write one object per line"
         if "escape" in error.msg:
@@ -137,6 +153,17 @@ def _json_object(line: str, what: str) -> dict:
     if not isinstance(value, dict):
         raise ValueError(f"{what} but {_kind(value)}: write one object per line")
     return value
+
+
+class _Duplicate(Exception):
+    """A key of a JSON object that is given twice: readers differ in which value they take."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            raise _Duplicate(repr(key))
+    return dict(pairs)
 
 
 def _kind(value: Any) -> str:
@@ -164,8 +191,17 @@ def _mixed(rows: list[dict]) -> str:
 
 def column(table: pa.Table, name: str, path: Path) -> list:
     """Return the values of a column; ValueError with the nearest name if there is none."""
+    if table.column_names.count(name) > 1:
+        raise ValueError(f"{path}: {table.column_names.count(name)} columns {name!r}; leave one")
     if name in table.column_names:
-        return table[name].to_pylist()
+        values = table[name]
+        if pa.types.is_float32(values.type):
+            # The shortest text of a float32: as float64, .1 is 0.10000000149011612.
+            values = values.cast(pa.string()).cast(pa.float64())
+        try:
+            return values.to_pylist()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: column {name!r} is not UTF-8 ({error}); convert it") from None
     near = difflib.get_close_matches(name, table.column_names, n=1, cutoff=0.0)
     nearest = f"; the nearest is {near[0]!r}" if near else ""
     raise ValueError(f"{path}: no column {name!r}{nearest} (it has: {', '.join(table.column_names)})")

@@ -82,7 +82,7 @@ def _names(c: Configuration) -> Iterator[Problem]:
         if not name.startswith("figure_"):
             # Other names belong to rules and to the stamps of other targets.
             yield ("figures", name), f"names of figures begin with figure_: figure_{name}"
-        first = stems.setdefault(stem(name), name)
+        first = stems.setdefault(stem(name).lower(), name)  # files on a Mac
         if first != name:
             yield ("figures", name), f"is published as {stem(name)}, and so is {first}"
     for section, names, known_section, known in (

@@ -61,7 +61,7 @@ def _own_results(overlay: dict[str, Any], source: str, default: Any, taken: Iter
     # A misspelt key counts as the nearest valid one.
     names = {next(iter(get_close_matches(str(key), Configuration.model_fields, 1)), key) for key in overlay}
     results = overlay.get("results", default)
-    if (names - {"scale", "results"} or results != default) and results in taken:
+    if (names - {"scale", "results"} or results != default) and str(results).lower() in taken:
         yield (
             f"{source}: results: name a results folder of your own (results: my_trial), so that the "
             f"figures in results/{results} keep showing the configuration of the repository"

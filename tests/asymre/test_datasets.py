@@ -601,3 +601,54 @@ def test_numina_from_files(math, tmp_path):
     pq.write_table(pa.table({"problem": ["p"], "answers": ["1"]}), math / "c.parquet")
     with pytest.raises(InputError, match=r"c\.parquet: no column 'answer'; the nearest is 'answers'"):
         make_problems_dataset.make(replace(spec, source=local(math, "c.parquet")), {}, output)
+
+
+# --- as files lie on people's disks ---
+
+
+def test_all_rows_name_the_columns(tmp_path):
+    rows = [
+        {"problem": "p", "solution": r"\boxed{0}"},
+        {"problem": "q", "solution": r"not \boxed{3}", "answer": "7"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_file(tmp_path / "a.jsonl")["answer"].to_pylist() == [None, "7"]
+    with pytest.raises(ValueError, match="1 of 2 rows have no final answer, the first is row 1"):
+        read_math([tmp_path / "a.jsonl"])
+
+
+def test_a_float32_is_read_as_it_was_written(tmp_path):
+    pq.write_table(
+        pa.table({"problem": ["p", "q"], "answer": pa.array([0.1, 18.0], pa.float32())}),
+        tmp_path / "a.parquet",
+    )
+    assert read_math([tmp_path / "a.parquet"])["answer"].to_pylist() == ["0.1", "18.0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"problem": "p", "answer": "1", "answer": "2"}', "line 1 .*'answer' is given twice"),
+        (b'{"problem": "p \\ud835", "answer": "1"}', "half a surrogate pair"),
+        (b"", "an empty file"),
+        (b"\n\n", "an empty file"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, content, words):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.json: .*{words}"):
+        read_math([tmp_path / "a.json"])
+
+
+def test_two_columns_of_one_name_and_text_that_is_no_utf_8(tmp_path):
+    path = tmp_path / "a.parquet"
+    arrays = [pa.array(["p"]), pa.array(["1"]), pa.array(["2"])]
+    pq.write_table(pa.Table.from_arrays(arrays, names=["problem", "answer", "answer"]), path)
+    with pytest.raises(ValueError, match=r"a\.parquet: 2 columns 'answer'"):
+        read_math([path])
+    buffers = [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+    pq.write_table(
+        pa.table({"problem": pa.Array.from_buffers(pa.string(), 1, buffers), "answer": ["1"]}), path
+    )
+    with pytest.raises(ValueError, match=r"a\.parquet: column 'problem' is not UTF-8"):
+        read_math([path])

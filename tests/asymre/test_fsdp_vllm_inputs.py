@@ -165,6 +165,12 @@ def test_a_completion_ends_where_the_model_or_the_tokenizer_says(tmp_path):
         end_tokens(tmp_path / "none", None)
 
 
+def test_a_chat_template_that_refuses_is_told(tokenizer):
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(ValueError, match="chat template .*roles must alternate"):
+        encode_prompts(tokenizer, ["A"], "{problem}", DATE)
+
+
 def test_a_missing_chat_template_is_named(folder):
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(ValueError, match="no chat template"):

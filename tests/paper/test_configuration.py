@@ -820,3 +820,12 @@ def test_wherever_an_objective_with_a_ratio_stands_its_rollouts_are_plain(cpu, w
 def test_an_objective_without_its_settings_is_named():
     message = message_of(ROOT, {"results": "mine", "objectives": {"grpo": None}})
     assert "figures.figure_5.panels.1.runs.1.objective: grpo has settings: add objectives.grpo" in message
+
+
+def test_figures_and_folders_that_differ_in_case_alone_are_refused():
+    """On a Mac they are one file."""
+    one = {"title": "t", "known": "Ours.", "chart": "bandit_limit"}
+    with pytest.raises(ConfigurationError, match="figure_a: is published as figure_a, and so is figure_A"):
+        reading.load(ROOT, {"scale": "smoke", "results": "mine", "figures": {"figure_a": one}}, "my.yaml")
+    with pytest.raises(ConfigurationError, match="name a results folder of your own"):
+        reading.load(ROOT, {"scale": "smoke", "results": "Smoke", "smoothing_window": 1}, "my.yaml")

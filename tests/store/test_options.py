@@ -225,3 +225,10 @@ def test_other_packages_than_the_pinned_are_refused(graph, packages, words):
         job._check_makers(spec | {"packages": packages}, PROJECT)
     local = f"{spec['packages']['tabulate']}+cpu"
     assert job._check_makers(spec | {"packages": {"tabulate": local}}, PROJECT), "a build of the same version"
+
+
+def test_the_graph_is_drawn_before_anything_is_made(tmp_path):
+    """Commands that run no job, such as --dag and --summary, have no settings of a scheduler."""
+    clone = copy_sources(tmp_path / "clone")
+    for option in ("--dag", "--summary"):
+        assert "report" in snakemake(clone, option)

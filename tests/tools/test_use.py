@@ -255,6 +255,18 @@ def test_a_folder_that_cannot_be_written_to_is_refused_in_words():
     assert "/proc cannot be written to (No such file or directory): copy it" in done.stdout.replace("\n", " ")
 
 
+@pytest.mark.parametrize("name", [".snakemake", pytest.param("results", marks=pytest.mark.slow)])
+def test_a_place_that_is_no_folder_is_named(tmp_path, name):
+    clone = copy_sources(tmp_path / "clone")
+    (clone / name).symlink_to("/nonexistent/disk")
+    done = run(clone, "-n", "figure_1", *SMOKE)
+    assert done.returncode and f"{name} is a link to /nonexistent/disk" in done.stdout.replace("\n", " ")
+    (clone / name).unlink()
+    (clone / name).write_text("x", encoding="utf-8")
+    done = run(clone, "-n", "figure_1", *SMOKE)
+    assert done.returncode and f"{name} is a file" in done.stdout and "Traceback" not in done.stdout
+
+
 @pytest.mark.slow
 def test_snakemake_without_a_home(clone):
     done = run(clone, "-n", *SMOKE, HOME="/proc/nowhere", XDG_CACHE_HOME=str(clone / ".snakemake/cache"))

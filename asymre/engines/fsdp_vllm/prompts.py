@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 
@@ -51,9 +52,12 @@ def encode_prompts(
     chats = [[{"role": "user", "content": template.replace("{problem}", p)}] for p in problems]
     # Fixes the date in templates: these variables hide transformers' own function, which reads the clock.
     day: dict[str, Any] = {"date_string": date, "strftime_now": datetime.strptime(date, "%d %b %Y").strftime}
-    tokens: Any = tokenizer.apply_chat_template(
-        chats, add_generation_prompt=True, tokenize=True, return_dict=False, **day
-    )
+    try:
+        tokens: Any = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, tokenize=True, return_dict=False, **day
+        )
+    except TemplateError as error:
+        raise ValueError(f"the chat template refuses a user's message ({error}): give another") from None
     return tokens
 
 

@@ -4,6 +4,8 @@ So the plan can refuse, before any job starts, what engine local does not comput
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,13 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
                 f"{folder}: config.json has {CONFIG_KEYS.get(name, 'model_type')} {own}, "
                 f"pretrained.*.architecture.{name} says {value}: another model, or a wrong number"
             )
-    shapes = {name: shape for file in weight_files(folder) for name, shape in _shapes(file).items()}
+    shapes = {
+        name: shape
+        for file in weight_files(folder)
+        for name, shape in _shapes(file).items()
+        # Old files also hold the frequencies of rotary embeddings.
+        if not name.endswith("rotary_emb.inv_freq")
+    }
     if architecture.tie_embeddings:
         shapes.pop(HEAD, None)
     if shapes != architecture.shapes():
@@ -47,7 +55,13 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
             "not quantised"
         )
     end_tokens(folder, end)
-    length = len(library(folder).encode(longest, add_special_tokens=False).ids) + new_tokens
+    prompt = library(folder).encode(longest, add_special_tokens=False).ids
+    if max(prompt) >= architecture.vocabulary_size:
+        raise ValueError(
+            f"{folder}: tokenizer.json has token {max(prompt)}, the model's vocabulary "
+            f"{architecture.vocabulary_size} tokens: the tokenizer is another model's"
+        )
+    length = len(prompt) + new_tokens
     context = found.get("max_position_embeddings")
     if context is not None and length > context:
         raise ValueError(
@@ -66,8 +80,13 @@ def end_tokens(folder: Path, end: str) -> list[int]:
     known = min(library(folder).get_vocab_size(), found["vocab_size"])
     texts = library(folder).decode_batch([[i] for i in range(known)], skip_special_tokens=False)
     own = found.get("eos_token_id")
-    ends = {i for i, text in enumerate(texts) if end in text}
-    ends |= set(own if isinstance(own, list) else [] if own is None else [own])
+    own = own if isinstance(own, list) else [] if own is None else [own]
+    for token in own:
+        if type(token) is not int or not 0 <= token < found["vocab_size"]:
+            raise ValueError(
+                f"{folder}: config.json has eos_token_id {token!r}, which is no token of the model"
+            )
+    ends = {*own, *(i for i, text in enumerate(texts) if end in text)}
     if not ends:
         raise ValueError(
             f"{folder}: no token ends a completion: config.json has no eos_token_id, and no token holds "
@@ -81,12 +100,28 @@ def library(folder: Path) -> Any:
     """Return the tokenizer of a folder, of the library tokenizers."""
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with _reading(folder / "tokenizer.json"):
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # One that was saved after training keeps how it padded and cut there; transformers undoes both, too.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def configuration(folder: Path) -> dict[str, Any]:
     """Return the content of config.json."""
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with _reading(folder / "config.json"):
+        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # tokenizers raises no other
+        raise ValueError(
+            f"{file}: cannot be read ({error}): half of it, or a pointer of Git LFS; get it again"
+        ) from None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -94,10 +129,20 @@ def weight_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ValueError(f"{folder}: no weights (*.safetensors); {_REMEDY}")
-    return files
+    # Those that transformers reads: a folder may hold an older model, an adapter, or the weights twice.
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole in files or not index.is_file():
+        return [whole] if whole in files else files
+    with _reading(index):
+        named = {
+            folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        }
+    if missing := sorted(named - set(files)):
+        raise ValueError(f"{folder}: no {missing[0].name}, which {index.name} names; get it again")
+    return sorted(named)
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """Return name and shape of each tensor, from the file's header."""
-    with safe_open(file, "numpy") as opened:
+    with _reading(file), safe_open(file, "numpy") as opened:
         return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}

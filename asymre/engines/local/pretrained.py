@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from asymre.architecture import CONFIG_KEYS, architecture_in
-from asymre.engines.local.checkpoint import configuration, weight_files
+from asymre.engines.local.checkpoint import HEAD, configuration, weight_files
 from asymre.engines.local.decoder import Weights
 from asymre.engines.local.policy import save_weights
 
@@ -26,6 +26,11 @@ def convert(folder: Path, target: Path, dtype: str) -> None:
             weights |= {name: opened.get_tensor(name).to(torch.float32) for name in opened.keys()}
     found = configuration(folder)
     architecture = architecture_in(found)
+    embedding = weights["model.embed_tokens.weight"]
+    if architecture.tie_embeddings and not torch.equal(weights.get(HEAD, embedding), embedding):
+        raise ValueError(
+            f"{folder}: has two embeddings, but config.json ties them: set tie_word_embeddings to false there"
+        )
     save_weights(target, {name: weights[name].contiguous() for name in architecture.shapes()})
     for name in _TOKENIZER:
         if (folder / name).is_file():
