@@ -113,9 +113,8 @@ def test_planned_memory_is_that_of_the_plan():
     assert 16 * TINY.parameter_count() < small < large
 
 
-@pytest.mark.parametrize(
-    ("recompute", "tokens"), [(True, 1024), pytest.param(False, 512, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("recompute", "tokens"), [(True, 1024), (False, 512)])
 def test_tensors_of_training_take_what_was_planned(recompute, tokens, tmp_path):
     """As on a GPU, but counted as they are made: a shape in which no single part takes most of it."""
     shape = dataclasses.replace(

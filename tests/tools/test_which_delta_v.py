@@ -70,6 +70,7 @@ def test_bad_input_is_refused_in_one_line(text, arguments, message, tmp_path):
     assert code == 1 and "nothing.csv" in output
 
 
+@pytest.mark.slow
 def test_a_notebooks_backend_is_not_needed(tmp_path):
     """As `!python -m tools.which_delta_v` in Jupyter, whose matplotlib_inline is not in this environment."""
     (tmp_path / "mine.csv").write_text("pass_rate\n0.5\n", encoding="utf-8")
