@@ -78,6 +78,23 @@ def test_what_a_policy_lacks_is_named(folder, lost, words):
         source.check_policy(folder, SHAPE)
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors"])
+def test_half_a_file_and_a_pointer_of_git_lfs_are_named(folder, name):
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"model/{name}: cannot be read .*Git LFS"):
+        source.check_policy(folder, SHAPE)
+
+
+def test_a_missing_shard_is_named(folder):
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    with pytest.raises(ValueError, match=r"neither model.safetensors nor model.safetensors.index.json"):
+        source.check_policy(folder, SHAPE)
+    index = '{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}'
+    (folder / "model.safetensors.index.json").write_text(index, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"no model-2.safetensors, which model.safetensors.index.json names"):
+        source.check_policy(folder, SHAPE)
+
+
 def test_another_architecture_is_named_with_its_key(folder):
     with pytest.raises(ValueError, match=r"num_hidden_layers 2, pretrained.*architecture.layers says 3"):
         source.check_policy(folder, SHAPE | {"layers": 3})

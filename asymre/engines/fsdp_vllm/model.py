@@ -1,6 +1,5 @@
 """A policy folder as a transformers model: float32 master weights for training, any type for scoring."""
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from asymre.engines.fsdp_vllm.source import check_files
+from asymre.model_files import shapes, weight_files
 
 # The log-probabilities are computed from the decoder and a plain linear head. Other families add steps after
 # the decoder (soft caps, scales), which would be silently omitted.
@@ -74,7 +74,9 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(parameter, []).append(name)
     with _reading(folder):
-        stored = {name: (path, shape) for path in _files(folder) for name, shape in _shapes(path).items()}
+        stored = {
+            name: (path, shape) for path in weight_files(folder) for name, shape in shapes(path).items()
+        }
     _check_names(folder, names, {name: shape for name, (_, shape) in stored.items()})
     damaged = []
     for parameter, own in names.items():
@@ -110,32 +112,21 @@ def _reading(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder}: cannot be loaded ({error}); download or rebuild the folder") from error
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files that transformers would read; a folder may hold the weights twice."""
-    if (whole := folder / "model.safetensors").is_file():
-        return [whole]
-    index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
-    return [folder / name for name in sorted(set(index["weight_map"].values()))]
-
-
-def _shapes(path: Path) -> dict[str, list[int]]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_slice(name).get_shape() for name in file.keys()}
-
-
 def _read(path: Path, name: str, rows: slice) -> Tensor:
     # Opened for each weight: pages read from an open file count as memory of this process.
     with safe_open(path, "pt") as file:
         return file.get_slice(name)[rows]
 
 
-def _check_names(folder: Path, names: dict[nn.Parameter, list[str]], stored: dict[str, list[int]]) -> None:
-    shapes = {name: list(parameter.shape) for parameter, own in names.items() for name in own}
+def _check_names(
+    folder: Path, names: dict[nn.Parameter, list[str]], stored: dict[str, tuple[int, ...]]
+) -> None:
+    expected = {name: tuple(parameter.shape) for parameter, own in names.items() for name in own}
     findings = {
         "lacks": [own[0] for own in names.values() if not any(name in stored for name in own)],
         # Old files also hold the frequencies of rotary embeddings.
-        "has the foreign": [n for n in stored if n not in shapes and not n.endswith("rotary_emb.inv_freq")],
-        "has other shapes for": [n for n, shape in shapes.items() if stored.get(n, shape) != shape],
+        "has the foreign": [n for n in stored if n not in expected and not n.endswith("rotary_emb.inv_freq")],
+        "has other shapes for": [n for n, shape in expected.items() if stored.get(n, shape) != shape],
     }
     wrong = [f"{kind} {', '.join(sorted(found)[:3])}" for kind, found in findings.items() if found]
     if wrong:

@@ -1,25 +1,19 @@
 """The source of a pretrained model's weights: download from the hub, and checks of a folder."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from asymre.architecture import CONFIG_KEYS
+from asymre.model_files import REMEDY, configuration, read_object, shapes, weight_files
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def parameter_count(folder: Path) -> int:
     """Return the number of parameters in a policy folder, from the headers of its safetensors files."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "numpy") as file:
-            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
-    return total
+    return sum(math.prod(shape) for path in weight_files(folder) for shape in shapes(path).values())
 
 
 def download(repository: str, revision: str, patterns: Sequence[str]) -> Path:
@@ -48,30 +42,31 @@ def download(repository: str, revision: str, patterns: Sequence[str]) -> Path:
 
 def check_files(folder: Path) -> None:
     """Raise ValueError unless a folder has configuration, weights and tokenizer."""
-    remedy = "give a folder in Hugging Face layout, or the model's hub id"
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: no config.json; {remedy}")
+        raise ValueError(f"{folder}: no config.json; {REMEDY}")
     if not any(folder.glob("*.safetensors")):
-        raise ValueError(f"{folder}: no weights (*.safetensors); {remedy}")
+        raise ValueError(f"{folder}: no weights (*.safetensors); {REMEDY}")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise ValueError(f"{folder}: no tokenizer ({', '.join(_TOKENIZERS)}); {remedy}")
+        raise ValueError(f"{folder}: no tokenizer ({', '.join(_TOKENIZERS)}); {REMEDY}")
 
 
 def check_policy(folder: Path, architecture: dict[str, Any]) -> None:
     """Raise ValueError, with the remedy, unless a folder holds a chat model of this architecture."""
     check_files(folder)
+    for file in weight_files(folder):
+        shapes(file)  # of which not even the header is read if it is half a file
     tokenizer = folder / "tokenizer_config.json"
-    template = tokenizer.is_file() and "chat_template" in json.loads(tokenizer.read_text(encoding="utf-8"))
+    template = tokenizer.is_file() and "chat_template" in read_object(tokenizer)
     if not (template or (folder / "chat_template.jinja").is_file()):
         raise ValueError(f"{folder}: has no chat template: take the instruction-tuned model")
-    configuration = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if configuration.get("model_type") != architecture["family"]:
+    found_in = configuration(folder)
+    if found_in.get("model_type") != architecture["family"]:
         raise ValueError(
-            f"{folder}: config.json has model_type {configuration.get('model_type')}, "
+            f"{folder}: config.json has model_type {found_in.get('model_type')}, "
             f"pretrained.*.architecture.family says {architecture['family']}: another model"
         )
     for ours, theirs in CONFIG_KEYS.items():
-        found = configuration.get(theirs)
+        found = found_in.get(theirs)
         if ours in architecture and found is not None and found != architecture[ours]:
             raise ValueError(
                 f"{folder}: config.json has {theirs} {found}, pretrained.*.architecture.{ours} says "

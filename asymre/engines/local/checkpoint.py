@@ -3,19 +3,14 @@
 So the plan can refuse, before any job starts, what engine local does not compute.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from asymre.architecture import CONFIG_KEYS, Architecture, architecture_in
+from asymre.model_files import REMEDY, configuration, reading, shapes, weight_files
 
 HEAD = "lm_head.weight"
-_REMEDY = "give a folder in Hugging Face layout"
 
 
 def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_tokens: int) -> Architecture:
@@ -27,7 +22,7 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
     """
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
-            raise ValueError(f"{folder}: no {name}; {_REMEDY}")
+            raise ValueError(f"{folder}: no {name}; {REMEDY}")
     found = configuration(folder)
     try:
         architecture = architecture_in(found)
@@ -39,17 +34,17 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
                 f"{folder}: config.json has {CONFIG_KEYS.get(name, 'model_type')} {own}, "
                 f"pretrained.*.architecture.{name} says {value}: another model, or a wrong number"
             )
-    shapes = {
+    stored = {
         name: shape
         for file in weight_files(folder)
-        for name, shape in _shapes(file).items()
+        for name, shape in shapes(file).items()
         # Old files also hold the frequencies of rotary embeddings.
         if not name.endswith("rotary_emb.inv_freq")
     }
     if architecture.tie_embeddings:
-        shapes.pop(HEAD, None)
-    if shapes != architecture.shapes():
-        wrong = min(set(shapes.items()) ^ set(architecture.shapes().items()))[0]
+        stored.pop(HEAD, None)
+    if stored != architecture.shapes():
+        wrong = min(set(stored.items()) ^ set(architecture.shapes().items()))[0]
         raise ValueError(
             f"{folder}: {wrong} is not what config.json describes: take a Llama or Qwen2 whose weights are "
             "not quantised"
@@ -100,49 +95,9 @@ def library(folder: Path) -> Any:
     """Return the tokenizer of a folder, of the library tokenizers."""
     from tokenizers import Tokenizer
 
-    with _reading(folder / "tokenizer.json"):
+    with reading(folder / "tokenizer.json"):
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     # One that was saved after training keeps how it padded and cut there; transformers undoes both, too.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
-
-
-def configuration(folder: Path) -> dict[str, Any]:
-    """Return the content of config.json."""
-    with _reading(folder / "config.json"):
-        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-
-
-@contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # tokenizers raises no other
-        raise ValueError(
-            f"{file}: cannot be read ({error}): half of it, or a pointer of Git LFS; get it again"
-        ) from None
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold the weights. ValueError if there are none."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"{folder}: no weights (*.safetensors); {_REMEDY}")
-    # Those that transformers reads: a folder may hold an older model, an adapter, or the weights twice.
-    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if whole in files or not index.is_file():
-        return [whole] if whole in files else files
-    with _reading(index):
-        named = {
-            folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        }
-    if missing := sorted(named - set(files)):
-        raise ValueError(f"{folder}: no {missing[0].name}, which {index.name} names; get it again")
-    return sorted(named)
-
-
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each tensor, from the file's header."""
-    with _reading(file), safe_open(file, "numpy") as opened:
-        return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}

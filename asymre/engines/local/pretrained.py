@@ -8,9 +8,10 @@ import torch
 from safetensors import safe_open
 
 from asymre.architecture import CONFIG_KEYS, architecture_in
-from asymre.engines.local.checkpoint import HEAD, configuration, weight_files
+from asymre.engines.local.checkpoint import HEAD
 from asymre.engines.local.decoder import Weights
 from asymre.engines.local.policy import save_weights
+from asymre.model_files import configuration, weight_files
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymre.engines.local.checkpoint import configuration, end_tokens, library
+from asymre.engines.local.checkpoint import end_tokens, library
+from asymre.model_files import configuration
 from asymre.tasks import END, SYMBOLS
 
 PADDING = -1  # of prompts: no token
