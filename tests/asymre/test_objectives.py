@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymre.objectives import asymre, asymre_kl, asymre_tis, grpo, load, positives_only, topr
+from asymre.objectives import asymre, asymre_kl, asymre_tapered, asymre_tis, grpo, load, positives_only, topr
 from asymre.objectives._entry import objectives
 from asymre.training.normalisation import normalise
 
@@ -243,6 +243,22 @@ def test_asymre_tis_by_hand(truncation, weights):
     assert_close(loss_BT, expected[:, None] * double(PI_BT))
 
 
+def test_asymre_tapered_by_hand():
+    """The weights of PI_BT over MU_BT are 4, 1 and 1/4."""
+    for signs, weights in (([1, -2, 3], [1, 1, 1]), ([-1, 2, -3], [1, 1, 0.25])):
+        loss_BT, gradient_BT = loss_of(asymre_tapered, signs, {})
+        expected = -double(weights) * double(signs)
+        assert_close(gradient_BT, expected[:, None].expand(3, 2))
+        assert_close(loss_BT, expected[:, None] * double(PI_BT))
+
+
+def test_asymre_tapered_of_the_rewards_is_topr():
+    for own, other in zip(
+        loss_of(asymre_tapered, [-1, 2, -3], {}), loss_of(topr, [-1, 2, -3], {}), strict=True
+    ):
+        assert_close(own, other)
+
+
 def test_asymre_tis_without_truncation_is_the_gradient_of_the_importance_sampled_reward():
     leaf_BT = double(PI_BT).requires_grad_()
     ratio_B = (leaf_BT - double(MU_BT)).sum(1).exp()
@@ -295,7 +311,13 @@ def test_positives_only_by_hand():
 
 
 @pytest.mark.parametrize(
-    "objective,settings", [(asymre_tis, {"truncation": 1}), (asymre_kl, {"beta": 0.7}), (grpo, {"clip": 0.2})]
+    "objective,settings",
+    [
+        (asymre_tis, {"truncation": 1}),
+        (asymre_tapered, {}),
+        (asymre_kl, {"beta": 0.7}),
+        (grpo, {"clip": 0.2}),
+    ],
 )
 def test_on_policy_the_gradient_is_that_of_asymre(objective, settings):
     """With equal advantages: where pi is mu, weights are one and the KL is at its minimum."""
