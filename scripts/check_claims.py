@@ -11,6 +11,7 @@ from paper.claims.beyond import (
     read_diversity,
     read_pass_rates,
 )
+from paper.claims.graders import grader_notes
 from paper.claims.runs import read_curves, summaries
 from paper.claims.training import seed_rows, training_rows
 from paper.claims.verdict import corrected
@@ -23,11 +24,15 @@ BANDIT_INPUTS = ("bandit_theorems", "bandit_threshold", "bandit_limit")
 
 
 def make(spec: ClaimsSpec, inputs, folder):
+    tables = {}
+
     def summarised(summarise, runs, read):
         files = {run.input: inputs[run.input] / "evaluation.parquet" for run in runs}
-        return summarise(runs, {name: job.reading(path, read) for name, path in files.items()})
+        tables.update({name: job.reading(path, read) for name, path in files.items()})
+        return summarise(runs, {name: tables[name] for name in files})
 
     runs = summarised(summaries, spec.runs, read_curves)
+    notes = grader_notes(spec.runs, tables, spec.datasets)
     if spec.table == "claims":
         first, last = bandit_rows(
             *(job.reading(inputs[name] / "data.parquet", pd.read_parquet) for name in BANDIT_INPUTS)
@@ -42,8 +47,8 @@ def make(spec: ClaimsSpec, inputs, folder):
         rows = beyond_rows(runs, diversity, cycles, rates, spec)
     rows = corrected(rows)
     write_text(folder / "claims.csv", table.frame(rows).to_csv(index=False, float_format="%.6g"))
-    write_text(folder / "claims.md", table.markdown(rows, spec))
-    write_text(folder / "claims.html", table.html(rows, spec))
+    write_text(folder / "claims.md", table.markdown(rows, spec, notes))
+    write_text(folder / "claims.html", table.html(rows, spec, notes))
     write_text(folder / "claims.rst", table.first_page(rows, spec))
     print(f"{len(rows)} rows")
 

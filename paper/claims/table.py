@@ -1,6 +1,7 @@
 """The table of claims as CSV, Markdown and HTML, and a summary of it in reStructuredText."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -161,13 +162,13 @@ def _summary(rows):
     return f"{len(rows)} rows: {', '.join(counts)}."
 
 
-def markdown(rows: list[Row], spec: ClaimsSpec) -> str:
-    """Return the page as GitHub shows it."""
+def markdown(rows: list[Row], spec: ClaimsSpec, notes: Sequence[str] = ()) -> str:
+    """Return the page as GitHub shows it. notes: more of them."""
     lines = [f"# {_title(spec)}", "", _summary(rows), ""]
     lines += [f"- *{word}*: {text}" for word, text in WORDS.items()]
     lines += ["", _md_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
     lines += [_md_line([*cells(row)[:-1], f"**{row.verdict}**"]) for row in rows]
-    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in _notes(spec))]
+    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in [*_notes(spec), *notes])]
     return "\n".join(lines) + "\n"
 
 
@@ -180,14 +181,14 @@ def _md(text):
     return re.sub(r"([|*_<>])", r"\\\1", text)
 
 
-def html(rows: list[Row], spec: ClaimsSpec) -> str:
+def html(rows: list[Row], spec: ClaimsSpec, notes: Sequence[str] = ()) -> str:
     """Return the same page for Snakemake's report, complete in one file."""
     title = _rst(_title(spec))
     lines = [title, "=" * len(title), "", _rst(_summary(rows)), ""]
     lines += [f"- *{word}*: {_rst(text)}" for word, text in WORDS.items()]
     table = [COLUMNS, *([*map(_rst, cells(row)[:-1]), f"**{row.verdict}**"] for row in rows)]
     lines += ["", *_list_table(table, WIDTHS)] if rows else []
-    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in _notes(spec))]
+    lines += ["", "Notes", "-----", "", *(f"- {_rst(note)}" for note in [*_notes(spec), *notes])]
     settings = {"report_level": 1, "halt_level": 2, "_disable_config": True}
     return publish_string("\n".join(lines), writer="html5", settings_overrides=settings).decode()
 

@@ -25,6 +25,7 @@ from store.typed import build
 
 PAPER_DELTA_V = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 STEPS = [0, 5, 10, 15, 20, *range(25, 401, 25)]
+BESIDE = {"accuracy_math_verify": 0.45, "share_math_verify_alone": 0.06, "share_verifier_alone": 0.01}
 SPEC = ClaimsSpec(
     table="claims",
     scale="cpu",
@@ -612,6 +613,18 @@ def readable(csv, md, page):
     for texts, record in zip(rows[1:], csv.itertuples(), strict=True):
         assert texts[1] == record.statement and texts[-1] == record.verdict
         assert texts[0].split()[0] == str(record.claim) and "\\" not in "".join(texts)
+
+
+def test_the_pages_say_what_another_grader_finds(tmp_path, bandit_tables):
+    """Of real data alone, whose evaluations have its verdicts."""
+    runs = [(described(v, seed), evaluation(0.4)) for v in PAPER_DELTA_V for seed in range(2)]
+    assert "Graders" not in written(tmp_path / "stand-ins", bandit_tables, runs)[1]
+    real = [(run, table.assign(**BESIDE)) for run, table in runs]
+    _, md, page = written(tmp_path / "real", bandit_tables, real)
+    for text in (md, page):
+        assert "accuracy is 0.400 by the verifier that rewards and 0.450 by math-verify" in text
+        assert "alone accepts 6.0% of the answers, the verifier alone 1.0%" in text
+        assert "test problems of MATH, mean over the ends of 16 runs" in text
 
 
 def test_the_first_page_of_the_report_counts_all_rows_and_is_short():
