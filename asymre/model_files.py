@@ -54,6 +54,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each tensor, from the file's header."""
+    """Return name and shape of each weight, from the file's header.
+
+    Without the frequencies of rotary embeddings, which old files hold, too.
+    """
     with reading(file), safe_open(file, "numpy") as opened:
-        return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}
+        names = [name for name in opened.keys() if not name.endswith("rotary_emb.inv_freq")]
+        return {name: tuple(opened.get_slice(name).get_shape()) for name in names}

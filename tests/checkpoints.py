@@ -4,6 +4,12 @@ from pathlib import Path
 
 import torch
 
+from asymre.tasks.few_shot import FewShot
+
+# A task, and what `checkpoint.check` is told of a model for it.
+TASK = FewShot(kinds=["1+1", "2-1"], examples=["7 + 5 = 12", "36 - 9 = 27"])
+STATED = {"family": "llama", "layers": 2, "tie_embeddings": True}
+LENGTHS = {"end": "\n", "longest": TASK.longest_prompt, "new_tokens": 4}
 SIZE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 

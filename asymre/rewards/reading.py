@@ -122,7 +122,7 @@ def _closes_last(tokens: list[str]) -> bool:
     return tokens[0] in {"{", *_BRACKETS} and tokens[-1] in {"}", *_BRACKETS} and 0 not in depths[:-1]
 
 
-# ---- what stands beside a number
+# ---- units, money, percent, degrees
 
 _MEASURES = """mm millimeter millimetre|cm centimeter centimetre|m meter metre|km kilometer kilometre|
 in inch inche|ft foot feet|yd yard|mi mile|s sec second|min minute|h hr hour|day|week|month|year|

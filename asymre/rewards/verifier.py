@@ -44,7 +44,7 @@ class Verifier:
         self._timeout_s = timeout_s
         self._pool = ProcessPool(workers, initializer=_confine, context=context)
         try:
-            self._pool.schedule(_check, ["1", "1"], timeout=_START_S).result()
+            self._pool.schedule(_verdict, ["1", "1"], timeout=_START_S).result()
         except ProcessExpired as error:
             raise RuntimeError("the process that checks answers does not start") from error
 
@@ -63,7 +63,7 @@ class Verifier:
         """
         pairs = [(last_boxed(text), gold) for text, gold in zip(completions, golds, strict=True)]
         verdicts = {pair: _without_parser(*pair) for pair in set(pairs)}
-        verdicts |= self._check([pair for pair in dict.fromkeys(pairs) if verdicts[pair] is None])
+        verdicts |= self._check([pair for pair in dict.fromkeys(pairs) if verdicts[pair] is None], _verdict)
         return [verdicts[pair] for pair in pairs]
 
     def gold_errors(self, golds: list[str]) -> list[str | None]:
@@ -71,7 +71,7 @@ class Verifier:
         reasons = {"right": None, "wrong": "is not equal to itself", "unparsable": "cannot be parsed"}
         reasons["timeout"] = f"takes more than {self._timeout_s:g} s to check"
         short = {gold for gold in golds if gold.strip() and len(gold) <= MAX_LENGTH}
-        checked = self._check([(gold, gold) for gold in dict.fromkeys(golds) if gold in short])
+        checked = self._check([(gold, gold) for gold in dict.fromkeys(golds) if gold in short], _verdict)
         errors = {gold: reasons[verdict] for (gold, _), verdict in checked.items()}
         too_long = f"has more than {MAX_LENGTH} characters"
         return [errors[g] if g in short else too_long if g.strip() else "is empty" for g in golds]
@@ -82,11 +82,9 @@ class Verifier:
         accepted = self._check(list(dict.fromkeys(pairs)), partial(_accepts, settings))
         return [accepted[pair] is True for pair in pairs]
 
-    def _check(
-        self, pairs: list[tuple[str, str]], check: Callable | None = None
-    ) -> dict[tuple[str, str], Any]:
-        """Return the processes' verdicts on pairs (answer, gold)."""
-        tasks = {pair: self._pool.schedule(check or _check, pair, timeout=self._timeout_s) for pair in pairs}
+    def _check(self, pairs: list[tuple[str, str]], check: Callable) -> dict[tuple[str, str], Any]:
+        """Return what `check` says of each pair in the processes, or why it says nothing."""
+        tasks = {pair: self._pool.schedule(check, pair, timeout=self._timeout_s) for pair in pairs}
         verdicts = {}
         for pair, task in tasks.items():
             try:
@@ -116,7 +114,7 @@ def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
 
 
-def _check(answer: str, gold: str) -> str:
+def _verdict(answer: str, gold: str) -> str:
     # Parser and sympy stay out of the process of the caller.
     from asymre.rewards.equality import verdict
 

@@ -11,12 +11,7 @@ from asymre.engines.local import checkpoint
 from asymre.engines.local.policy import load_policy
 from asymre.engines.local.pretrained import convert
 from asymre.engines.local.tokenizer import load_tokenizer
-from asymre.tasks.few_shot import FewShot
-from tests.checkpoints import save_model
-
-TASK = FewShot(kinds=["1+1", "2-1"], examples=["7 + 5 = 12", "36 - 9 = 27"])
-STATED = {"family": "llama", "layers": 2, "tie_embeddings": True}
-LENGTHS = {"end": "\n", "longest": TASK.longest_prompt, "new_tokens": 4}
+from tests.checkpoints import LENGTHS, STATED, TASK, save_model
 
 
 @pytest.fixture

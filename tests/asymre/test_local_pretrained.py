@@ -25,12 +25,8 @@ from asymre.tasks.few_shot import FewShot
 from asymre.training.rollouts import FILE, write_rollouts
 from store import job
 from store.artefact import identify
-from tests.checkpoints import save_model, save_tokenizer
+from tests.checkpoints import LENGTHS, STATED, TASK, save_model, save_tokenizer
 from tests.helpers import module_of
-
-TASK = FewShot(kinds=["1+1", "2-1"], examples=["7 + 5 = 12", "36 - 9 = 27"])
-STATED = {"family": "llama", "layers": 2, "tie_embeddings": True}
-LENGTHS = {"end": "\n", "longest": TASK.longest_prompt, "new_tokens": 4}
 
 
 @pytest.fixture

@@ -124,8 +124,7 @@ def _check_names(
     expected = {name: tuple(parameter.shape) for parameter, own in names.items() for name in own}
     findings = {
         "lacks": [own[0] for own in names.values() if not any(name in stored for name in own)],
-        # Old files also hold the frequencies of rotary embeddings.
-        "has the foreign": [n for n in stored if n not in expected and not n.endswith("rotary_emb.inv_freq")],
+        "has the foreign": [name for name in stored if name not in expected],
         "has other shapes for": [n for n, shape in expected.items() if stored.get(n, shape) != shape],
     }
     wrong = [f"{kind} {', '.join(sorted(found)[:3])}" for kind, found in findings.items() if found]

@@ -1,12 +1,13 @@
 """From the text of a problem to the tokens that a policy reads, and from tokens back to text."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from asymre.model_files import read_object
 
 
 def load_tokenizer(policy: Path, *, chat: bool) -> PreTrainedTokenizerBase:
@@ -29,7 +30,7 @@ def end_tokens(policy: Path, of_tokenizer: int | None) -> list[int]:
     ends = set() if of_tokenizer is None else {of_tokenizer}
     for name in ("generation_config.json", "config.json"):
         if (policy / name).is_file():
-            ids = json.loads((policy / name).read_text(encoding="utf-8")).get("eos_token_id")
+            ids = read_object(policy / name).get("eos_token_id")
             if ids is not None:
                 ends.update(ids if isinstance(ids, list) else [ids])
                 break

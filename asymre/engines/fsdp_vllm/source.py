@@ -54,7 +54,7 @@ def check_policy(folder: Path, architecture: dict[str, Any]) -> None:
     """Raise ValueError, with the remedy, unless a folder holds a chat model of this architecture."""
     check_files(folder)
     for file in weight_files(folder):
-        shapes(file)  # of which not even the header is read if it is half a file
+        shapes(file)  # raises for a file without a header, such as a pointer of Git LFS
     tokenizer = folder / "tokenizer_config.json"
     template = tokenizer.is_file() and "chat_template" in read_object(tokenizer)
     if not (template or (folder / "chat_template.jinja").is_file()):

@@ -34,13 +34,7 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
                 f"{folder}: config.json has {CONFIG_KEYS.get(name, 'model_type')} {own}, "
                 f"pretrained.*.architecture.{name} says {value}: another model, or a wrong number"
             )
-    stored = {
-        name: shape
-        for file in weight_files(folder)
-        for name, shape in shapes(file).items()
-        # Old files also hold the frequencies of rotary embeddings.
-        if not name.endswith("rotary_emb.inv_freq")
-    }
+    stored = {name: shape for file in weight_files(folder) for name, shape in shapes(file).items()}
     if architecture.tie_embeddings:
         stored.pop(HEAD, None)
     if stored != architecture.shapes():
