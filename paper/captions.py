@@ -5,13 +5,13 @@ from typing import Any
 from asymre.architecture import Architecture
 from asymre.metrics.measures import MEASURES
 from asymre.tasks import SYMBOLS, load
-from paper.configuration.runs import shown_sweeps, steps_a_cycle
-from paper.configuration.schema import Configuration, Figure, LeaveOut, Sweep, Task
+from paper.configuration.runs import learning_rate, shown_sweeps, steps_a_cycle
+from paper.configuration.schema import WITH_DELTA_V, Configuration, Figure, LeaveOut, Sweep, Task
 from paper.figures.charts import CHARTS
 
 COLLAPSE = (
     "test accuracy below half of its running maximum and below the base policy's, at two evaluation points "
-    "in a row; a run whose loss or gradient is no longer finite counts as 0 from there"
+    "in a row and again at the end; a run whose loss or gradient is no longer finite counts as 0 from there"
 )
 
 
@@ -80,12 +80,13 @@ def calibration_caption(c: Configuration) -> str:
     return (
         f"Calibration of the learning rates on {c.models[k.model]} ({_model_text(c, k.model)}), "
         f"{c.datasets[k.dataset]} ({_dataset_text(c, k.dataset)}), N = {c.training.N.get(k.N, k.N)}, seeds "
-        f"{', '.join(map(str, k.seeds))}, which no figure uses. delta_v = {k.delta_v:g} "
-        f"where there is one. Accuracy on {c.evaluation.train_problems} fixed training problems at "
+        f"{', '.join(map(str, k.seeds))}, which no figure uses"
+        f"{', each with a base policy of its own' if k.base_policy == 'own' else ''}. "
+        f"Accuracy on {c.evaluation.train_problems} fixed training problems at "
         "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
-        f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. It sees "
-        "only one delta_v. Last panel: of the delta_v below 0, the claims compare the best one with GRPO, "
-        "beside the paper's -0.1. The choices serve all models and data sets."
+        f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. Sweeps over "
+        f"delta_v have the choice at {k.delta_v:g}; objectives that are compared have each their own. "
+        "The choices serve all models and data sets."
     )
 
 
@@ -143,10 +144,18 @@ def _N_text(c: Configuration, sweeps: list[Sweep]) -> str:
 
 
 def _rates_text(c: Configuration, sweeps: list[Sweep]) -> str:
-    if any(s.learning_rate for s in sweeps):
+    if any(set(s.learning_rate) - {"best"} for s in sweeps):
         return "the learning rates shown"
-    names = _unique(o for s in sweeps for o in s.objective)
-    rates = ", ".join(f"{c.training.learning_rate[name]:g} ({name})" for name in names)
+    rates = ", ".join(
+        f"{value:g} ({objective}{'' if delta_v is None or rate is None else f' at {delta_v:g}'})"
+        for objective, delta_v, rate, value in _unique(
+            (objective, delta_v if rate else None, rate, learning_rate(c, objective, delta_v, rate))
+            for s in sweeps
+            for objective in s.objective
+            for delta_v in (s.delta_v if objective in WITH_DELTA_V else [None])
+            for rate in s.learning_rate or [None]
+        )
+    )
     if c.calibration is None:
         return rates
     return f"{rates}, {'each by' if c.calibration.applied else 'not chosen by'} the calibration's rule"

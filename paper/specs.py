@@ -68,13 +68,14 @@ class FigureSpec:
     runs: tuple[ShownRun, ...]
     objectives: dict[str, Look]
     rewards: Rewards | None
+    group_size: int | None
     smoothing_window: int | None
     columns: int | None
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run of the calibration."""
+    """A run of the calibration. Its inputs: the evaluation, and `<input>/training`."""
 
     input: str
     objective: str
@@ -85,17 +86,24 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CalibrationSpec:
-    """The runs among which the calibration chooses, and its rule."""
+    """The runs among which the calibration chooses, and its rule. gradient_clip: of the runs.
+
+    applied: whether the runs of the scale are at the choices, so that one at the edge of the grid is an error.
+    """
 
     N: int
     tolerance: float
+    gradient_clip: float
+    applied: bool
     runs: tuple[Candidate, ...]
-    delta_v_runs: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
 class ClaimedRun:
-    """A run in a table of claims, with the keys of its model and data set."""
+    """A run in a table of claims, with the keys of its model and data set.
+
+    swept: at the learning rate of the sweeps over delta_v; best: at the best of its own. Both may be one rate.
+    """
 
     input: str
     model: str
@@ -107,6 +115,8 @@ class ClaimedRun:
     seed: int
     learning_rate: float
     base_seed: int
+    swept: bool
+    best: bool
 
 
 @dataclass(frozen=True)
@@ -121,8 +131,8 @@ class Compared:
 class ClaimsSpec:
     """A table of claims.
 
-    models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. delta_v: chosen
-    on the calibration seeds. diversity, first_cycle, rates, objectives: for claims beyond the paper.
+    models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. first_cycle: for
+    claims about rarely solved problems. objectives: for those about figure B.
     """
 
     table: str
@@ -132,10 +142,7 @@ class ClaimsSpec:
     rewards: Rewards
     main_models: tuple[str, ...]
     main_dataset: str
-    delta_v: float | None
     stand_ins: bool
     runs: tuple[ClaimedRun, ...]
-    diversity: tuple[ClaimedRun, ...]
     first_cycle: tuple[ClaimedRun, ...]
-    rates: tuple[ClaimedRun, ...]
     objectives: dict[str, Compared]

@@ -4,16 +4,11 @@ import pandas as pd
 
 from paper.claims import table
 from paper.claims.bandit import bandit_rows
-from paper.claims.beyond import (
-    beyond_rows,
-    cycle_summaries,
-    diversity_summaries,
-    read_diversity,
-    read_pass_rates,
-)
+from paper.claims.beyond import beyond_rows
 from paper.claims.graders import grader_notes
+from paper.claims.own_policies import cycle_summaries, own_policy_rows, read_pass_rates
 from paper.claims.runs import read_curves, summaries
-from paper.claims.training import seed_rows, training_rows
+from paper.claims.training import training_rows
 from paper.claims.verdict import corrected
 from paper.specs import ClaimsSpec
 from store import job
@@ -39,12 +34,9 @@ def make(spec: ClaimsSpec, inputs, folder):
         )
         rows = sorted([*first, *last, *training_rows(runs, spec)], key=lambda row: row.number)
     elif spec.table == "claims_seeds":
-        rows = seed_rows(runs, spec)
+        rows = own_policy_rows(runs, summarised(cycle_summaries, spec.first_cycle, read_pass_rates), spec)
     else:
-        diversity = summarised(diversity_summaries, spec.diversity, read_diversity)
-        cycles = summarised(cycle_summaries, spec.first_cycle, read_pass_rates)
-        rates = summarised(summaries, spec.rates, read_curves)
-        rows = beyond_rows(runs, diversity, cycles, rates, spec)
+        rows = beyond_rows(runs, spec)
     rows = corrected(rows)
     write_text(folder / "claims.csv", table.frame(rows).to_csv(index=False, float_format="%.6g"))
     write_text(folder / "claims.md", table.markdown(rows, spec, notes))

@@ -1,52 +1,46 @@
-"""Apply the calibration's rules: calibration.csv, one row per candidate and end of a cycle."""
-
-from dataclasses import asdict
-from functools import partial
+"""Apply the calibration's rule: calibration.csv, one row per candidate run and end of a cycle."""
 
 import pandas as pd
 
-from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.metrics.curves import curve, read_evaluation
+from asymre.metrics.calibration import at_cycle_ends, is_at_the_edge, largest_of_the_best
+from asymre.metrics.curves import curve, final, late_in_cycles, read_evaluation, read_metrics
 from paper.specs import CalibrationSpec
 from store import job
 from workflow.project import PROJECT
 
+GROUP = ["objective", "delta_v"]
+
 
 def make(spec: CalibrationSpec, inputs, folder):
-    def accuracies(runs: pd.DataFrame) -> list[pd.Series]:
-        files = [inputs[name] / "evaluation.parquet" for name in runs["input"]]
-        return [curve(job.reading(file, read_evaluation), "train_accuracy") for file in files]
-
     tables = []
-    for choice, runs, rule in (
-        ("learning_rate", spec.runs, partial(largest_of_the_best, tolerance=spec.tolerance)),
-        ("delta_v", spec.delta_v_runs, best),
-    ):
-        for objective, candidates in pd.DataFrame(map(asdict, runs)).groupby("objective", sort=False):
-            by_value = {value: accuracies(own) for value, own in candidates.groupby(choice)}
-            final = {value: final_accuracy(curves) for value, curves in by_value.items()}
-            chosen = rule(final)
-            print(f"{objective}: {choice} {chosen}")
-            for value, curves in by_value.items():
-                ends = cycle_ends(curves, spec.N)
-                same = candidates[candidates[choice] == value].iloc[0]
-                described = {"choice": choice, "objective": objective}
-                described |= {"delta_v": same["delta_v"], "learning_rate": same["learning_rate"]}
-                rows = pd.DataFrame({"step": ends.index, "accuracy": ends.to_numpy()})
-                rows = rows.assign(**described, final_accuracy=final[value], chosen=value == chosen)
-                tables.append(rows)
-    names = [
-        "choice",
-        "objective",
-        "delta_v",
-        "learning_rate",
-        "step",
-        "accuracy",
-        "final_accuracy",
-        "chosen",
-    ]
-    table = pd.concat(tables, ignore_index=True)[names]
-    table.to_csv(folder / "calibration.csv", index=False, float_format="%.6g")
+    for run in spec.runs:
+        evaluation = job.reading(inputs[run.input] / "evaluation.parquet", read_evaluation)
+        metrics = job.reading(inputs[f"{run.input}/training"] / "metrics.parquet", read_metrics)
+        accuracy = curve(evaluation, "train_accuracy")
+        ends = at_cycle_ends(accuracy, spec.N)
+        rows = pd.DataFrame({"step": ends.index, "accuracy": ends.to_numpy()})
+        kl = late_in_cycles(metrics.set_index("step")["kl_behaviour"], spec.N)
+        rows["kl_behaviour"] = rows["step"].map(kl)
+        described = {"objective": run.objective, "delta_v": run.delta_v, "learning_rate": run.learning_rate}
+        clipped = (metrics["gradient_norm"] > spec.gradient_clip).mean()
+        described |= {"seed": run.seed, "final_accuracy": final(accuracy), "clipped": clipped}
+        tables.append(rows.assign(**described))
+    table = pd.concat(tables, ignore_index=True)
+    table["chosen"] = False
+    for (objective, delta_v), own in table.groupby(GROUP, sort=False, dropna=False):
+        of_rates = own.groupby("learning_rate")["final_accuracy"].mean().to_dict()
+        named = objective if pd.isna(delta_v) else f"{objective} at delta_v = {delta_v:g}"
+        chosen = largest_of_the_best(of_rates, spec.tolerance)
+        if spec.applied and is_at_the_edge(of_rates, spec.tolerance):
+            found = ", ".join(f"{rate:g}: {value:.3f}" for rate, value in of_rates.items())
+            raise ValueError(
+                f"calibration.learning_rates: the choice for {named} lies at the edge of the grid ({found}): "
+                "extend the grid there"
+            )
+        print(f"{named}: {chosen:g}")
+        table.loc[own.index[own["learning_rate"] == chosen], "chosen"] = True
+    names = [*GROUP, "learning_rate", "seed", "step", "accuracy", "kl_behaviour", "final_accuracy", "clipped"]
+    table[[*names, "chosen"]].to_csv(folder / "calibration.csv", index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

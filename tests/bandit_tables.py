@@ -13,7 +13,6 @@ PROMPTS = {
     "answers": 6,
     "alpha": 0.3,
     "beta": 0.4,
-    "even": 0.4,
     "delta_v": [-0.5, -0.1, 0, 0.1],
     "group_size": 8,
     "steps": 250,

@@ -4,15 +4,17 @@
     python -m tools.which_delta_v results/cpu                    the base policies of a results folder
     python -m tools.which_delta_v rates.csv --wrong 0 --right 1 --delta-v -0.05 -0.1 --cycles 3 --plot my.png
 
-The formula is for converged cycles and prompts that share nothing: it tells how fast prompts can be learned,
-not when a policy with shared weights collapses. Nearer to 0 is always faster here; the runs of this
-repository show what it costs.
+The formula is for converged cycles and prompts that share nothing. It tells how fast prompts can be learned at
+most: in a cycle of real training a prompt is in few steps or none, and its answer moves with those of others.
+It does not tell when a policy with shared weights forgets or collapses. Nearer to 0 is always faster here; the
+runs of this repository show what it costs.
 """
 
 import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 # A notebook's backend is in its own environment, and matplotlib refuses to start without it.
 os.environ["MPLBACKEND"] = "agg"
@@ -51,20 +53,21 @@ def pass_rates_in(path: Path) -> dict[str, np.ndarray]:
     return {path.stem: rates}
 
 
-def after_cycles(
-    rates: np.ndarray, delta_v: tuple[float, ...], cycles: int, *, wrong: float, right: float
-) -> pd.DataFrame:
-    """Return a row per delta_v and cycle: solved (share of prompts at pass rate 1), mean pass rate."""
+def after_cycles(rates: np.ndarray, delta_v: tuple[float, ...], cycles: int, **group: Any) -> pd.DataFrame:
+    """Return a row per delta_v and cycle: solved (share of prompts at pass rate 1), mean pass rate.
+
+    group: rewards and size of a group of samples, for `pass_rate_after_cycle`.
+    """
     rows = []
     for value in delta_v:
         now = rates
         for cycle in range(cycles + 1):
             rows.append({"delta_v": value, "cycle": cycle, "solved": (now == 1).mean(), "mean": now.mean()})
-            now = pass_rate_after_cycle(now, value, wrong=wrong, right=right)
+            now = pass_rate_after_cycle(now, value, **group)
     return pd.DataFrame(rows)
 
 
-def plot(rates: np.ndarray, table: pd.DataFrame, *, wrong: float, right: float) -> Figure:
+def plot(rates: np.ndarray, table: pd.DataFrame, **group: Any) -> Figure:
     """Draw the distribution of pass rates, what a cycle does to a pass rate, and the mean by cycle."""
     colours = sweep_colours(sorted(table["delta_v"].unique()))
     before = np.linspace(0, 1, 501)
@@ -77,7 +80,7 @@ def plot(rates: np.ndarray, table: pd.DataFrame, *, wrong: float, right: float) 
         prompts.set(xlabel="pass rate of a prompt", ylabel="share of prompts", xlim=(0, 1))
         for value, own in table.groupby("delta_v"):
             look = {"color": colours[value], "label": f"$\\delta_v$ = {value:g}"}
-            cycle.plot(before, pass_rate_after_cycle(before, value, wrong=wrong, right=right), **look)
+            cycle.plot(before, pass_rate_after_cycle(before, value, **group), **look)
             means.plot(own["cycle"], own["mean"], "o-", **look)
         cycle.set(xlabel="pass rate before a cycle", ylabel="after it", xlim=(0, 1), ylim=(0, 1.02))
         means.set(
@@ -97,15 +100,18 @@ def main() -> None:
     )
     parser.add_argument("--wrong", type=float, default=-1.0, help="reward of a wrong answer (-1)")
     parser.add_argument("--right", type=float, default=1.0, help="reward of a correct answer (1)")
+    parser.add_argument(
+        "--group-size", type=int, default=8, help="samples a prompt, of which V_mu is the mean"
+    )
     parser.add_argument("--delta-v", type=float, nargs="+", default=DELTA_V, help="at most 0")
     parser.add_argument("--cycles", type=int, default=3)
     parser.add_argument("--plot", type=Path, help="a picture of the first set")
     given = parser.parse_args()
-    rewards = {"wrong": given.wrong, "right": given.right}
+    group = {"wrong": given.wrong, "right": given.right, "group_size": given.group_size}
     try:
         sets = pass_rates_in(given.pass_rates)
         tables = {
-            name: after_cycles(rates, tuple(given.delta_v), given.cycles, **rewards)
+            name: after_cycles(rates, tuple(given.delta_v), given.cycles, **group)
             for name, rates in sets.items()
         }
     except (ValueError, OSError) as error:
@@ -119,7 +125,7 @@ def main() -> None:
         print(wide.map("{:.3f}".format).to_string() + "\n")
     if given.plot:
         first = next(iter(sets))
-        plot(sets[first], tables[first], **rewards).savefig(given.plot)
+        plot(sets[first], tables[first], **group).savefig(given.plot)
         print(given.plot)
 
 

@@ -30,7 +30,7 @@ from asymre.specs import (
 )
 from paper.configuration.checks import TAUGHT
 from paper.configuration.runs import Run, runs_of
-from paper.configuration.schema import Configuration, Data, Pretrained, Source
+from paper.configuration.schema import OBJECTIVES, Configuration, Data, Pretrained, Source
 from store.artefact import Artefact
 from store.fingerprint import Project
 from store.graph import Builder as GraphBuilder
@@ -196,7 +196,7 @@ class Builder:
         return TrainingSpec(
             objective=run.objective,
             settings=settings | (own.model_dump() if own else {}),
-            normalisation=c.algorithm.normalisation,
+            normalisation=OBJECTIVES[run.objective].normalisation or c.algorithm.normalisation,
             learning_rate=run.learning_rate,
             gradient_clip=c.training.gradient_clip,
             N=run.N,

@@ -1,13 +1,12 @@
 """The targets: figures, the calibration and the tables of claims, with all upstream artefacts."""
 
-from collections.abc import Callable
 from typing import Any
 
 from asymre.specs import BanditSpec, Rewards
 from paper.captions import bandit_caption, calibration_caption, training_caption
 from paper.configuration.checks import CLAIMED_EXPERIMENTS
-from paper.configuration.runs import Run, runs_of, shown_sweeps
-from paper.configuration.schema import OBJECTIVES, WITH_DELTA_V, Configuration, Figure, Sweep
+from paper.configuration.runs import Run, learning_rate, runs_of, shown_sweeps
+from paper.configuration.schema import OBJECTIVES, Configuration, Figure, Sweep
 from paper.figures.charts import CHARTS
 from paper.specs import (
     CalibrationSpec,
@@ -25,13 +24,11 @@ from store.artefact import Artefact
 from workflow.builder import Builder
 from workflow.engines import Engine
 
-# The chart that compares learning rates.
-BY_RATE = "regime_map"
 # The calibration's figure, in inches.
 CALIBRATION_WIDTH, CALIBRATION_ROW, CALIBRATION_COLUMNS = 12.0, 2.8, 4
 # Fields of a figure that its chart does not read.
 NOTHING: dict[str, Any] = {"panels": (), "runs": (), "objectives": {}}
-NOTHING |= {"rewards": None, "smoothing_window": None, "columns": None}
+NOTHING |= {"rewards": None, "group_size": None, "smoothing_window": None, "columns": None}
 
 
 def figure(b: Builder, engine: Engine, name: str, figure: Figure) -> Artefact:
@@ -83,7 +80,7 @@ def _curves(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
         "panels": tuple(panels),
         "smoothing_window": b.configuration.smoothing_window,
         "rewards": Rewards(**b.configuration.algorithm.rewards.model_dump()),
-        "objectives": {o: Look(OBJECTIVES[o].label, OBJECTIVES[o].colour) for o in shown},
+        "objectives": _looks(shown),
     }
     return fields, inputs
 
@@ -92,11 +89,20 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     """Return the specification's fields and the inputs of a figure with one value per run and setting."""
     runs = [run for sweep in figure.runs for run in runs_of(b.configuration, name, sweep)]
     reads = CHARTS[figure.chart].reads
-    of = Builder.pass_rates if reads == "base_policy" else getattr(engine, reads)
     fields: dict[str, Any] = {"runs": tuple(_shown(b.configuration, run) for run in dict.fromkeys(runs))}
+    if reads == "training":
+        inputs = {run.slug: engine.evaluation(b, run) for run in runs}
+        inputs |= {f"{run.slug}/training": engine.training(b, run) for run in runs}
+        return fields | {"objectives": _looks({run.objective for run in runs})}, inputs
+    of = Builder.pass_rates if reads == "base_policy" else getattr(engine, reads)
     if reads == "first_cycle":
         fields["rewards"] = Rewards(**b.configuration.algorithm.rewards.model_dump())
+        fields["group_size"] = b.configuration.algorithm.group_size
     return fields, {run.slug: of(b, run) for run in runs}
+
+
+def _looks(objectives: set[str]) -> dict[str, Look]:
+    return {o: Look(OBJECTIVES[o].label, OBJECTIVES[o].colour) for o in sorted(objectives)}
 
 
 def _shown(c: Configuration, run: Run) -> ShownRun:
@@ -120,32 +126,30 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
     """Return the figure of the calibration, drawn from its table of candidates and choices."""
     k, t = b.configuration.calibration, b.configuration.training
     N = t.N.get(k.N, k.N)
-    by_rate = [
-        Run(k.model, k.dataset, objective, k.delta_v if objective in WITH_DELTA_V else None, N, seed, rate)
-        for objective in k.objectives
-        for rate in k.learning_rates
-        for seed in k.seeds
-    ]
-    by_delta_v = [
-        Run(k.model, k.dataset, "asymre", delta_v, N, seed, t.learning_rate["asymre"])
-        for delta_v in k.delta_v_candidates
-        for seed in k.seeds
-    ]
     inputs = {}
-
-    def candidate(run: Run) -> Candidate:
-        key = f"{run.slug}_lr{run.learning_rate:.12g}"
-        inputs[key] = engine.evaluation(b, run)
-        return Candidate(key, run.objective, run.delta_v, run.learning_rate, run.seed)
-
-    rates, delta_vs = (tuple(map(candidate, runs)) for runs in (by_rate, by_delta_v))
-    spec = CalibrationSpec(N, k.tolerance, rates, delta_vs)
+    candidates = []
+    for objective, values in k.objectives.items():
+        sweep = Sweep(
+            model=[k.model],
+            dataset=[k.dataset],
+            objective=[objective],
+            delta_v=values,
+            N=[k.N],
+            seeds=k.seeds,
+            learning_rate=k.learning_rates,
+            base_policy=k.base_policy,
+        )
+        for run in runs_of(b.configuration, "calibration", sweep):
+            inputs[run.slug] = engine.evaluation(b, run)
+            inputs[f"{run.slug}/training"] = engine.training(b, run)
+            candidates.append(Candidate(run.slug, run.objective, run.delta_v, run.learning_rate, run.seed))
+    spec = CalibrationSpec(N, k.tolerance, t.gradient_clip, k.applied, tuple(candidates))
     slug, script = f"{k.model}_{k.dataset}", "scripts.choose_learning_rates"
     table = b.make("calibration", slug, spec, inputs, script=script)
-    rows = -(-(len(k.objectives) + 1) // CALIBRATION_COLUMNS)
+    rows = -(-sum(len(values) or 1 for values in k.objectives.values()) // CALIBRATION_COLUMNS)
     figure = FigureSpec(
         chart="calibration",
-        title="Calibration of the learning rates, and of delta_v",
+        title="Calibration of the learning rates",
         width=CALIBRATION_WIDTH,
         height=CALIBRATION_ROW * rows,
         caption=calibration_caption(b.configuration),
@@ -155,26 +159,22 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
 
 
 def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
-    """Return the tables of claims: default figures, more seeds, and figures beyond the paper."""
+    """Return the tables of claims: default figures, a base policy for each pair, and figure B."""
     c = b.configuration
 
-    def runs_of_figures(target: str, reads: str, *, by_rate: bool = False) -> list[Run]:
+    def of_sweeps(name: str, sweeps: list[Sweep]) -> list[Run]:
+        return [run for sweep in sweeps for run in runs_of(c, name, sweep)]
+
+    def of_figures(target: str, chart: str) -> list[Run]:
         return [
             run
             for name, figure in c.figures.items()
-            if figure.target == target and CHARTS[figure.chart].reads == reads
-            if (figure.chart == BY_RATE) == by_rate
-            for sweep in shown_sweeps(figure)
-            for run in runs_of(c, name, sweep)
-            # Claims other than those by rate are about runs at the calibrated learning rate.
-            if by_rate or run.own_rate is None
+            if figure.target == target and figure.chart == chart
+            for run in of_sweeps(name, shown_sweeps(figure))
         ]
 
-    def more_runs(sweeps: list[Sweep]) -> list[Run]:
-        return [run for sweep in sweeps for run in runs_of(c, "claims", sweep)]
-
     # The paper's models and data sets, without those that only further figures add.
-    shown = runs_of_figures("all", "evaluation") + more_runs(c.claims.runs)
+    shown = of_figures("all", "curves")
     models = {name: label for name, label in c.models.items() if name in {run.model for run in shown}}
     datasets = {name: label for name, label in c.datasets.items() if name in {run.dataset for run in shown}}
 
@@ -182,15 +182,15 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
         runs = [run for run in dict.fromkeys(runs) if run.model in models and run.dataset in datasets]
         runs = sorted(runs, key=lambda run: run.slug)
         inputs |= {run.slug: engine.evaluation(b, run) for run in runs}
-        described = {"models": models, "datasets": datasets, "objectives": {}}
-        described |= {"diversity": (), "first_cycle": (), "rates": ()}
+        described: dict[str, Any] = {"objectives": {}, "first_cycle": ()}
         spec = ClaimsSpec(
             table=name,
             scale=c.scale,
+            models=models,
+            datasets=datasets,
             rewards=Rewards(**c.algorithm.rewards.model_dump()),
             main_models=tuple(sorted(c.claims.models)),
             main_dataset=c.claims.dataset,
-            delta_v=c.claims.delta_v,
             stand_ins=bool(c.stand_ins),
             runs=tuple(_claimed(c, run, run.slug) for run in runs),
             **described | fields,
@@ -200,34 +200,19 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
     bandits = {f"bandit_{name}": _bandit(b, name) for name in CLAIMED_EXPERIMENTS}
     tables = {"claims": table("claims", shown, bandits)}
     if c.claims.seeds:
-        tables["claims_seeds"] = table("claims_seeds", more_runs(c.claims.seeds), {})
-    beyond = runs_of_figures("beyond", "evaluation")
-    if beyond:
+        runs = of_sweeps("claims", c.claims.seeds)
         inputs: dict[str, Artefact] = {}
-
-        def also(
-            name: str, runs: list[Run], evaluated: Callable[[Builder, Run], Artefact]
-        ) -> tuple[ClaimedRun, ...]:
-            runs = sorted(dict.fromkeys(runs), key=lambda run: run.slug)
-            inputs.update({f"{run.slug}/{name}": evaluated(b, run) for run in runs})
-            return tuple(_claimed(c, run, f"{run.slug}/{name}") for run in runs)
-
-        by_rate = runs_of_figures("beyond", "evaluation", by_rate=True)
-        tables["claims_beyond"] = table(
-            "claims_beyond",
-            beyond,
-            inputs,
-            diversity=also("diversity", runs_of_figures("beyond", "diversity"), engine.diversity),
-            first_cycle=also("first_cycle", runs_of_figures("beyond", "first_cycle"), engine.first_cycle),
-            rates=also("rates", by_rate, engine.evaluation),
-            # Figure E has models and data sets beyond the paper's.
-            models={name: c.models[name] for name in models | {run.model: 0 for run in by_rate}},
-            datasets={name: c.datasets[name] for name in datasets | {run.dataset: 0 for run in by_rate}},
-            objectives={
-                o: Compared(OBJECTIVES[o].label, OBJECTIVES[o].takes_delta_v)
-                for o in sorted({run.objective for run in beyond})
-            },
-        )
+        rare = []
+        if c.engine == "local" and c.evaluation.diversity_samples:
+            rare = [run for run in dict.fromkeys(runs) if run.N > 1 and (run.delta_v or 0) < 0]
+        inputs |= {f"{run.slug}/first_cycle": engine.first_cycle(b, run) for run in rare}
+        cycles = tuple(_claimed(c, run, f"{run.slug}/first_cycle") for run in rare)
+        tables["claims_seeds"] = table("claims_seeds", runs, inputs, first_cycle=cycles)
+    beyond = of_figures("beyond", "curves")
+    if beyond:
+        shown_objectives = sorted({run.objective for run in beyond})
+        compared = {o: Compared(OBJECTIVES[o].label, OBJECTIVES[o].takes_delta_v) for o in shown_objectives}
+        tables["claims_beyond"] = table("claims_beyond", beyond, {}, objectives=compared)
     return tables
 
 
@@ -242,4 +227,6 @@ def _claimed(c: Configuration, run: Run, input: str) -> ClaimedRun:
         dataset=run.dataset,
         **_settings(run),
         base_seed=base_seed,
+        swept=run.own_rate is None,
+        best=run.learning_rate == learning_rate(c, run.objective, run.delta_v, "best"),
     )

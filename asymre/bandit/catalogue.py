@@ -56,7 +56,6 @@ class Prompts:
     answers: Annotated[int, Gt(1), "answers of a prompt, the first half of them correct"]
     alpha: Annotated[Positive, "of the pass rates' distribution, Beta(alpha, beta)"]
     beta: Annotated[Positive, "the other parameter; both below 1 make it U-shaped"]
-    even: Annotated[float, Gt(0), Lt(1), "the pass rate of every prompt where all are equally hard"]
     delta_v: Annotated[list[float], MinLen(1), UNIQUE, "V - V_mu, rewards -1 and 1"]
     group_size: Annotated[int, Gt(1), "samples of each prompt per step"]
     steps: Annotated[Count, "gradient steps per cycle"]
@@ -68,7 +67,8 @@ class Prompts:
 class Theorems:
     """Theorems 4.2 and 4.3 in closed form against gradient steps (the claims)."""
 
-    instances: Annotated[Count, "random instances"]
+    instances: Annotated[Count, "random instances of the theorems"]
+    finite_instances: Annotated[Count, "random instances of figure 2's finite steps"]
     learning_rate: LearningRate
     iterations: Annotated[Count, "policy improvement iterations, as in figure 2"]
     steps: Annotated[Count, "gradient steps per iteration"]

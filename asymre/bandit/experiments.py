@@ -18,6 +18,8 @@ NO_SEED = -1
 PROMPT_RATES_STREAM = 5
 # A policy is positive on every answer.
 RATE_LIMITS = (1e-4, 1 - 1e-4)
+# At which entropy is compared, of the first cycle.
+EARLY_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 
 theorems = theorem_checks.theorem_sweep
 
@@ -128,47 +130,46 @@ def prompts(
     answers,
     alpha,
     beta,
-    even,
     delta_v,
     group_size,
     steps,
     cycles,
     learning_rate,
 ):
-    """Return pass rates over cycles of AsymRE on prompts that share nothing, from two distributions.
+    """Return pass rates and entropies over cycles of AsymRE on prompts that share nothing.
 
-    Columns: difficulty (u-shaped, even), delta_v, prompt, cycle (0: before the first), pass_rate. Rewards
-    are -1 and 1. `arms` is not used: a prompt has `answers`, the first half of them correct.
+    Columns: delta_v, prompt, step (EARLY_STEPS of the first cycle, and the ends of all), cycle (the same in
+    cycles), pass_rate, entropy (nats), group_size. Rewards are -1 and 1. `arms` is not used: a prompt has
+    `answers`, the first half of them correct.
     """
     rng = np.random.default_rng([reward_seed, PROMPT_RATES_STREAM])
     right = np.arange(answers) < answers // 2
-    tables = []
-    for difficulty, rates in (
-        ("u-shaped", rng.beta(alpha, beta, prompts)),
-        ("even", np.full(prompts, even)),
-    ):
-        rates = rates.clip(*RATE_LIMITS)[:, None]
-        mu = np.where(right, rates / right.sum(), (1 - rates) / (~right).sum())
-        found = simulation.cycles_on_prompts(
-            mu,
-            right,
-            delta_v,
-            rewards={"wrong": -1.0, "right": 1.0},
-            group_size=group_size,
-            steps=steps,
-            cycles=cycles,
-            learning_rate=learning_rate,
-            seed=reward_seed,
-        )
-        columns = {
-            "difficulty": difficulty,
-            "delta_v": np.asarray(delta_v)[:, None],
-            "prompt": np.arange(prompts),
-            "cycle": np.arange(cycles + 1)[:, None, None],
-            "pass_rate": found,
-        }
-        tables.append(_table(columns, found.shape))
-    return pd.concat(tables, ignore_index=True)
+    rates = rng.beta(alpha, beta, prompts).clip(*RATE_LIMITS)[:, None]
+    mu = np.where(right, rates / right.sum(), (1 - rates) / (~right).sum())
+    early = [step for step in EARLY_STEPS if step < steps]
+    shown = [*early, *range(steps, steps * cycles + 1, steps)]
+    found = simulation.cycles_on_prompts(
+        mu,
+        right,
+        delta_v,
+        rewards={"wrong": -1.0, "right": 1.0},
+        group_size=group_size,
+        steps=steps,
+        cycles=cycles,
+        learning_rate=learning_rate,
+        seed=reward_seed,
+        shown=shown,
+    )
+    columns = {
+        "delta_v": np.asarray(delta_v)[:, None],
+        "prompt": np.arange(prompts),
+        "step": np.asarray(shown)[:, None, None],
+        "cycle": np.asarray(shown)[:, None, None] / steps,
+        "pass_rate": found[..., right].sum(-1),
+        "entropy": simulation.entropy(found),
+        "group_size": group_size,
+    }
+    return _table(columns, found.shape[:-1])
 
 
 def threshold(*, arms, reward_seed, instances):

@@ -147,13 +147,14 @@ def improve_expected(mu, rewards, baseline, *, learning_rate, steps, iterations)
     return policies
 
 
-def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles, learning_rate, seed):
-    """Return pass rates (cycles + 1, delta_v, prompts) of prompts with a softmax policy each. Eq. 4.
+def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles, learning_rate, seed, shown):
+    """Return policies (len(shown), delta_v, prompts, answers) of prompts with a softmax policy each. Eq. 4.
 
     mu (prompts, answers): the start. right (answers,): which answers are correct. mu is frozen for the
     `steps` of a cycle. A step draws a group for each prompt from mu and adds learning_rate times the mean
     over the group of (r - mean r - delta_v) grad log pi: V_mu is the mean of the group, as in training.
-    rewards: of "wrong" and "right" answers. ValueError for steps or a learning rate that are not positive.
+    rewards: of "wrong" and "right" answers. shown: the steps to return, increasing. ValueError for steps or
+    a learning rate that are not positive.
     """
     _check_ascent(learning_rate, steps)
     rng = np.random.default_rng([seed, PROMPTS_STREAM])
@@ -161,10 +162,10 @@ def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles,
     delta_v = np.asarray(delta_v, dtype=np.float64)[:, None, None]
     logits = np.tile(np.log(mu), (len(delta_v), 1, 1))
     policy = np.empty_like(logits)
-    rates = [softmax(logits)[..., right].sum(-1)]
-    for _ in range(cycles):
+    found = [softmax(logits)] if 0 in shown else []
+    for cycle in range(cycles):
         frozen = softmax(logits)
-        for _ in range(steps):
+        for step in range(cycle * steps + 1, (cycle + 1) * steps + 1):
             shares = rng.multinomial(group_size, frozen) / group_size
             advantage = rewards - value(shares, rewards)[..., None] - delta_v
             pull = learning_rate * shares * advantage
@@ -172,8 +173,9 @@ def cycles_on_prompts(mu, right, delta_v, *, rewards, group_size, steps, cycles,
             policy *= pull.sum(-1, keepdims=True) / total
             logits += pull
             logits -= policy
-        rates.append(softmax(logits)[..., right].sum(-1))
-    return np.stack(rates)
+            if step in shown:
+                found.append(softmax(logits))
+    return np.stack(found)
 
 
 def _check_ascent(learning_rate, steps):

@@ -101,7 +101,7 @@ def limit_policy(mu, rewards, baseline, pi_0=None):
     return limit
 
 
-def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
+def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right, group_size=None):
     """Return a prompt's pass rate after a converged cycle from that under mu, p. Derived from Theorem 4.2.
 
     Answers have the reward `right` or `wrong`, V = V_mu + delta_v. For delta_v < 0 the limit policy is
@@ -109,8 +109,12 @@ def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
     a = mu (g (1 - p) + |delta_v|), a wrong one a = mu (|delta_v| - g p), and b = |delta_v|. If
     p < |delta_v| / g no a is negative and they sum to b, so nothing is cut off; otherwise all wrong answers
     are. At delta_v = 0 every prompt with a correct answer is solved. Above 0 the limit is one answer, which p
-    does not determine. pass_rate and delta_v broadcast. ValueError for a delta_v above 0, a pass rate outside
-    0 to 1 or right <= wrong.
+    does not determine.
+
+    group_size: G, if V_mu is the mean of the group that the sample itself belongs to, as in Eq. 4. The sample
+    then takes part of its own reward away: the expected advantage is (G - 1) / G (r - V_mu) - delta_v, and the
+    limit that of delta_v G / (G - 1). None: V_mu is exact. pass_rate and delta_v broadcast. ValueError for a
+    delta_v above 0, a pass rate outside 0 to 1, right <= wrong or a group of one.
     """
     p, delta_v = np.broadcast_arrays(np.asarray(pass_rate, float), np.asarray(delta_v, float))
     if not ((p >= 0) & (p <= 1)).all():
@@ -119,8 +123,11 @@ def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right):
         raise ValueError("above delta_v = 0 the limit is one answer, and not the pass rate decides which")
     if right <= wrong:
         raise ValueError("the reward of a right answer must be the larger one")
+    if group_size == 1:
+        raise ValueError("a sample alone is its own mean")
+    own_share = 0.0 if group_size is None else 1 / group_size
     with np.errstate(divide="ignore", invalid="ignore"):
-        grown = p + (right - wrong) * p * (1 - p) / np.abs(delta_v)
+        grown = p + (right - wrong) * p * (1 - p) * (1 - own_share) / np.abs(delta_v)
     return np.where((p == 0) | (p == 1), p, np.minimum(grown, 1.0))
 
 

@@ -1,28 +1,18 @@
-"""The rules that choose learning rates at one delta_v, and then one of several delta_v below 0."""
+"""The rule that chooses a learning rate, and what is read of a run for it."""
 
-import numpy as np
 import pandas as pd
 
-from asymre.metrics.curves import final
 
+def at_cycle_ends(accuracy: pd.Series, N: int) -> pd.Series:
+    """Return the accuracy at the base policy and at the end of each cycle of N steps.
 
-def cycle_ends(evaluations: list[pd.Series], N: int) -> pd.Series:
-    """Return the mean over runs of the accuracy at the base policy and at the end of each cycle of N steps.
-
-    evaluations: accuracy by gradient step, one per seed. A shorter last cycle counts.
+    accuracy: by gradient step. A shorter last cycle counts. ValueError if an end was not evaluated.
     """
-    mean = pd.concat(evaluations, axis=1).mean(axis=1)
-    last = mean.index.max()
+    last = accuracy.index.max()
     ends = sorted({*range(0, last + 1, N), last})
-    missing = set(ends) - set(mean.index)
-    if missing:
+    if missing := set(ends) - set(accuracy.index):
         raise ValueError(f"no evaluation at the end of a cycle, steps {sorted(missing)}")
-    return mean.loc[ends]
-
-
-def final_accuracy(accuracies: list[pd.Series]) -> float:
-    """Return the mean over runs of the accuracy at the end. accuracies: by gradient step, one per seed."""
-    return float(np.mean([final(accuracy) for accuracy in accuracies]))
+    return accuracy.loc[ends]
 
 
 def largest_of_the_best(accuracy: dict[float, float], tolerance: float) -> float:
@@ -31,6 +21,11 @@ def largest_of_the_best(accuracy: dict[float, float], tolerance: float) -> float
     return max(rate for rate, value in accuracy.items() if value >= best - tolerance)
 
 
-def best(accuracy: dict[float, float]) -> float:
-    """Return the delta_v with the highest final accuracy."""
-    return max(accuracy, key=accuracy.get)
+def is_at_the_edge(accuracy: dict[float, float], tolerance: float) -> bool:
+    """Return whether a better choice may lie outside the candidates.
+
+    So it is if the best one is the smallest, or the largest one is within `tolerance` of the best.
+    """
+    return max(accuracy, key=accuracy.__getitem__) == min(accuracy) or (
+        largest_of_the_best(accuracy, tolerance) == max(accuracy)
+    )

@@ -36,6 +36,18 @@ def read_metrics(path: Path) -> pd.DataFrame:
     return table
 
 
+def late_in_cycles(values: pd.Series, N: int) -> pd.Series:
+    """Return the mean of a metric over the last tenth of each cycle of N steps, by the cycle's last step.
+
+    values: by gradient step, from 1. A shorter last cycle counts like the others, by its own last steps.
+    """
+    last = max(1, N // 10)
+    cycle = (values.index - 1) // N
+    return pd.Series(
+        {own.index[-1]: own.iloc[-last:].mean() for _, own in values.groupby(cycle)}, dtype=float
+    )
+
+
 def curve(evaluation: pd.DataFrame, measure: str) -> pd.Series:
     """Return the measure by gradient step. ValueError if the evaluation does not have it."""
     read = MEASURES[measure]
@@ -56,8 +68,8 @@ def final(values: pd.Series) -> float:
     return float(values.iloc[-3:].mean())
 
 
-def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
-    """Return the step of collapse, NaN if there is none.
+def step_of_fall(accuracy: pd.Series, entropy: pd.Series) -> float:
+    """Return the step at which a run first dips or collapses, NaN if it does neither.
 
     It is the first of two consecutive evaluation points below half of the running maximum and below the base
     policy's accuracy, or the first point after the run diverged (its entropy is NaN), whichever is earlier.
@@ -68,6 +80,17 @@ def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
     twice = low[:-1] & low[1:]
     steps = [*accuracy.index[:-1][twice], *entropy.index[entropy.isna()]]
     return float(min(steps)) if steps else float("nan")
+
+
+def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
+    """Return the step of the first fall of a run that ends low, NaN if it never falls or if it recovers.
+
+    It recovers, and the fall was a dip, if the mean of the last three evaluation points is at least half of
+    the maximum or at least the base policy's accuracy. A run that diverged does not.
+    """
+    last = final(accuracy)
+    recovered = entropy.notna().all() and (last >= accuracy.max() / 2 or last >= accuracy.iloc[0])
+    return float("nan") if recovered else step_of_fall(accuracy, entropy)
 
 
 def band(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,15 +19,18 @@ def measure(
     entropy: float,
     length: float,
     truncated: float,
-) -> dict[str, float]:
+    differences_PS: np.ndarray | None = None,
+) -> dict[str, Any]:
     """Return the measures of one sampling.
 
     accuracy: share of correct answers. pass_at_k for k = 1, 2, 4, ... samples. entropy: nats per token, mean
     over the generated tokens, of the full next-token distribution at temperature 1. distinct_answers:
     different final answers per problem. distinct_correct: different correct completions per problem. length:
     tokens, including the end. truncated: share without an end. pass_rates: share of correct answers [P].
+    differences: where answers are numbers, [R] of answer less right answer, NaN for no number.
     """
     samples = correct_PS.shape[1]
+    numbers = {} if differences_PS is None else {"differences": differences_PS.flatten().tolist()}
     return {
         "accuracy": float(correct_PS.mean()),
         **{f"pass_at_{k}": pass_at_k(correct_PS, k) for k in _powers_of_two(samples)},
@@ -39,6 +42,7 @@ def measure(
         "length": length,
         "truncated": truncated,
         "pass_rates": correct_PS.mean(1).tolist(),
+        **numbers,
     }
 
 

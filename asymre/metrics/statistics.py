@@ -43,17 +43,27 @@ def share(successes: int, trials: int, null: float) -> Estimate:
     )
 
 
-def discordant(first_S: np.ndarray, second_S: np.ndarray) -> Estimate:
-    """Return McNemar's exact test.
+def risk_difference(first_S: np.ndarray, second_S: np.ndarray) -> Estimate:
+    """Return the share of pairs with the event in `first` less that in `second`, and McNemar's exact test.
 
-    Effect: of the pairs in which one of the two events occurs, the share in which it is `first`'s, tested
-    against one half. If no pair differs, the effect is NaN and p is 1.
+    Interval: Wald's with half a pair added to each of the four cells (Agresti and Min 2005), at most -1 to 1.
     """
     first, second = np.asarray(first_S, dtype=bool), np.asarray(second_S, dtype=bool)
-    estimate = share((first & ~second).sum(), (first ^ second).sum(), 0.5)
-    # Not from the pairs that differ: their number is a result.
-    p = 1.0 if len(first) and np.isnan(estimate.p) else estimate.p
-    return estimate._replace(p=p, smallest_p=min(1.0, 2 * 0.5 ** len(first)))
+    n, only_first, only_second = len(first), (first & ~second).sum(), (second & ~first).sum()
+    if not n:
+        return Estimate()
+    test = share(only_first, only_first + only_second, 0.5)
+    gain, total = (only_first - only_second) / (n + 2), only_first + only_second + 1
+    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(total / (n + 2) - gain**2) / np.sqrt(n + 2)
+    return Estimate(
+        (only_first - only_second) / n,
+        max(-1.0, gain - half),
+        min(1.0, gain + half),
+        0.0,
+        1.0 if np.isnan(test.p) else test.p,
+        # Not from the pairs that differ: their number is a result.
+        min(1.0, 2 * 0.5**n),
+    )
 
 
 def mean_interval(values_S: np.ndarray) -> tuple[float, float, float]:
@@ -79,29 +89,33 @@ def paired_difference(differences_S: np.ndarray) -> Estimate:
     return Estimate(mean, low, high, 0.0, p, _smallest(2, n))
 
 
-def trend(values_SK: np.ndarray) -> Estimate:
-    """Return the change of a value from one of K ordered settings to the next, with an ordering test.
+def order(values_SK: np.ndarray, direction: int) -> Estimate:
+    """Return whether a value rises (direction 1) or falls (-1) over K ordered settings, from each to the next.
 
-    Effect: least-squares slope against the setting's rank, mean over seeds; interval: Student's over the
-    seeds' slopes. Test: the same statistic with the settings permuted within each seed (like Page's ordering
-    test, on the values themselves), exact up to RESAMPLES permutations. Needs two seeds and two settings;
-    otherwise there is no test.
+    Effect, with Student's interval over seeds: the difference of the adjacent pair of settings that supports
+    `direction` least, so that one end alone cannot make an order. Test: the least-squares slope against the
+    setting's rank, mean over seeds, with the settings permuted within each seed (like Page's ordering test, on
+    the values themselves), exact up to RESAMPLES permutations. p is 1 where the slope is as stated, and a pair
+    is not. Needs two seeds and two settings; otherwise there is no test.
     """
     values = np.asarray(values_SK, dtype=float)
     seeds, settings = values.shape
     if settings < 2 or not seeds:
         return Estimate()
-    ranks = np.arange(settings) - (settings - 1) / 2
-    weights = ranks / (ranks**2).sum()
-    mean, low, high = mean_interval(values @ weights)
+    differences = np.diff(values, axis=1)
+    weakest = int(np.argmin(direction * differences.mean(0)))
+    mean, low, high = mean_interval(differences[:, weakest])
     if seeds < 2:
         return Estimate(mean, low, high)
+    ranks = np.arange(settings) - (settings - 1) / 2
+    weights = ranks / (ranks**2).sum()
+    mixed = direction * (values @ weights).mean() > 0 > direction * mean
 
     def statistic(*columns, axis):
         weighted: Any = sum(w * column for w, column in zip(weights, columns, strict=True))
         return weighted.mean(axis)
 
-    p = _permutation_p(tuple(values.T), statistic)
+    p = 1.0 if mixed else _permutation_p(tuple(values.T), statistic)
     return Estimate(mean, low, high, 0.0, p, _smallest(factorial(settings), seeds))
 
 

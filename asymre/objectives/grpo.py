@@ -4,7 +4,7 @@ Gradient ascent on
 
     min( rho A, clip(rho, 1 - eps, 1 + eps) A ),    rho = pi(y_t | x, y_<t) / mu(y_t | x, y_<t)
 
-summed over tokens, with A the reward standardised within the prompt's G samples. The AsymRE paper
+averaged over a completion's tokens, with A the reward standardised within the prompt's G samples. The AsymRE paper
 does not report its GRPO settings: no KL term and the constant 1e-4 (TRL's) are our choice.
 """
 
@@ -29,7 +29,10 @@ class Settings:
     clip: Annotated[float, Gt(0), Lt(1), "clip of the probability ratio, both sides"]
 
 
-OBJECTIVE = Objective(label="GRPO", colour="#2a9d3f", takes_ratio=True, settings=Settings)
+# Eq. 3 takes the mean over each completion's tokens, then over completions.
+OBJECTIVE = Objective(
+    label="GRPO", colour="#2a9d3f", takes_ratio=True, normalisation="sequence_mean", settings=Settings
+)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:

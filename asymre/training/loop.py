@@ -30,6 +30,7 @@ _MEASURES = (
     "ratio_mean",
     "ratio_max",
     "ratio_outside_clip",
+    "effective_samples",
     "length",
 )
 # The columns of metrics.parquet, one row per gradient step.
@@ -155,10 +156,12 @@ def _statistics(log_probs_BT, behaviour_BT, entropy_BT, mask_BT, rewards_B, corr
     kl_behaviour is the mean over tokens of log mu - log pi. It is a sample estimate of KL(mu || pi), and the
     ratios are those of the sampling distribution, only if mu was sampled at temperature 1 without a nucleus.
     The mean log-probability of correct (positive) or wrong (negative) completions is NaN if there are none.
+    effective_samples is the share (sum w)^2 / (B sum w^2) that the ratios w of whole completions leave of B.
     """
     difference = (log_probs_BT - behaviour_BT)[mask_BT]
     ratio = difference.exp()
     sequence_B = (log_probs_BT * mask_BT).sum(1)
+    weights_B = (sequence_B - (behaviour_BT * mask_BT).sum(1)).softmax(0)
     return {
         "rollout_reward": rewards_B.mean().item(),
         "entropy": entropy_BT[mask_BT].mean().item(),
@@ -168,5 +171,6 @@ def _statistics(log_probs_BT, behaviour_BT, entropy_BT, mask_BT, rewards_B, corr
         "ratio_mean": ratio.mean().item(),
         "ratio_max": ratio.max().item(),
         "ratio_outside_clip": ((ratio - 1).abs() > 0.2).float().mean().item(),
+        "effective_samples": 1 / (len(weights_B) * weights_B.square().sum()).item(),
         "length": mask_BT.sum(1).float().mean().item(),
     }

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from asymre.bandit.theorem_checks import FINITE
 from asymre.metrics.statistics import Estimate, share
 from paper.claims.verdict import Claim, Row
 
@@ -56,15 +57,24 @@ RISES = _counted(
 )
 UNDER = _counted("2b", "V < V_0: the limit is optimal", "Theorem 4.3", "instances and V that agree")
 OVER = _counted("2c", "V > V_0: the limit is not optimal", "Theorem 4.3", "instances and V that agree")
-FINITE = Claim(
-    key="3",
-    statement="V near V_mu ends worse than a lower V",
-    source="figure 2",
-    measure="instances in which V_mu - 0.015 ends worse than V_mu - 0.14; equal ends left out",
-    test="exact binomial against 1/2",
-    unit="share",
-    direction=1,
-)
+
+
+def _finite_claim(key, check):
+    offset, lower = FINITE[check], FINITE["finite_lower"]
+    return Claim(
+        key=key,
+        statement=f"V = V_mu - {-offset:g} ends worse than a lower V",
+        source="figure 2",
+        measure=f"instances in which it ends worse than V_mu - {-lower:.2g}; equal ends left out",
+        test="exact binomial against 1/2",
+        unit="share",
+        direction=1,
+    )
+
+
+FINITE_CLAIMS = {
+    check: _finite_claim(key, check) for key, check in (("3a", "finite_near"), ("3b", "finite_nearest"))
+}
 ENTROPY = Claim(
     key="7a",
     statement="Entropy falls faster the larger V is",
@@ -92,7 +102,7 @@ def bandit_rows(
         _agree(RISES, _of(theorems, "rises").dropna(subset="value"), lambda value: value > 0),
         _agree(UNDER, _optimal(theorems, threshold, under=True), lambda value: value == 1),
         _agree(OVER, _optimal(theorems, threshold, under=False), lambda value: value == 0),
-        _finite(theorems),
+        *(_finite(claim, theorems, check) for check, claim in FINITE_CLAIMS.items()),
     ]
     return first, [_entropy(limit)]
 
@@ -135,13 +145,13 @@ def _optimal(theorems, threshold, under):
     return pd.concat([few[["value", "arms"]].astype({"arms": str}), ends], ignore_index=True)
 
 
-def _finite(theorems):
+def _finite(claim, theorems, check):
     ends = theorems.set_index("instance").groupby("check")["value"]
-    gap = ends.get_group("finite_near") - ends.get_group("finite_lower")
+    gap = ends.get_group(check) - ends.get_group("finite_lower")
     decided = gap[gap.abs() > SAME_REWARD]
     worse, equal = int((decided < 0).sum()), len(gap) - len(decided)
     detail = f"{worse} of {len(decided)} worse, {equal} equal; mean difference {gap.mean():.3g}"
-    return _row(FINITE, share(worse, len(decided), 0.5), f"{len(gap)} paired instances", detail)
+    return _row(claim, share(worse, len(decided), 0.5), f"{len(gap)} paired instances", detail)
 
 
 def _entropy(limit):

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
-from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
+from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse, step_of_fall
 from paper.specs import ClaimedRun
 
 KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed", "learning_rate"]
+KEYS += ["swept", "best"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")
 # Runs are compared within a block: they share everything before the first gradient step, and the problems.
 BLOCK = ["model", "dataset", "seed", "base_seed"]
@@ -19,11 +20,12 @@ BLOCK = ["model", "dataset", "seed", "base_seed"]
 def summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return a row per run, for the steps that all runs have.
 
-    Columns: KEYS and last_step; collapse, collapse_train (step; NaN: none); final_test (mean over the last
-    three evaluation points); fall (highest test accuracy less final_test); mean_test (area under the curve
-    over its length); early_train, early_test (the same over the first cycle, N steps); entropy_drop (entropy
-    of the base policy less its mean over the first cycle, nats per token; NaN if the run diverged there).
-    delta_v is NaN if there is none.
+    Columns: KEYS and last_step; fall (step of the first dip or collapse of test accuracy; NaN: none);
+    collapse, collapse_train (the same, NaN if the run recovers); final_test (mean over the last three
+    evaluation points); lost (highest test accuracy less final_test); mean_test (area under the curve over its
+    length); early_train, early_test (the same over the first cycle, N steps); entropy_drop (entropy of the
+    base policy less its mean over the first cycle, nats per token), end_entropy (of the last three evaluation
+    points), both NaN if the run diverged there. delta_v is NaN if there is none.
     """
     if not runs:
         return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()])
@@ -51,14 +53,16 @@ def measures(curves: dict[str, pd.Series], N: int) -> dict[str, float]:
     train, test, entropy = (curves[name] for name in CURVES)
     return {
         "last_step": int(test.index.max()),
+        "fall": step_of_fall(test, entropy),
         "collapse": step_of_collapse(test, entropy),
         "collapse_train": step_of_collapse(train, entropy),
         "final_test": final(test),
-        "fall": test.max() - final(test),
+        "lost": test.max() - final(test),
         "mean_test": time_mean(test, test.index.max()),
         "early_train": time_mean(train, N),
         "early_test": time_mean(test, N),
         "entropy_drop": entropy.iloc[0] - time_mean(entropy, N),
+        "end_entropy": float(entropy.iloc[-3:].mean(skipna=False)),
     }
 
 

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 from docutils.core import publish_string
 
-from paper.claims.verdict import FAILS, HOLDS, LEVEL, OPEN, Row
+from paper.claims.training import MARGIN
+from paper.claims.verdict import EQUAL, FAILS, HOLDS, LEVEL, OPEN, Row
 from paper.specs import ClaimsSpec
 
 COLUMNS = ["claim", "statement", "where", "tested on", "effect [95 %]", "p", "verdict"]
 WIDTHS = [5, 22, 9, 36, 14, 5, 9]
 TITLES = {
     "claims": "The paper's claims",
-    "claims_seeds": "The paper's claims that need more seeds",
-    "claims_beyond": "Beyond the paper: N, other objectives, diversity, difficulty",
+    "claims_seeds": "The statements of the abstract, and ours, each pair with a base policy of its own",
+    "claims_beyond": "Beyond the paper: other objectives, given one base policy",
 }
 TOPICS = {
     "1": "the limit policy",
@@ -26,28 +27,26 @@ TOPICS = {
     "6": "AsymRE against GRPO",
     "7": "entropy",
     "8": "the second data set and the third model",
-    "A": "delta_v and N",
+    "A": "on-policy against off-policy",
     "B": "objectives side by side",
-    "C": "diversity",
     "D": "rarely solved problems",
-    "E": "delta_v, learning rate and difficulty",
+    "T": "tapered AsymRE",
 }
 WORDS = {
-    HOLDS: f"the test decides for the statement (corrected p below {LEVEL:g}), or a theorem's check finds "
-    "no exception.",
-    FAILS: f"the test decides against it (the effect has the other sign, corrected p below {LEVEL:g}), or a "
-    "theorem's check finds one.",
+    HOLDS: f"the test decides for the statement (corrected p below {LEVEL:g}, and the 95 % interval of the "
+    "effect without the null), or a theorem's check finds no exception.",
+    FAILS: "the test decides against it (the same, with an effect of the other sign), or a theorem's check "
+    "finds one.",
+    EQUAL: f"the whole 95 % interval lies within {MARGIN:g} of no difference.",
     OPEN: "everything else: too few runs, too much noise, no effect to see, or no such runs.",
 }
 NOTES = [
     "Every measure, margin and test is in the code (paper/claims). They were fixed before these runs, "
     "with the figures of earlier ones known.",
-    "Collapse: accuracy below half of its own running maximum and below the base policy's, at two evaluation "
-    "points in a row; the step of collapse is the first of them. Test accuracy unless the row says training "
-    "accuracy. A run that diverged (NaN) has collapsed.",
-    "Collapse describes runs that lose nearly everything; claim 5b measures how far a run ends below its "
-    "best, without a threshold. It was added when the first figures with a spread of difficulty were known, "
-    "before the runs of claims_seeds.",
+    "A run falls when its accuracy is below half of its own running maximum and below the base policy's at "
+    "two evaluation points in a row; the step is the first of them. The fall is a dip if the run recovers: its "
+    "last three evaluation points are, in the mean, above one of the two again. Otherwise it is a collapse. A "
+    "run that diverged (NaN) has collapsed. Test accuracy unless the row says training accuracy.",
     "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
     "areas under the line through the evaluation points.",
     "Intervals are 95 %, uncorrected: Clopper and Pearson for shares, Student's over blocks for means. "
@@ -59,23 +58,23 @@ NOTES = [
     "A block is a seed of one model on one data set; runs are paired and ordered only within blocks. A row "
     "that names several models or data sets pools their blocks, is about their average, and gives each "
     "part's own effect in brackets.",
-    "Order tests permute the order of the settings within each block; the effect is the least-squares slope "
-    "from one setting to the next. Blocks that lack a setting are left out.",
+    "Order tests permute the values of delta_v within each block. The effect is the difference of the two "
+    "neighbouring values that support the order least: one end alone makes no order. Blocks that lack a value "
+    "are left out.",
 ]
 SHARED = (
-    "All runs of a model share one base policy, and runs of one seed the rollouts of cycle 0: tests that "
-    "count runs treat them as independent."
+    "Every row is about the base policies that made it, and no others: all runs of a model share one, and runs "
+    "of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The table with "
+    "a base policy for each pair is claims_seeds."
 )
-OWN = (
-    "Where the row states it, each seed has a base policy of its own; runs of one seed share it, and cycle 0."
-)
+OWN = "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 too."
 STAND_INS = (
-    "Models and data sets are small stand-ins under the paper's names: nothing here is a statement about the "
-    "paper's scale."
+    "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's "
+    "scale."
 )
 CALIBRATED = (
-    "Learning rates were calibrated, on seeds that no claim uses: rows marked (c). Where "
-    "delta_v was chosen on those seeds too, the row is marked (d), and its number has a prime."
+    "Learning rates were calibrated, on seeds that no claim uses: claims that compare objectives (6, B, T) have "
+    "each at the best of its own rates, all others AsymRE at the rate of the sweeps over delta_v."
 )
 
 
@@ -97,7 +96,6 @@ FIELDS = {
     "p": lambda row: row.estimate.p if row.claim.bound is None else np.nan,
     "smallest_p": lambda row: row.estimate.smallest_p if row.claim.bound is None else np.nan,
     "p_corrected": lambda row: row.p_corrected,
-    "calibrated": lambda row: row.calibrated,
     "detail": lambda row: row.detail,
     "parts": lambda row: row.parts,
     "verdict": lambda row: row.verdict,
@@ -111,10 +109,9 @@ def frame(rows: list[Row]) -> pd.DataFrame:
 
 def cells(row: Row) -> list[str]:
     """Return the cells of COLUMNS, as plain text."""
-    marks = [mark for word, mark in (("learning rates", "(c)"), ("delta_v", "(d)")) if word in row.calibrated]
     tested = "; ".join(part for part in (row.claim.measure, row.runs, row.seeds, row.claim.test) if part)
     return [
-        " ".join([row.number, *marks]),
+        row.number,
         row.claim.statement,
         row.claim.source,
         f"{row.subject}: {tested}",

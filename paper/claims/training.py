@@ -5,121 +5,145 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from asymre.metrics.statistics import Estimate, discordant, paired_difference, share, trend
+from asymre.metrics.statistics import Estimate, order, paired_difference, risk_difference, share
 from paper.claims.runs import BLOCK, at, by_block, by_part, numbers, of, paired, seeds_text
 from paper.claims.verdict import Claim, Row
 from paper.specs import ClaimsSpec
 
-# Stable: fewer than half of the runs collapse; collapsing: more than half.
-MARGIN = 0.5
+# More than half of the runs do it, or fewer.
+HALF = 0.5
+# Accuracies nearer to each other than this differ by nothing that matters.
+MARGIN = 0.03
 RECOMMENDED = -0.1
 CRITICAL = 0.0
 OTHERS = "appendix C"
 OTHER_SUBJECTS = "other models and data sets"
 
-BINOMIAL = f"exact binomial against {MARGIN:g}"
+BINOMIAL = f"exact binomial against {HALF:g}"
 ORDER = "order permuted within blocks"
 SIGN_FLIP = "exact sign flips of pairs"
+MCNEMAR = "exact McNemar"
 NO_RUNS = "no such runs"
 
-STABLE = Claim(
-    "4a",
-    "delta_v < 0: training is stable",
-    "section 5.2",
-    "runs that collapse in test accuracy",
-    BINOMIAL,
-    "share of runs",
-    -1,
+
+def _shares(key, statement, source, measure, direction):
+    return Claim(key, statement, source, measure, BINOMIAL, "share of runs", direction)
+
+
+def _ordered(key, statement, source, measure, unit, direction):
+    return Claim(key, statement, source, measure, ORDER, f"{unit} per next larger delta_v", direction)
+
+
+NO_COLLAPSE = _shares(
+    "4a", "delta_v < 0: test accuracy does not collapse", "section 5.2", "runs that collapse", -1
 )
-
-
-def _faster(key, statement, source, measure):
-    return Claim(key, statement, source, measure, ORDER, "accuracy per next larger delta_v", 1)
-
-
-FASTER_TRAIN = _faster(
+SETTLED = _shares(
     "4b",
+    f"delta_v < 0: a run ends within {MARGIN:g} of its best test accuracy",
+    "section 5.2",
+    f"runs whose highest test accuracy is at most {MARGIN:g} above the mean of the last three evaluation points",
+    1,
+)
+FASTER_TRAIN = _ordered(
+    "4c",
     "delta_v < 0: nearer to 0 learns faster at first (training accuracy)",
     "figures 3, 4",
     "mean training accuracy over the first cycle",
+    "accuracy",
+    1,
 )
-FASTER_TEST = _faster(
-    "4c",
+FASTER_TEST = _ordered(
+    "4d",
     "delta_v < 0: nearer to 0 learns faster at first (test accuracy)",
     "figures 3, 4",
     "mean test accuracy over the first cycle",
-)
-COLLAPSE_TEST = Claim(
-    "4d",
-    "delta_v >= 0: test accuracy collapses",
-    "figures 3, 4",
-    "runs that collapse in test accuracy",
-    BINOMIAL,
-    "share of runs",
+    "accuracy",
     1,
 )
-COLLAPSE_TRAIN = Claim(
-    "4e",
-    "delta_v >= 0: training accuracy collapses",
+COLLAPSE_ABOVE = _shares(
+    "4e", "delta_v > 0: test accuracy collapses", "figures 3, 4", "runs that collapse in test accuracy", 1
+)
+COLLAPSE_AT = _shares(
+    "4f", "delta_v = 0: test accuracy collapses", "figures 3, 4", "runs that collapse in test accuracy", 1
+)
+TRAIN_ABOVE = _shares(
+    "4g",
+    "delta_v > 0: training accuracy collapses",
     "figures 3, 4",
     "runs that collapse in training accuracy",
-    BINOMIAL,
-    "share of runs",
     1,
 )
-EARLIER = Claim(
-    "4f",
-    "delta_v >= 0: the collapse is earlier for larger delta_v",
+TRAIN_AT = _shares(
+    "4h",
+    "delta_v = 0: training accuracy collapses",
     "figures 3, 4",
-    "step of collapse in test accuracy; no collapse: the last step",
-    ORDER,
-    "steps per next larger delta_v",
+    "runs that collapse in training accuracy",
+    1,
+)
+EARLIER = _ordered(
+    "4i",
+    "delta_v >= 0: test accuracy falls earlier for larger delta_v",
+    "figures 3, 4",
+    "step of the first fall; none: the last step",
+    "steps",
     -1,
 )
 PAIRED_COLLAPSE = Claim(
-    "5",
+    "5a",
     "delta_v = 0 collapses where -0.1 does not",
     "figure 5, left",
-    "of the pairs in which one of the two collapses, those in which 0 does",
-    "exact McNemar",
-    "share of unequal pairs",
+    "runs that collapse in test accuracy, 0 less -0.1",
+    MCNEMAR,
+    "share of runs",
     1,
 )
-FALL = Claim(
-    "5b",
+PAIRED_FALL = replace(
+    PAIRED_COLLAPSE,
+    key="5b",
+    statement="delta_v = 0 dips or collapses where -0.1 does neither",
+    measure="runs whose test accuracy dips or collapses, 0 less -0.1",
+)
+LOST = Claim(
+    "5c",
     "At delta_v = 0 accuracy ends farther below its best than at -0.1",
     "figure 5, left",
     "highest test accuracy of a run less the mean of its last three evaluation points, 0 less -0.1",
     SIGN_FLIP,
     "accuracy",
     1,
+    margin=MARGIN,
 )
 FINAL = Claim(
     "6a",
-    "AsymRE ends better than GRPO",
+    "AsymRE at delta_v = -0.1 ends better than GRPO",
     "figure 5, right",
     "test accuracy, AsymRE - GRPO, mean of the last three evaluation points",
     SIGN_FLIP,
     "accuracy",
     1,
+    margin=MARGIN,
 )
-AREA = Claim(
-    "6b",
-    "AsymRE is better than GRPO over the whole run",
-    "figure 5, right",
-    "test accuracy, AsymRE - GRPO, mean over all steps",
-    SIGN_FLIP,
-    "accuracy",
-    1,
+AREA = replace(
+    FINAL,
+    key="6b",
+    statement="AsymRE at delta_v = -0.1 is better than GRPO over the whole run",
+    measure="test accuracy, AsymRE - GRPO, mean over all steps",
 )
-ENTROPY = Claim(
+ENTROPY = _ordered(
     "7b",
     "Entropy falls faster the larger delta_v is",
     "figure 8",
     "entropy of the base policy less its mean over the first cycle",
-    ORDER,
-    "nats a token per next larger delta_v",
+    "nats a token",
     1,
+)
+END_ENTROPY = _ordered(
+    "7c",
+    "Entropy ends lower the larger delta_v is",
+    "figure 8",
+    "entropy, mean of the last three evaluation points",
+    "nats a token",
+    -1,
 )
 
 
@@ -128,23 +152,16 @@ def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
 
     runs: from `runs.summaries`. Only off-policy runs count (N > 1, refreshed), for each N of the runs. A row
     pools models and data sets, each with its own blocks: three seeds of one decide little by themselves.
+    Claims 4, 5 and 7 read AsymRE at the learning rate of the sweeps, claim 6 at the best of its own.
     """
     rows = []
     for main, N, own in _subjects(runs, spec):
-        rows += _learning(main, N, own, spec)
-        rows += _comparisons(main, N, own, spec, [(RECOMMENDED, False)])
-        rows += _entropies(main, N, own, spec)
+        subject = (main, N)
+        swept = of(own[own["swept"]], "asymre")
+        rows += _learning(swept, subject, spec) + pairs_rows(swept, subject, spec)
+        rows += grpo_rows(own[own["best"]], subject, spec) + _entropies(swept, subject, spec)
     # The paper's order: by claim, and the other models and data sets last.
     return sorted(rows, key=lambda row: row.number)
-
-
-def seed_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
-    """Return rows of claims 5 and 6 with a base policy per seed, and at the calibration's delta_v too."""
-    values = [(RECOMMENDED, False)]
-    if spec.delta_v is not None and not np.isclose(spec.delta_v, RECOMMENDED):
-        values.append((spec.delta_v, True))
-    rows = [row for subject in _subjects(runs, spec) for row in _comparisons(*subject, spec, values)]
-    return sorted((row for row in rows if row.runs != NO_RUNS), key=lambda row: row.number)
 
 
 def _subjects(runs, spec):
@@ -168,11 +185,8 @@ def _named(runs, spec):
     return "; ".join(names)
 
 
-def row(claim, estimate, runs, used, subject, spec, *, detail="", parts="", chosen=False):
-    """Return a row on the runs `used`; the scale and `chosen` (whether delta_v was) tell what was calibrated.
-
-    subject: (main, N).
-    """
+def row(claim, estimate, runs, used, subject, spec, *, detail="", parts=""):
+    """Return a row on the runs `used`. subject: (main, N)."""
     main, N = subject
     number = claim.key if main else f"8.{claim.key}"
     claim = claim if main else replace(claim, source=OTHERS)
@@ -180,123 +194,119 @@ def row(claim, estimate, runs, used, subject, spec, *, detail="", parts="", chos
         own = [(m, spec.main_dataset) for m in spec.main_models]
         name = _named(pd.DataFrame(own, columns=["model", "dataset"]), spec) if main else OTHER_SUBJECTS
         return Row(number, claim, name, Estimate(null=estimate.null), NO_RUNS)
-    calibrated = ["learning rates"] if spec.stand_ins else []
-    calibrated += ["delta_v"] if chosen else []
     return Row(
-        number,
-        claim,
-        _named(used, spec),
-        estimate,
-        f"{runs}, N = {N}",
-        seeds_text(used),
-        detail,
-        parts,
-        ", ".join(calibrated),
+        number, claim, _named(used, spec), estimate, f"{runs}, N = {N}", seeds_text(used), detail, parts
     )
 
 
-def collapsed_share(runs, column="collapse"):
-    """Return the share of runs that collapse, and the counts behind it by delta_v and by part, for `row`."""
-    hit = runs[column].notna()
-    counts = [f"{v:.12g}: {int(hit[g.index].sum())} of {len(g)}" for v, g in runs.groupby("delta_v")]
-    behind = {
-        "detail": "collapses by delta_v: " + ", ".join(counts),
-        "parts": by_part(runs, lambda at: hit.to_numpy()[at].mean()),
-    }
-    return share(int(hit.sum()), len(runs), MARGIN), behind
+def share_row(claim, runs, hit, subject, spec):
+    """Return a row on the share of runs with an event, and the counts behind it by delta_v and by part.
+
+    hit: booleans, one a run.
+    """
+    hit = np.asarray(hit, dtype=bool)
+    by_value = runs.reset_index(drop=True).groupby("delta_v").indices
+    counts = [f"{value:.12g}: {hit[index].sum()} of {len(index)}" for value, index in by_value.items()]
+    parts = by_part(runs, lambda index: hit[index].mean())
+    estimate = share(int(hit.sum()), len(runs), HALF)
+    detail = "by delta_v: " + ", ".join(counts)
+    return row(claim, estimate, delta_v_text(runs), runs, subject, spec, detail=detail, parts=parts)
 
 
-def delta_v_text(runs, counted="runs"):
+def delta_v_text(runs):
     values = sorted(set(runs["delta_v"]))
     span = f"{len(values)} delta_v from {values[0]:.12g} to {values[-1]:.12g}" if len(values) > 2 else ""
-    return f"{len(runs)} {counted}, {span or 'delta_v ' + numbers(values)}"
+    return f"{len(runs)} runs, {span or 'delta_v ' + numbers(values)}"
 
 
-def trend_row(claim, runs, measure, subject, spec, setting="delta_v", counted="runs"):
-    """Return a row on the order of `measure` over a setting, from blocks with every value of the setting."""
-    table = by_block(runs, setting, measure)
-    values = ", ".join(f"{value:.12g}: {mean:.4g}" for value, mean in table.mean().items())
+def order_row(claim, runs, measure, subject, spec, censored=None):
+    """Return a row on the order of `measure` over delta_v, from blocks with every value of it.
+
+    censored: a value of the measure from which on it is only known to be at least this.
+    """
+    table = by_block(runs, "delta_v", measure)
+    at_least = (table >= censored).any() if censored is not None else pd.Series(False, index=table.columns)
+    values = [
+        f"{value:.12g}: {'>= ' * bool(at_least[value])}{mean:.4g}" for value, mean in table.mean().items()
+    ]
     used = runs[pd.MultiIndex.from_frame(runs[BLOCK]).isin(table.index)]
-    detail = f"mean by {setting}: {values}"
+    detail = f"mean by delta_v: {', '.join(values)}"
     if not len(used) and len(runs):
-        used, detail = runs, f"no block has every {setting}"
+        used, detail = runs, "no block has every delta_v"
     values_BK = table.to_numpy()
-    parts = by_part(table.reset_index(), lambda at: trend(values_BK[at]).effect)
-    estimate, text = trend(values_BK), delta_v_text(used, counted)
-    return row(claim, estimate, text, used, subject, spec, detail=detail, parts=parts)
+    parts = by_part(table.reset_index(), lambda index: order(values_BK[index], claim.direction).effect)
+    estimate = order(values_BK, claim.direction)
+    return row(claim, estimate, delta_v_text(used), used, subject, spec, detail=detail, parts=parts)
 
 
-def _learning(main, N, runs, spec):
-    subject = (main, N)
-    asymre = of(runs, "asymre")
-    negative, other = asymre[asymre["delta_v"] < 0], asymre[asymre["delta_v"] >= 0]
-    other = other.assign(censored=other["collapse"].fillna(other["last_step"]))
-    rows = []
-    for claim, used, column in (
-        (STABLE, negative, "collapse"),
-        (COLLAPSE_TEST, other, "collapse"),
-        (COLLAPSE_TRAIN, other, "collapse_train"),
-    ):
-        estimate, behind = collapsed_share(used, column)
-        rows.append(row(claim, estimate, delta_v_text(used), used, subject, spec, **behind))
+def _learning(asymre, subject, spec):
+    negative, above = asymre[asymre["delta_v"] < 0], asymre[asymre["delta_v"] > 0]
+    critical, other = at(asymre, CRITICAL), asymre[asymre["delta_v"] >= 0]
+    last = other["last_step"].max()
     return [
-        *rows,
-        trend_row(FASTER_TRAIN, negative, "early_train", subject, spec),
-        trend_row(FASTER_TEST, negative, "early_test", subject, spec),
-        trend_row(EARLIER, other, "censored", subject, spec),
+        share_row(NO_COLLAPSE, negative, negative["collapse"].notna(), subject, spec),
+        share_row(SETTLED, negative, negative["lost"] <= MARGIN, subject, spec),
+        order_row(FASTER_TRAIN, negative, "early_train", subject, spec),
+        order_row(FASTER_TEST, negative, "early_test", subject, spec),
+        share_row(COLLAPSE_ABOVE, above, above["collapse"].notna(), subject, spec),
+        share_row(COLLAPSE_AT, critical, critical["collapse"].notna(), subject, spec),
+        share_row(TRAIN_ABOVE, above, above["collapse_train"].notna(), subject, spec),
+        share_row(TRAIN_AT, critical, critical["collapse_train"].notna(), subject, spec),
+        order_row(EARLIER, other.assign(step=other["fall"].fillna(last)), "step", subject, spec, last),
     ]
 
 
-def _comparisons(main, N, runs, spec, values):
-    """Yield the rows of claims 5 and 6. values: each delta_v compared with GRPO, and if it was calibrated."""
-    subject = (main, N)
-    asymre, grpo = of(runs, "asymre"), of(runs, "grpo")
+def pairs_rows(asymre, subject, spec):
+    """Return the rows of claim 5: delta_v = 0 against -0.1."""
     critical, recommended = at(asymre, CRITICAL), at(asymre, RECOMMENDED)
-    rows = [
-        collapse_pairs(PAIRED_COLLAPSE, critical, recommended, subject, spec),
-        difference_row(FALL, critical, recommended, "fall", subject, spec),
+    return [
+        risk_row(PAIRED_COLLAPSE, critical, recommended, "collapse", subject, spec),
+        risk_row(PAIRED_FALL, critical, recommended, "fall", subject, spec),
+        difference_row(LOST, critical, recommended, "lost", subject, spec),
     ]
-    for delta_v, chosen in values:
-        for claim, measure in ((FINAL, "final_test"), (AREA, "mean_test")):
-            named = replace(claim, statement=f"{claim.statement} at delta_v = {delta_v:.12g}")
-            if chosen:
-                named = replace(named, key=claim.key + "'")
-            first = at(asymre, delta_v)
-            rows.append(difference_row(named, first, grpo, measure, subject, spec, chosen=chosen))
-    return rows
 
 
-def difference_row(claim, first, second, measure, subject, spec, *, chosen=False):
+def grpo_rows(runs, subject, spec):
+    """Return the rows of claim 6: AsymRE at -0.1 against GRPO, each at the best of its own learning rates."""
+    first, second = at(of(runs, "asymre"), RECOMMENDED), of(runs, "grpo")
+    return [
+        difference_row(FINAL, first, second, "final_test", subject, spec),
+        difference_row(AREA, first, second, "mean_test", subject, spec),
+    ]
+
+
+def difference_row(claim, first, second, measure, subject, spec):
     """Return a row on the measure of `first` less that of `second`, paired over blocks."""
     one, two = paired(first, second)
     gain = one[measure].to_numpy() - two[measure].to_numpy()
     behind = {
         "detail": f"means {one[measure].mean():.4g} and {two[measure].mean():.4g}" if len(one) else "",
-        "parts": by_part(one, lambda at: gain[at].mean()),
+        "parts": by_part(one, lambda index: gain[index].mean()),
     }
-    estimate = paired_difference(gain)
-    return row(claim, estimate, f"{len(one)} pairs", one, subject, spec, **behind, chosen=chosen)
+    return row(claim, paired_difference(gain), f"{len(one)} pairs", one, subject, spec, **behind)
 
 
-def collapse_pairs(claim, first, second, subject, spec):
-    """Return a row on the blocks in which `first` collapses and `second` does not."""
+def risk_row(claim, first, second, event, subject, spec):
+    """Return a row on the share of blocks in which `first` has an event, less the share in which `second` has.
+
+    event: a column with the step of the event, NaN if there is none.
+    """
     one, two = paired(first, second)
-    counts = []
-    for hit in (one["collapse"].notna(), two["collapse"].notna()):
-        e = share(int(hit.sum()), len(hit), MARGIN)
-        counts.append(f"{int(hit.sum())} of {len(hit)} [{e.low:.2f}, {e.high:.2f}]")
-    hits = [runs["collapse"].notna().to_numpy() for runs in (one, two)]
-    pairs = f"{len(one)} pairs, collapses {' against '.join(counts)}"
-    parts = by_part(one, lambda at: discordant(*(hit[at] for hit in hits)).effect)
-    return row(claim, discordant(*hits), pairs, one, subject, spec, parts=parts)
+    hits = [runs[event].notna().to_numpy() for runs in (one, two)]
+    counts = " against ".join(f"{hit.sum()} of {len(hit)}" for hit in hits)
+    parts = by_part(one, lambda index: risk_difference(*(hit[index] for hit in hits)).effect)
+    pairs = f"{len(one)} pairs, {counts}"
+    return row(claim, risk_difference(*hits), pairs, one, subject, spec, detail=counts, parts=parts)
 
 
-def _entropies(main, N, runs, spec):
-    asymre = of(runs, "asymre")
-    # Entropy is undefined after a run diverged: drop the delta_v at which one did from all blocks.
-    diverged = asymre.loc[asymre["entropy_drop"].isna(), "delta_v"].unique()
-    left = asymre[~asymre["delta_v"].isin(diverged)]
-    entropy = trend_row(ENTROPY, left, "entropy_drop", (main, N), spec)
-    if len(diverged):
-        entropy = replace(entropy, detail=f"left out, diverged: {numbers(diverged)}; {entropy.detail}")
-    return [entropy]
+def _entropies(asymre, subject, spec):
+    rows = []
+    for claim, measure in ((ENTROPY, "entropy_drop"), (END_ENTROPY, "end_entropy")):
+        # Entropy is undefined after a run diverged: drop the delta_v at which one did from all blocks.
+        diverged = asymre.loc[asymre[measure].isna(), "delta_v"].unique()
+        left = asymre[~asymre["delta_v"].isin(diverged)]
+        entropy = order_row(claim, left, measure, subject, spec)
+        if len(diverged):
+            entropy = replace(entropy, detail=f"left out, diverged: {numbers(diverged)}; {entropy.detail}")
+        rows.append(entropy)
+    return rows

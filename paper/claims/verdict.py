@@ -9,6 +9,7 @@ from asymre.metrics.statistics import Estimate, holm
 
 HOLDS = "holds"
 FAILS = "does not hold at this scale"
+EQUAL = "no difference that matters"
 OPEN = "not decided by these runs"
 # The usual level, applied after the correction for all tests of a family.
 LEVEL = 0.05
@@ -20,7 +21,8 @@ class Claim:
     """A statement and the one way in which it is tested.
 
     direction: +1 if the statement puts the effect above the estimate's null, -1 if below. bound: for
-    theorems, which are counted and not tested: the value that the effect must reach.
+    theorems, which are counted and not tested: the value that the effect must reach. margin: effects nearer
+    to the null than this do not matter; None where any does.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Claim:
     unit: str
     direction: int
     bound: float | None = None
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,6 @@ class Row:
     seeds: str = ""
     detail: str = ""
     parts: str = ""
-    calibrated: str = ""
     p_corrected: float = np.nan
 
     @property
@@ -63,22 +65,26 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        return verdict(self.estimate, self.p_corrected, self.claim.direction, self.claim.bound)
+        return verdict(self.estimate, self.p_corrected, self.claim)
 
 
-def verdict(estimate: Estimate, p_corrected: float, direction: int, bound: float | None = None) -> str:
+def verdict(estimate: Estimate, p_corrected: float, claim: Claim) -> str:
     """Return the verdict on an estimate, from its corrected p-value or, for a theorem, from its bound.
 
-    With a test: by the side of the null on which the effect lies, if p < LEVEL; otherwise nothing is decided.
-    With a bound: whether the effect reaches it. NaN decides nothing.
+    With a bound: whether the effect reaches it. With a test: EQUAL if the whole interval lies within the
+    claim's margin around the null; otherwise by the side of the null on which the effect lies, if p < LEVEL and
+    the interval does not contain the null. NaN decides nothing.
     """
-    if np.isnan(estimate.effect):
+    effect, low, high, null, *_ = estimate
+    if np.isnan(effect):
         return OPEN
-    if bound is not None:
-        return HOLDS if direction * (estimate.effect - bound) >= 0 else FAILS
-    if np.isnan(p_corrected) or p_corrected >= LEVEL or estimate.effect == estimate.null:
+    if claim.bound is not None:
+        return HOLDS if claim.direction * (effect - claim.bound) >= 0 else FAILS
+    if claim.margin is not None and null - claim.margin < low <= high < null + claim.margin:
+        return EQUAL
+    if np.isnan(p_corrected) or p_corrected >= LEVEL or effect == null or low <= null <= high:
         return OPEN
-    return HOLDS if direction * (estimate.effect - estimate.null) > 0 else FAILS
+    return HOLDS if claim.direction * (effect - null) > 0 else FAILS
 
 
 def corrected(rows: list[Row]) -> list[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from asymre.tasks import load
-from paper.configuration.runs import Run, runs_of, steps_a_cycle
+from paper.configuration.runs import Run, learning_rate, runs_of, steps_a_cycle
 from paper.configuration.schema import (
     NAME,
     OBJECTIVES,
@@ -46,9 +46,8 @@ def cross_checks(c: Configuration) -> Iterator[Problem]:
         for name in names:
             if name not in known:
                 yield ("claims", field), f"there is no {name!r} in {section}{nearest(name, known)}"
-    for key in ("runs", "seeds"):
-        for index, sweep in enumerate(getattr(c.claims, key)):
-            yield from _sweep(c, ("claims", key, index), sweep)
+    for index, sweep in enumerate(c.claims.seeds):
+        yield from _sweep(c, ("claims", "seeds", index), sweep)
     for key in c.leave_out:
         if key not in c.figures:
             yield ("leave_out", key), f"there is no figure {key!r}{nearest(key, c.figures)}"
@@ -204,8 +203,12 @@ def _sweep(c: Configuration, path: tuple, sweep: Sweep) -> Iterator[Problem]:
                     f"stand-in {model!r} is not pretrained on {dataset!r}: add it to stand_ins.{model}.tasks",
                 )
     for objective in sweep.objective:
-        if objective not in c.training.learning_rate:
-            yield (*path, "objective"), f"training.learning_rate has none for {objective}: add one"
+        for delta_v in sweep.delta_v if objective in WITH_DELTA_V else [None]:
+            for rate in sweep.learning_rate or [None]:
+                if learning_rate(c, objective, delta_v, rate) is None:
+                    place = "best_learning_rate or learning_rate" if rate == "best" else "learning_rate"
+                    wanted = objective if delta_v is None else f"{objective} at {delta_v:g}"
+                    yield (*path, "objective"), f"training.{place} has none for {wanted}: add one"
         if OBJECTIVES[objective].settings and getattr(c.objectives, objective) is None:
             yield (*path, "objective"), f"{objective} has settings: add objectives.{objective}"
     for N in sweep.N:
@@ -258,15 +261,18 @@ def _averages(path: tuple, chart: str, runs: list[Run]) -> Iterator[Problem]:
     """Yield the settings that a chart would average over: it may only average over seeds."""
     over = CHARTS[chart].over
     for name in VARYING:
-        # A run has two fields for N and never. A rate that no sweep gives follows from the objective.
-        field = "own_rate" if name == "learning_rate" else name
-        values = {(run.N, run.refreshed) if name == "N" else getattr(run, field) for run in runs}
-        if name not in over and len(values) > 1:
-            texts = (f"{v[0] if v[1] else 'never'}" if name == "N" else str(v) for v in values)
-            yield (
-                path,
-                f"chart {chart} would average over {name} ({', '.join(sorted(texts))}): one figure each",
-            )
+        # A run has two fields for N and never. Rates may differ between objectives, not within one.
+        of: dict[tuple, set] = {}
+        for run in runs:
+            value = (run.N, run.refreshed) if name == "N" else getattr(run, name)
+            of.setdefault(run.subject if name == "learning_rate" else (), set()).add(value)
+        for values in of.values():
+            if name not in over and len(values) > 1:
+                texts = (f"{v[0] if v[1] else 'never'}" if name == "N" else str(v) for v in values)
+                yield (
+                    path,
+                    f"chart {chart} would average over {name} ({', '.join(sorted(texts))}): one figure each",
+                )
     without = sorted({run.objective for run in runs if run.delta_v is None})
     if without and "objective" not in over and "delta_v" in over:
         yield (
@@ -321,7 +327,7 @@ def _sizes(c: Configuration) -> Iterator[Problem]:
 def _sweeps_of_all(c: Configuration) -> list[Sweep]:
     """Return the sweeps of figures and claims, without the calibration's."""
     shown = [sweep for figure in c.figures.values() for _, sweep in _all_sweeps(figure)]
-    return [*shown, *c.claims.runs, *c.claims.seeds]
+    return [*shown, *c.claims.seeds]
 
 
 def _train_sampling(c: Configuration) -> Iterator[Problem]:
@@ -383,9 +389,14 @@ def _calibration(c: Configuration) -> Iterator[Problem]:
             yield ("calibration", field), f"there is no {field} {name!r}{nearest(name, known)}"
     if list(k.learning_rates) != sorted(set(k.learning_rates)):
         yield ("calibration", "learning_rates"), "give increasing values"
-    for objective in k.objectives:
-        if objective not in c.training.learning_rate:
-            yield ("calibration", "objectives"), f"training.learning_rate has none for {objective}: add one"
+    for objective, values in k.objectives.items():
+        if bool(values) != (objective in WITH_DELTA_V):
+            wanted = "no delta_v: []" if values else "at least one delta_v, for example [-0.1]"
+            yield ("calibration", "objectives", objective), f"takes {wanted}"
+    if k.delta_v not in {value for values in k.objectives.values() for value in values}:
+        yield ("calibration", "delta_v"), "must be one of those in calibration.objectives"
+    if k.base_policy == "own" and k.model in c.pretrained:
+        yield ("calibration", "base_policy"), f"own is for stand-ins; {k.model!r} has pretrained weights"
     N = c.training.N.get(k.N, k.N)
     if N % c.training.snapshot_every:
         yield (

@@ -1,6 +1,7 @@
 """Training runs, from the sweeps of a configuration."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from paper.configuration.schema import WITH_DELTA_V, Configuration, Figure, LeaveOut, Sweep
 
@@ -56,11 +57,11 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
             delta_v,
             steps_a_cycle(c, N),
             seed,
-            rate or c.training.learning_rate[objective],
+            value,
             refreshed=N != "never",
             base_seed=_base_seed(c, sweep, seed),
             # With the objective's own rate, it is the run that other figures show: same run, same id.
-            own_rate=None if rate == c.training.learning_rate[objective] else rate,
+            own_rate=None if value == c.training.learning_rate.get(objective) else value,
         )
         for model in sweep.model
         for dataset in sweep.dataset
@@ -71,7 +72,23 @@ def runs_of(c: Configuration, figure: str, sweep: Sweep) -> list[Run]:
         for seed in sweep.seeds
         if seed not in out.seeds
         for rate in sweep.learning_rate or [None]
+        for value in [learning_rate(c, objective, delta_v, rate)]
+        if value is not None
     ]
+
+
+def learning_rate(
+    c: Configuration, objective: str, delta_v: float | None, rate: float | Literal["best"] | None
+) -> float | None:
+    """Return the learning rate that a sweep means by one of its own, by `best` or by none (None).
+
+    best: the calibration's choice for this objective and delta_v, or else the objective's own. None if the
+    configuration has neither.
+    """
+    own = c.training.learning_rate.get(objective)
+    if rate == "best":
+        return c.training.best_learning_rate.get(objective, {}).get(delta_v, own)
+    return own if rate is None else rate
 
 
 def steps_a_cycle(c: Configuration, N: int | str) -> int:

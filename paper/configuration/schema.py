@@ -172,7 +172,8 @@ class Algorithm(Section):
     prompts_per_step: Count = Field(description="prompts in the batch of one gradient step")
     rewards: Rewards = Field(description="rewards of the verifier")
     normalisation: Normalisation = Field(
-        description="loss of a batch: token_sum (the paper's Eq. 4), token_mean or sequence_mean"
+        description="loss of a batch: token_sum (the paper's Eq. 4), token_mean or sequence_mean; objectives "
+        "that name their own (GRPO: sequence_mean) keep it"
     )
     train_sampling: Sampling = Field(
         description="sampling of rollouts from the behaviour policy; values other than 1 and 1 only for "
@@ -196,8 +197,10 @@ class Sweep(Section):
         description="gradient steps between refreshes of the behaviour policy, or never"
     )
     seeds: list[Seed] = Field(description="one run per seed")
-    learning_rate: list[Rate] = Field(
-        default=[], description="instead of the objectives' own, for a chart drawn over it"
+    learning_rate: list[Rate | Literal["best"]] = Field(
+        default=[],
+        description="instead of the objectives' own: numbers, or best (training.best_learning_rate) where "
+        "objectives are compared",
     )
     base_policy: Literal["shared", "own"] = Field(
         default="shared",
@@ -496,6 +499,11 @@ class Training(Section):
     learning_rate: dict[Objective, Rate] = Field(
         description="constant learning rate of AdamW, by objective; see the target `calibration`"
     )
+    best_learning_rate: dict[Objective, dict[Finite, Rate]] = Field(
+        default={},
+        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: best; "
+        "where there is none, learning_rate",
+    )
     gradient_clip: Positive = Field(description="largest norm of the gradient")
     snapshot_every: Count = Field(description="gradient steps between policy snapshots")
     extra_snapshots: list[Count] = Field(
@@ -629,12 +637,6 @@ class Claims(Section):
         min_length=1, description="models of claims 4 to 7, which pool them; the others belong to claim 8"
     )
     dataset: str = Field(description="data set of claims 4 to 7; the others belong to claim 8")
-    delta_v: Finite | None = Field(
-        default=None, description="delta_v that the calibration seeds prefer, compared with GRPO beside -0.1"
-    )
-    runs: list[Sweep] = Field(
-        default=[], description="more runs for the claims, besides those that the default figures show"
-    )
     seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
 
 
@@ -656,18 +658,18 @@ class Calibration(Section):
 
     model: str = Field(description="model, by its key in `models`")
     dataset: str = Field(description="data set, by its key in `datasets`")
-    objectives: list[Objective] = Field(min_length=1, description="objectives whose rate is chosen")
-    learning_rates: list[Rate] = Field(min_length=2, description="candidates, increasing")
-    seeds: Seeds = Field(min_length=1, description="seeds")
-    delta_v: Finite = Field(description="the delta_v at which learning rates are chosen")
-    delta_v_candidates: list[Finite] = Field(
-        min_length=1, description="values from which one is preferred, at the learning rate of asymre"
+    objectives: dict[Objective, list[Finite]] = Field(
+        min_length=1, description="objectives, and the delta_v of each at which a rate is chosen"
     )
+    delta_v: Finite = Field(description="the one of them whose choice is the rate of sweeps over delta_v")
+    learning_rates: list[Rate] = Field(
+        min_length=3, description="candidates, increasing; the best must not be the first or the last"
+    )
+    seeds: Seeds = Field(min_length=1, description="seeds")
+    base_policy: Literal["shared", "own"] = Field(default="shared", description="as in a sweep")
     N: Count = Field(description="N, as in a sweep")
     tolerance: Share = Field(description="how far below the best final accuracy a learning rate may stay")
-    applied: bool = Field(
-        default=True, description="whether training.learning_rate holds the choices; captions state it"
-    )
+    applied: bool = Field(default=True, description="whether training holds the choices; captions state it")
 
 
 class Configuration(Section):

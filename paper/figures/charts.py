@@ -25,7 +25,8 @@ class Chart:
     of: runs: training runs; experiment: the table of a bandit experiment; calibration: that of the
     calibration. over: in which of VARYING its runs may differ, besides the seed; it would average over the
     others. panels: several axes, each with a measure drawn against the gradient step; otherwise one value
-    per run. reads: what it reads of a run: its evaluation, its diversity, its first cycle or its base policy.
+    per run. reads: what it reads of a run: its evaluation (training: the metrics of its steps too), its
+    diversity, its first cycle or its base policy.
     caption: sentences, with names from the configuration's `evaluation` and `bandit.<experiment>` in braces.
     preface: goes before the caption of an experiment, with `arms`, `reward_seed` and `rate`, too.
     """
@@ -34,7 +35,7 @@ class Chart:
     caption: str = ""
     over: tuple[str, ...] = ()
     panels: bool = False
-    reads: Literal["evaluation", "diversity", "first_cycle", "base_policy"] = "evaluation"
+    reads: Literal["evaluation", "training", "diversity", "first_cycle", "base_policy"] = "evaluation"
     experiment: str = ""
     preface: str = BANDIT
 
@@ -78,8 +79,19 @@ CHARTS = {
         caption="Pass rate of a problem: share of correct answers among {diversity_samples} samples at "
         "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
         "Points: a problem of a run; black: mean over problems with about the same pass rate before; line: "
-        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, for "
-        "converged cycles and prompts that share nothing.",
+        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) (G - 1) / (G |delta_v|)), g the difference of the "
+        "rewards, for converged cycles and prompts that share nothing; here a problem is in one step of the cycle "
+        "or in none.",
+    ),
+    "mechanism": Chart(
+        of="runs",
+        over=("model", "objective", "delta_v", "learning_rate"),
+        reads="training",
+        caption="KL(mu || pi) a token and the effective sample size of the ratios of whole completions, as a "
+        "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the last three "
+        "evaluation points, {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}. Errors: "
+        "answers to {train_problems} fixed training problems x {samples} samples at temperature 1; ten too low "
+        "is the slip of the worked solutions, ten too high its over-correction.",
     ),
     "bandit_limit": Chart(
         of="experiment",
@@ -108,11 +120,11 @@ CHARTS = {
         experiment="prompts",
         preface="{prompts} prompts that share nothing, each a softmax policy over {answers} answers, half of "
         "them correct, rewards -1 and 1{rate}.",
-        caption="A cycle: {steps} steps, each on {group_size} samples of every prompt from the frozen "
-        "policy. Left: pass rate after the first cycle against that before it (points), and Theorem 4.2 for "
-        "a prompt (lines): min(1, p + 2 p (1 - p) / |delta_v|). V_mu is the mean of {group_size} samples, so "
-        "the points lie a little lower. Right: mean pass rate by cycle, from pass rates drawn from "
-        "Beta({alpha:g}, {beta:g}) and from {even:g} for every prompt.",
+        caption="Pass rates are drawn from Beta({alpha:g}, {beta:g}). A cycle: {steps} steps, each on "
+        "G = {group_size} samples of every prompt from the frozen policy, of which V_mu is the mean. Left: pass "
+        "rate after the first cycle against that before it (points), and Theorem 4.2 for a prompt (lines): "
+        "min(1, p + 2 p (1 - p) (G - 1) / (G |delta_v|)). Middle: mean pass rate by cycle. Right: entropy of a "
+        "prompt's answers in the first cycle, mean over prompts.",
     ),
     "bandit_threshold": Chart(
         of="experiment",

@@ -41,8 +41,8 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
             means = own.groupby(pd.cut(own["before"], BINS, include_lowest=True), observed=True)
             means = means[["before", "after"]].mean()
             axis.plot(means["before"], means["after"], "o", color=CRITICAL_COLOUR, ms=5)
-            rewards = {"wrong": spec.rewards.wrong, "right": spec.rewards.correct}
-            axis.plot(grid, pass_rate_after_cycle(grid, value, **rewards), color=colours[value], lw=2)
+            group = {"wrong": spec.rewards.wrong, "right": spec.rewards.correct, "group_size": spec.group_size}
+            axis.plot(grid, pass_rate_after_cycle(grid, value, **group), color=colours[value], lw=2)
             axis.set(xlabel="pass rate before the cycle", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axis.set_title(rf"$\delta_v$ = {value:g}")
         axes[0].set_ylabel("after it")

@@ -252,27 +252,32 @@ def test_threshold_sweep(threshold_table):
 
 def test_cycles_on_prompts_end_near_the_formula(prompts_table):
     """V_mu is the mean of a group of G = 8: the advantages, and so what grows, are 7/8 of the exact ones."""
-    uneven = prompts_table[prompts_table.difficulty == "u-shaped"].set_index("prompt")
+    by_prompt = prompts_table.set_index("prompt")
     for delta_v in (-0.5, -0.1):
-        own = uneven[uneven.delta_v == delta_v]
+        own = by_prompt[by_prompt.delta_v == delta_v]
         before, after = (own[own.cycle == cycle].pass_rate for cycle in (0, 1))
-        expected = theory.pass_rate_after_cycle(before, delta_v * 8 / 7, wrong=-1, right=1)
+        expected, exact = (
+            theory.pass_rate_after_cycle(before, delta_v, wrong=-1, right=1, group_size=G) for G in (8, None)
+        )
         assert np.abs(after - expected).mean() < 0.02
-    ends = prompts_table[prompts_table.cycle == 2].groupby(["difficulty", "delta_v"]).pass_rate.mean()
-    first = prompts_table[prompts_table.cycle == 1].groupby(["difficulty", "delta_v"]).pass_rate.mean()
-    # Uneven: nearer to 0 is faster. Equal pass rates: one cycle solves all, at every delta_v.
-    assert first["u-shaped", -0.5] + 0.05 < first["u-shaped", -0.1] < first["u-shaped", 0]
-    assert (first["even"] > 0.99).all()
+        # Without the factor (G - 1) / G the formula lies farther above.
+        assert (exact - after).mean() > 1.5 * np.abs((expected - after).mean())
+    first, ends = (prompts_table[prompts_table.cycle == c].groupby("delta_v").pass_rate.mean() for c in (1, 2))
+    # Nearer to 0 is faster.
+    assert first[-0.5] + 0.05 < first[-0.1] < first[0]
     # Above 0 a prompt ends on one answer, right or wrong, for good.
-    assert ends["u-shaped", 0.1] < ends["u-shaped", -0.1]
-    assert ends["u-shaped", 0.1] == pytest.approx(first["u-shaped", 0.1], abs=0.01)
+    assert ends[0.1] < ends[-0.1]
+    assert ends[0.1] == pytest.approx(first[0.1], abs=0.01)
+
+
+def test_entropy_of_prompts_that_share_nothing_falls_faster_the_larger_delta_v_is(prompts_table):
+    entropy = prompts_table[prompts_table.step == 20].groupby("delta_v").entropy.mean()
+    assert len(entropy) > 2 and (np.diff(entropy) < 0).all()
 
 
 def test_more_cycles_keep_the_first_ones(prompts_table):
     one = experiments.prompts(**PROMPTS | {"cycles": 1})
     pd.testing.assert_frame_equal(
-        one.sort_values(["difficulty", "delta_v", "prompt", "cycle"], ignore_index=True),
-        prompts_table[prompts_table.cycle < 2].sort_values(
-            ["difficulty", "delta_v", "prompt", "cycle"], ignore_index=True
-        ),
+        one.sort_values(["delta_v", "prompt", "step"], ignore_index=True),
+        prompts_table[prompts_table.cycle < 2].sort_values(["delta_v", "prompt", "step"], ignore_index=True),
     )

@@ -1,5 +1,6 @@
 """The objectives against hand computation, finite differences, identities and the real TRL."""
 
+import itertools
 import json
 import math
 import subprocess
@@ -69,6 +70,59 @@ def loss_and_gradient(objective, how, batch, micro_batch=None):
         loss.backward()
         total += loss.detach()
     return total, leaf_BT.grad
+
+
+# The update of a group
+
+
+@pytest.mark.parametrize("delta_v", [-0.5, 0.0, 0.2])
+def test_the_expected_update_of_a_group_is_a_covariance_and_a_pull_to_mu(delta_v):
+    """(G - 1) / G Cov_mu(r, grad log pi) - delta_v E_mu[grad log pi], over all groups of a tabular prompt.
+
+    The second is -delta_v times minus the gradient of KL(mu || pi). Dividing by (G - 1) / G, delta_v counts
+    G / (G - 1) times: the mean of the group takes part of a sample's own reward away.
+    """
+    mu, rewards, group = double([0.5, 0.3, 0.2]), double([1.0, -1.0, -1.0]), 3
+    logits = double([0.3, -0.4, 1.0])
+    # grad log pi(a) of each answer a in the logits [A, A].
+    scores_AA = torch.eye(3, dtype=torch.float64) - logits.softmax(0)
+    expected = torch.zeros(3, dtype=torch.float64)
+    for answers in itertools.product(range(3), repeat=group):
+        own = rewards[list(answers)][None]
+        weights = asymre.advantages(own, {"delta_v": delta_v})[0]
+        expected += mu[list(answers)].prod() * (weights[:, None] * scores_AA[list(answers)]).mean(0)
+    mean_score = mu @ scores_AA
+    covariance = (mu * rewards) @ scores_AA - (mu @ rewards) * mean_score
+    assert_close(expected, (group - 1) / group * covariance - delta_v * mean_score)
+
+    leaf = logits.clone().requires_grad_()
+    (mu * (mu.log() - leaf.log_softmax(0))).sum().backward()
+    assert_close(mean_score, -leaf.grad)
+    # Groups of one reward have the second term alone: at delta_v = 0 nothing.
+    same = asymre.advantages(double([[1.0] * group]), {"delta_v": delta_v})
+    assert_close(same, torch.full_like(same, -delta_v))
+
+
+@pytest.mark.parametrize(
+    "name, weight", [("asymre", 1.0), ("asymre_anchor_half", 0.5), ("asymre_anchor_0", 0.0)]
+)
+def test_groups_of_one_reward_keep_this_weight_and_others_all_of_it(name, weight):
+    rewards = double([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+    found = load(name).advantages(rewards, {"delta_v": -0.1})
+    assert_close(found, double([[0.1 * weight] * 2, [0.1 * weight] * 2, [1.1, -0.9]]))
+
+
+def test_of_two_tapers_each_weighs_its_own_sign():
+    log_probs_BT, behaviour_BT, advantages_B, mask_BT = random_batch([3, 2, 4, 1], 4)
+    batch = [tensor.masked_fill(~mask_BT, 0.0) for tensor in (log_probs_BT, behaviour_BT)]
+    plain, negatives, positives, both = (
+        load(name).token_loss(*batch, advantages_B, SETTINGS | {"truncation": 1.0})
+        for name in ("asymre", "asymre_tapered", "asymre_tapered_positives", "asymre_tis")
+    )
+    above = (advantages_B > 0)[:, None]
+    assert above.any() and not above.all()
+    assert_close(negatives, plain.where(above, both))
+    assert_close(positives, both.where(above, plain))
 
 
 # Loading

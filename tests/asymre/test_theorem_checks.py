@@ -5,7 +5,7 @@ import pytest
 
 from asymre.bandit import simulation, theorem_checks, theory
 
-SETTINGS = {"arms": 20, "learning_rate": 1.0, "steps": 100, "iterations": 5}
+SETTINGS = {"finite_instances": 40, "arms": 20, "learning_rate": 1.0, "steps": 100, "iterations": 5}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def test_all_checks_are_there_for_every_instance(table):
         ("optimal_under", ""): 3 * n,
         ("rises", ""): 3 * n + over,
         ("prompt", ""): 4 * n,
+        ("finite_nearest", ""): n,
         ("finite_near", ""): n,
         ("finite_lower", ""): n,
     }
@@ -88,7 +89,7 @@ def test_a_wrong_pass_rate_after_a_cycle_is_found(monkeypatch):
 
 def test_finite_steps_are_those_of_figure_2(table):
     mu, rewards = simulation.instances(0, 40, 20)
-    baseline = theory.value(mu, rewards) + theorem_checks.NEAR
+    baseline = theory.value(mu, rewards) + theorem_checks.FINITE["finite_near"]
     policies = simulation.improve_expected(mu, rewards, baseline, learning_rate=1.0, steps=100, iterations=5)
     np.testing.assert_allclose(values(table, "finite_near"), theory.value(policies[-1], rewards))
     assert (values(table, "finite_lower") != values(table, "finite_near").to_numpy()).all()
@@ -97,8 +98,9 @@ def test_finite_steps_are_those_of_figure_2(table):
 def test_the_offsets_are_those_of_figure_2():
     mu, rewards = simulation.demo_instance(43, 100)
     v_mu = theory.value(mu, rewards)
-    assert v_mu + theorem_checks.NEAR == pytest.approx(0.525, abs=1e-4)
-    assert v_mu + theorem_checks.LOWER == pytest.approx(0.4, abs=1e-4)
+    assert v_mu + theorem_checks.FINITE["finite_near"] == pytest.approx(0.525, abs=1e-4)
+    assert v_mu + theorem_checks.FINITE["finite_lower"] == pytest.approx(0.4, abs=1e-4)
+    assert v_mu + theorem_checks.FINITE["finite_nearest"] == pytest.approx(0.54, abs=1e-4)
 
 
 def test_the_same_seed_gives_the_same_table(table):

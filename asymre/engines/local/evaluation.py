@@ -6,6 +6,7 @@ Shapes: P problems, S samples per problem, R = P * S rows, T tokens.
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 
@@ -32,7 +33,7 @@ def evaluate(
     max_new_tokens: int,
     stream: tuple[str | int, ...],
     tokenizer: Tokenizer = CHARACTERS,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Sample `samples` completions of each problem and measure them (`asymre.metrics.evaluation`)."""
     prompts_PL, answers_P = problem_arrays(problems, tokenizer)
     completions = sample(
@@ -57,7 +58,13 @@ def evaluate(
         entropy=completions.entropy_RT[mask_RT].mean().item(),
         length=mask_RT.sum(1).float().mean().item(),
         truncated=(~ended_R).double().mean().item(),
+        differences_PS=finals_as_numbers(finals).reshape(-1, samples) - answers_P.numpy()[:, None],
     )
+
+
+def finals_as_numbers(finals: np.ndarray) -> np.ndarray:
+    """Return final answers as numbers, NaN for those that are none."""
+    return pd.to_numeric(pd.Series(finals), errors="coerce").to_numpy(float)
 
 
 def evaluate_snapshot(
