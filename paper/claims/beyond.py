@@ -26,7 +26,7 @@ def beyond_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
 
     runs: from `runs.summaries`; spec: `objectives` gives label and takes_delta_v of each.
     """
-    off_policy = runs[runs["best"] & runs["refreshed"].astype(bool) & (runs["N"] > 1)]
+    off_policy = runs[runs["best"] & runs["refreshed"] & (runs["N"] > 1)]
     rows = []
     for (_, _, N), own in off_policy.groupby(["model", "dataset", "N"]):
         for objective in sorted(set(own["objective"]) - {"asymre"}):

@@ -11,6 +11,7 @@ from asymre.metrics.curves import curve, final, read_evaluation, step_of_collaps
 from paper.specs import ClaimedRun
 
 KEYS = ["model", "dataset", "objective", "delta_v", "N", "refreshed", "seed", "base_seed", "learning_rate"]
+FLAGS = {"refreshed": bool, "swept": bool, "best": bool}
 KEYS += ["swept", "best"]
 CURVES = ("train_accuracy", "test_accuracy", "entropy")
 # Runs are compared within a block: they share everything before the first gradient step, and the problems.
@@ -28,7 +29,7 @@ def summaries(runs: Sequence[ClaimedRun], evaluations: dict[str, pd.DataFrame]) 
     points), both NaN if the run diverged there. delta_v is NaN if there is none.
     """
     if not runs:
-        return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()])
+        return pd.DataFrame(columns=[*KEYS, *_measures_of_nothing()]).astype(FLAGS)
     curves = {run.input: {m: curve(evaluations[run.input], m) for m in CURVES} for run in runs}
     last = min(c["test_accuracy"].index.max() for c in curves.values())
     rows = []

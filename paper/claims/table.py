@@ -198,7 +198,7 @@ def first_page(rows: list[Row], spec: ClaimsSpec) -> str:
     for first in dict.fromkeys(row.number[0] for row in rows):
         own = [row.verdict for row in rows if row.number[0] == first]
         table.append([f"{first}: {TOPICS[first]}", *(str(own.count(word) or "") for word in WORDS)])
-    lines += [*_list_table(table, [3, 1, 1, 1]), ""] if rows else []
+    lines += [*_list_table(table, [3] + [1] * len(WORDS)), ""] if rows else []
     lines += [STAND_INS] if spec.stand_ins else []
     return "\n".join(lines) + "\n"
 

@@ -166,7 +166,7 @@ def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
 
 def _subjects(runs, spec):
     """Return (main, N, off-policy runs) for the main models and data set, and the others; N is 0 if none."""
-    off_policy = runs[(runs["N"] > 1) & runs["refreshed"].astype(bool)]
+    off_policy = runs[(runs["N"] > 1) & runs["refreshed"]]
     is_main = off_policy["model"].isin(spec.main_models)
     is_main &= off_policy["dataset"] == spec.main_dataset
     for main in (True, False):

@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from asymre.metrics.statistics import discordant, holm, mean_interval, paired_difference, share, trend
+from asymre.metrics.statistics import holm, mean_interval, order, paired_difference, risk_difference, share
 
 
 def test_share_by_hand():
@@ -19,16 +19,20 @@ def test_share_by_hand():
     assert np.isnan(share(0, 0, 0.5).effect) and share(0, 0, 0.5).smallest_p == 1
 
 
-def test_discordant_pairs_by_hand():
+def test_risk_difference_by_hand():
     first = [True, True, True, True, True, True, False, True]
     second = [False, False, False, False, False, False, True, True]
-    estimate = discordant(first, second)
-    assert estimate.effect == pytest.approx(6 / 7) and estimate.p == pytest.approx(2 * (1 + 7) / 2**7)
+    estimate = risk_difference(first, second)
+    assert estimate.effect == pytest.approx(5 / 8) and estimate.p == pytest.approx(2 * (1 + 7) / 2**7)
+    # With half a pair in each of the four cells: 6.5 and 1.5 of 10 differ.
+    half = 1.959964 * ((8 - 5**2 / 10) / 100) ** 0.5
+    assert (estimate.low, estimate.high) == pytest.approx((0.5 - half, 0.5 + half))
     # What eight pairs could reach does not depend on how many of them differ.
     assert estimate.smallest_p == 2 / 2**8
-    same = discordant([True] * 8, [True] * 8)
-    assert np.isnan(same.effect) and same.p == 1 and same.smallest_p == 2 / 2**8
-    assert discordant([], []).smallest_p == 1
+    same = risk_difference([True] * 8, [True] * 8)
+    assert same.effect == 0 and same.p == 1 and same.smallest_p == 2 / 2**8 and same.low < 0 < same.high
+    assert np.isnan(risk_difference([], []).effect) and risk_difference([], []).smallest_p == 1
+    assert risk_difference([True] * 9, [False] * 9).high == 1
 
 
 def test_students_interval_by_hand():
@@ -55,41 +59,51 @@ def test_what_a_number_of_pairs_can_reach(pairs, smallest):
         assert estimate.p == pytest.approx(smallest)
 
 
-def test_trend_against_all_permutations():
-    values = np.array([[0.1, 0.5, 0.2], [0.4, 0.3, 0.9]])
+def test_order_against_all_permutations():
+    values = np.array([[0.1, 0.2, 0.5], [0.4, 0.45, 0.9]])
     ranks = np.array([-1, 0, 1])
 
     def slope(table):
         return np.mean([np.polyfit(ranks, row, 1)[0] for row in table])
 
     every = [slope(table) for table in product(*(list(permutations(row)) for row in values))]
-    estimate = trend(values)
-    assert estimate.effect == pytest.approx(slope(values))
+    estimate = order(values, 1)
     assert estimate.p == pytest.approx(2 * np.mean(np.array(every) >= slope(values) - 1e-12))
     assert estimate.smallest_p == pytest.approx(2 / 36)
-    assert (estimate.low, estimate.high) == pytest.approx(mean_interval([0.05, 0.25])[1:])
+    # The pair that supports the order least.
+    assert estimate[:3] == pytest.approx(mean_interval([0.1, 0.05]))
+    # Against it, the pair that contradicts it most.
+    assert order(values, -1)[:3] == pytest.approx(mean_interval([0.3, 0.45]))
+    assert order(values, -1).p == estimate.p
 
 
-def test_trend_needs_two_seeds_and_two_settings():
+def test_an_order_with_one_pair_reversed_is_not_decided():
+    values = np.array([[0.1, 0.9, 0.8]]) + 0.001 * np.arange(8)[:, None]
+    assert order(values, 1).p == 1 and order(values, 1).effect == pytest.approx(-0.1)
+    # The reverse order is refuted by the first pair.
+    assert order(values, -1).p < 0.01 and order(values, -1).effect == pytest.approx(0.8)
+
+
+def test_order_needs_two_seeds_and_two_settings():
     for values in (np.empty((0, 3)), np.empty((3, 0)), np.ones((3, 1))):
-        assert np.isnan(trend(values).effect) and trend(values).smallest_p == 1
-    one = trend([[0.0, 1.0, 2.0]])
+        assert np.isnan(order(values, 1).effect) and order(values, 1).smallest_p == 1
+    one = order([[0.0, 1.0, 2.0]], 1)
     assert one.effect == 1 and np.isnan(one.p) and one.smallest_p == 1
-    assert trend(np.ones((3, 4))).p == 1
+    assert order(np.ones((3, 4)), 1).p == 1
 
 
 def test_many_permutations_are_sampled_the_same_way_each_time():
     values = np.random.default_rng(0).random((5, 8))
-    np.testing.assert_equal(trend(values), trend(values))
-    assert trend(values + np.arange(8)).p == trend(values - np.arange(8)).p == pytest.approx(1e-4)
+    np.testing.assert_equal(order(values, 1), order(values, 1))
+    assert order(values + np.arange(8), 1).p == order(values - np.arange(8), -1).p == pytest.approx(1e-4)
 
 
 def test_tests_keep_their_level_without_an_effect():
     rng = np.random.default_rng(1)
-    trends = [trend(rng.random((3, 3))).p for _ in range(200)]
+    orders = [order(rng.random((3, 3)), 1).p for _ in range(200)]
     signs = [paired_difference(rng.normal(size=8)).p for _ in range(200)]
     # 5 % of 200 is 10; 20 or more would happen once in some 500 times.
-    assert sum(p < 0.05 for p in trends) < 20 and sum(p < 0.05 for p in signs) < 20
+    assert sum(p < 0.05 for p in orders) < 20 and sum(p < 0.05 for p in signs) < 20
 
 
 def test_holm_by_hand():
