@@ -16,11 +16,13 @@ class AsymRETrainer(GRPOTrainer):
 
     delta_v is in units of the reward. V_mu is the mean reward of a prompt's completions. The behaviour policy
     mu is refreshed every `steps_per_generation / gradient_accumulation_steps` gradient steps: the paper's N.
+    tapered: whether negative advantages weigh min(pi/mu, 1) of the whole completion (TOPR's taper,
+    arXiv 2503.14286; asymre_tapered in docs/objectives.md).
     """
 
-    def __init__(self, *arguments, delta_v: float, **more):
+    def __init__(self, *arguments, delta_v: float, tapered: bool = False, **more):
         super().__init__(*arguments, **more)
-        self.delta_v = delta_v
+        self.delta_v, self.tapered = delta_v, tapered
         # Any other value would silently change the algorithm.
         for name, needed in (("scale_rewards", "none"), ("beta", 0.0), ("num_iterations", 1)):
             if getattr(self.args, name) != needed:
@@ -36,6 +38,11 @@ class AsymRETrainer(GRPOTrainer):
         log_probs_BT, _, _ = self._get_per_token_logps_and_entropies(model, ids_BL, all_BL, mask_BT.shape[1])
         # TRL's advantages are r - V_mu. Groups with equal rewards keep -delta_v, as the algorithm requires.
         advantages_B = inputs["advantages"] - self.delta_v
+        # TRL keeps log mu where mu is older than a step.
+        behaviour_BT = inputs.get("old_per_token_logps")
+        if self.tapered and behaviour_BT is not None:
+            ratios_B = ((log_probs_BT.detach() - behaviour_BT) * mask_BT).sum(1).exp()
+            advantages_B = torch.where(advantages_B < 0, ratios_B.clamp(max=1), 1) * advantages_B
         losses_B = -(advantages_B[:, None] * log_probs_BT * mask_BT).sum(1)
         return losses_B.mean() / self.current_gradient_accumulation_steps
 

@@ -119,27 +119,31 @@ def test_a_sample_s_log_probabilities_are_those_of_transformers(any_architecture
     torch.testing.assert_close(completions.log_probs_RT[mask_BT], theirs[mask_BT], rtol=1e-5, atol=1e-5)
 
 
-def example(folder, prompts, **more):
+def example(folder, prompts, tapered=False, **more):
     """The example's trainer on a policy folder."""
     settings = {"scale_rewards": "none"} | more
+    own = partial(trl_asymre.AsymRETrainer, delta_v=-0.1, tapered=tapered)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(peers, "GRPOTrainer", partial(trl_asymre.AsymRETrainer, delta_v=-0.1))
+        patched.setattr(peers, "GRPOTrainer", own)
         return peers.trainer(folder, prompts, group=GROUP, new_tokens=NEW_TOKENS, **settings)
 
 
-@pytest.mark.parametrize("micro_batches", [1, 2])
-def test_the_example_s_loss_and_gradient_are_ours(any_architecture, batch, micro_batches):
+@pytest.mark.parametrize(
+    "objective, micro_batches", [("asymre", 1), ("asymre", 2), ("asymre_tapered", 1), ("asymre_tapered", 2)]
+)
+def test_the_example_s_loss_and_gradient_are_ours(any_architecture, batch, objective, micro_batches):
     folder, policy, prompts_PL, completions, rewards_PG = batch
-    asymre, settings = objectives.load("asymre"), {"delta_v": -0.1}
+    asymre, settings = objectives.load(objective), {"delta_v": -0.1}
     mask_BT = generated_mask(completions.tokens_RT)
     weights = {name: weight.requires_grad_() for name, weight in policy.items()}
     log_probs_BT, _ = token_log_probs(weights, any_architecture, prompts_PL, completions.tokens_RT)
     advantages_B = asymre.advantages(rewards_PG, settings).flatten()
-    losses_BT = asymre.token_loss(log_probs_BT, completions.log_probs_RT, advantages_B, settings)
+    padded_BT = log_probs_BT.masked_fill(~mask_BT, 0.0)
+    losses_BT = asymre.token_loss(padded_BT, completions.log_probs_RT, advantages_B, settings)
     loss = normalise(losses_BT, mask_BT, "token_sum", sequences=len(mask_BT), tokens=int(mask_BT.sum()))
     loss.backward()
 
-    trainer = example(folder, ["1+2="] * len(prompts_PL))
+    trainer = example(folder, ["1+2="] * len(prompts_PL), tapered=objective == "asymre_tapered")
     trainer.current_gradient_accumulation_steps = micro_batches
     prompts_BL = prompts_PL.repeat_interleave(GROUP, dim=0)
     inputs = {
@@ -149,7 +153,7 @@ def test_the_example_s_loss_and_gradient_are_ours(any_architecture, batch, micro
         "completion_mask": mask_BT.long(),
         # What GRPOTrainer makes of rewards with scale_rewards="none".
         "advantages": (rewards_PG - rewards_PG.mean(dim=1, keepdim=True)).flatten(),
-        # Of the behaviour policy: not used.
+        # Of the behaviour policy: used by the taper alone.
         "old_per_token_logps": completions.log_probs_RT,
     }
     rows = len(mask_BT) // micro_batches
