@@ -29,7 +29,7 @@ class Settings:
     clip: Annotated[float, Gt(0), Lt(1), "clip of the probability ratio, both sides"]
 
 
-OBJECTIVE = Objective(label="GRPO", colour="#2a9d3f", takes_ratio=True, settings=Settings)
+OBJECTIVE = Objective(label="GRPO", colour="#1a7f5a", takes_ratio=True, settings=Settings)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:
