@@ -28,12 +28,15 @@ def make(spec: CalibrationSpec, inputs, folder):
             chosen = rule(final)
             print(f"{objective}: {choice} {chosen}")
             for value, curves in by_value.items():
-                ends = cycle_ends(curves, spec.N)
+                each = pd.concat([cycle_ends([one], spec.N) for one in curves], axis=1)
+                last = [final_accuracy([one]) for one in curves]
                 same = candidates[candidates[choice] == value].iloc[0]
                 described = {"choice": choice, "objective": objective}
                 described |= {"delta_v": same["delta_v"], "learning_rate": same["learning_rate"]}
-                rows = pd.DataFrame({"step": ends.index, "accuracy": ends.to_numpy()})
-                rows = rows.assign(**described, final_accuracy=final[value], chosen=value == chosen)
+                rows = {"accuracy": each.mean(axis=1), "least": each.min(axis=1), "most": each.max(axis=1)}
+                rows = pd.DataFrame(rows).rename_axis("step").reset_index().assign(**described)
+                rows = rows.assign(final_accuracy=final[value], final_least=min(last), final_most=max(last))
+                rows["chosen"] = value == chosen
                 tables.append(rows)
     names = [
         "choice",
@@ -42,7 +45,11 @@ def make(spec: CalibrationSpec, inputs, folder):
         "learning_rate",
         "step",
         "accuracy",
+        "least",
+        "most",
         "final_accuracy",
+        "final_least",
+        "final_most",
         "chosen",
     ]
     table = pd.concat(tables, ignore_index=True)[names]
