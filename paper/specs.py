@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class PanelSpec:
-    """Curves of one measure. draw: "mean" over seeds with their range, or "runs", a line per run."""
+    """Curves of one measure. draw: "mean" over seeds beside the runs, or "runs" alone."""
 
     title: str
     measure: str
@@ -57,12 +57,16 @@ class Look:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """A figure; fields that its chart does not read are empty. width, height: inches. columns: of panels."""
+    """A figure; fields that its chart does not read are empty. width, height: inches. columns: of panels.
+
+    note: what the picture itself says below the panels; caption: all of it, beside the picture.
+    """
 
     chart: str
     title: str
     width: float
     height: float
+    note: str
     caption: str
     panels: tuple[PanelSpec, ...]
     runs: tuple[ShownRun, ...]

@@ -27,11 +27,13 @@ class Chart:
     others. panels: several axes, each with a measure drawn against the gradient step; otherwise one value
     per run. reads: what it reads of a run: its evaluation, its diversity, its first cycle or its base policy.
     caption: sentences, with names from the configuration's `evaluation` and `bandit.<experiment>` in braces.
-    preface: goes before the caption of an experiment, with `arms`, `reward_seed` and `rate`, too.
+    preface: goes before the caption of an experiment, with `arms`, `reward_seed` and `rate`, too. reading:
+    how to read the marks; it stands in the picture, too.
     """
 
     of: Literal["runs", "experiment", "calibration"]
     caption: str = ""
+    reading: str = ""
     over: tuple[str, ...] = ()
     panels: bool = False
     reads: Literal["evaluation", "diversity", "first_cycle", "base_policy"] = "evaluation"
@@ -40,7 +42,12 @@ class Chart:
 
 
 CHARTS = {
-    "curves": Chart(of="runs", over=CURVES, panels=True),
+    "curves": Chart(
+        of="runs",
+        over=CURVES,
+        panels=True,
+        reading="Thick: mean over seeds; thin: runs. Numbers: mean of the last three evaluations.",
+    ),
     "phase_diagram": Chart(
         of="runs",
         over=("delta_v", "N"),
@@ -53,7 +60,9 @@ CHARTS = {
         over=("model", "dataset", "objective", "delta_v", "learning_rate"),
         caption="Test accuracy, mean over seeds: of the first cycle (area under the curve) and at the end "
         "(last three evaluation points); {test_problems} problems at temperature {temperature:g}, top-p "
-        "{top_p:g}. Cross: half of the runs or more collapse ({collapse}).",
+        "{top_p:g}. Collapse of a run: {collapse}.",
+        reading="\N{MULTIPLICATION SIGN}: half of the runs or more collapse. Above a map of the end: the δV "
+        "below 0 that ends lowest, and at how many of the learning rates.",
     ),
     "diversity": Chart(
         of="runs",
@@ -61,8 +70,8 @@ CHARTS = {
         reads="diversity",
         caption="At the end of training, {test_problems} test problems x {diversity_samples} samples at "
         "temperature 1. pass@k: chance that one of k samples is correct. Distinct correct completions among "
-        "the samples of a problem. Entropy in nats per token. Grey: the base policy. Lines and points: mean "
-        "over seeds, bars: minimum to maximum.",
+        "the samples of a problem. Entropy in nats per token.",
+        reading="Lines and points: mean over seeds, bars: minimum to maximum.",
     ),
     "pass_rates": Chart(
         of="runs",
@@ -77,9 +86,11 @@ CHARTS = {
         reads="first_cycle",
         caption="Pass rate of a problem: share of correct answers among {diversity_samples} samples at "
         "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
-        "Points: a problem of a run; black: mean over problems with about the same pass rate before; line: "
-        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) / |delta_v|), g the difference of the rewards, for "
-        "converged cycles and prompts that share nothing.",
+        "Means are over problems with about the same pass rate before. Theorem 4.2 for a prompt: min(1, p + "
+        "g p (1 - p) / |δV|), g the difference of the rewards, for converged cycles and prompts that share "
+        "nothing.",
+        reading="Small points: a problem of a run. Black: mean over problems, bars: minimum to maximum over "
+        "seeds.",
     ),
     "bandit_limit": Chart(
         of="experiment",
@@ -88,7 +99,7 @@ CHARTS = {
         "seeds; closed form: Theorem 4.2. {baselines} values of V from {baselines_least:g} to "
         "{baselines_most:g}. Support of a simulated policy: arms with probability above "
         "{support_threshold:g}. Right: median, 25 to 75 % and 5 to 95 % of {instances} random instances, V "
-        "shifted to the same distance from V_mu.",
+        "at the same distances from V_mu.",
     ),
     "bandit_entropy": Chart(
         of="experiment",
@@ -110,9 +121,11 @@ CHARTS = {
         "them correct, rewards -1 and 1{rate}.",
         caption="A cycle: {steps} steps, each on {group_size} samples of every prompt from the frozen "
         "policy. Left: pass rate after the first cycle against that before it (points), and Theorem 4.2 for "
-        "a prompt (lines): min(1, p + 2 p (1 - p) / |delta_v|). V_mu is the mean of {group_size} samples, so "
-        "the points lie a little lower. Right: mean pass rate by cycle, from pass rates drawn from "
-        "Beta({alpha:g}, {beta:g}) and from {even:g} for every prompt.",
+        "a prompt (lines): min(1, p + 2 p (1 - p) / |δV|). The points lie lower, most where a success is "
+        "rare: V_mu is the mean of {group_size} samples, and a cycle "
+        "ends before it has converged. Right: mean pass rate by cycle, from pass rates drawn from "
+        "Beta({alpha:g}, {beta:g}), and from {even:g} for every prompt.",
+        reading="Points: simulated prompts; lines: the theorem.",
     ),
     "bandit_threshold": Chart(
         of="experiment",
@@ -120,5 +133,5 @@ CHARTS = {
         caption="{instances} random instances and the demo; Theorem 4.3 in closed form. Lines: medians, "
         "band: 25 to 75 % of the limit; above V_0 only instances count whose V is below their V_mu.",
     ),
-    "calibration": Chart(of="calibration"),
+    "calibration": Chart(of="calibration", reading="Lines: mean over seeds, bars: minimum to maximum."),
 }
