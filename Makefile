@@ -130,9 +130,9 @@ rehearsal: setup-vllm ## the gpu scale's graph on this CPU: Slurm, vLLM, two tra
 report: setup ## after `make figures`: all results in one file, results/<name>/report.html
 	$(BIN)/python -m tools.report $(CHOOSE)
 
-gallery: setup ## all figures and claims at cpu scale, copied into docs/gallery/, docs/claims/ and docs/calibration.md
-	$(SNAKEMAKE) all calibration beyond claims_seeds
-	$(BIN)/python -m tools.write_gallery results/cpu docs
+gallery: setup ## all figures and claims (SCALE=cpu or pretrained), copied into docs/gallery/ and docs/claims/
+	$(SNAKEMAKE) all calibration $(if $(filter cpu,$(SCALE)),beyond claims_seeds) $(SELECT)
+	$(BIN)/python -m tools.write_gallery results/$(SCALE) docs
 
 claims: setup ## check the paper's claims on the figures' runs; targets claims_seeds and beyond add further runs
 	$(SNAKEMAKE) claims $(SELECT)

@@ -15,46 +15,54 @@ COLLAPSE = (
 )
 
 
-def training_caption(c: Configuration, name: str, figure: Figure) -> str:
-    """Return the caption of a figure of training curves."""
+def named(c: Configuration, text: str) -> str:
+    """Return a text of the configuration, with names for keys of models and data sets in braces."""
+    for key, name in (c.models | c.datasets).items():
+        text = text.replace(f"{{{key}}}", name)
+    return text
+
+
+def training_texts(c: Configuration, name: str, figure: Figure) -> dict[str, str]:
+    """Return title, note and caption of a figure of training runs."""
     sweeps = shown_sweeps(figure)
     left_out = c.leave_out.get(name, LeaveOut())
     models = _unique(m for s in sweeps for m in s.model)
     datasets = _unique(d for s in sweeps for d in s.dataset)
-    draws = {panel.draw for panel in figure.panels}
     rewards = c.algorithm.rewards
-    trained = CHARTS[figure.chart].reads != "base_policy"
-    band = "Lines: mean over seeds, bands: minimum to maximum. " if "mean" in draws else ""
-    if "runs" in draws:
-        band += "In panels so titled, each line is one run. "
-    parts = [
-        f"{figure.title}. ",
-        "; ".join(dict.fromkeys(f"{c.models[m]}: {_model_text(c, m)}" for m in models)),
-        ", trained here from scratch on worked solutions with slips. " if models[0] in c.stand_ins else ". ",
-        "; ".join(f"{c.datasets[d]}: {_dataset_text(c, d)}" for d in datasets) + ". ",
-        f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (delta_v is in these units), "
+    chart = CHARTS[figure.chart]
+    trained = chart.reads != "base_policy"
+    N = _N_text(c, sweeps)
+    different = [
+        f"N = {N}." if trained and "(the paper" in N else "",
+        _left_out_text(left_out, sweeps),
+        named(c, figure.known),
+        _controls_text(figure.controls),
+        chart.reading,
+    ]
+    details = [
+        "; ".join(dict.fromkeys(f"{c.models[m]}: {_model_text(c, m)}" for m in models))
+        + (
+            ", trained here from scratch on worked solutions with slips." if models[0] in c.stand_ins else "."
+        ),
+        "; ".join(f"{c.datasets[d]}: {_dataset_text(c, d)}" for d in datasets) + ".",
+        f"Rewards {rewards.correct:+g} and {rewards.wrong:+g} (δV is in these units), "
         f"G = {c.algorithm.group_size}, {c.algorithm.prompts_per_step} prompts per step, "
-        f"N = {_N_text(c, sweeps)}, {c.training.steps} gradient steps, "
+        f"N = {N}, {c.training.steps} gradient steps, "
         f"AdamW at {_rates_text(c, sweeps)}, loss {c.algorithm.normalisation}. "
+        + _seeds_text(figure, left_out)
         if trained
         else "",
-        f"{_seeds_text(figure, left_out)}{band}" if trained else "",
-        f"Moving average over {c.smoothing_window} evaluation points, centred, shorter at the ends. "
-        if figure.panels
-        else "",
+        _smoothing_text(c) if figure.panels else "",
         _measures_text(c, figure),
-        _left_out_text(left_out, sweeps),
-        _controls_text(figure.controls),
-        f"Cross: step of collapse ({COLLAPSE}). "
-        if any(p.measure == "test_accuracy" for p in figure.panels)
+        f"Collapse of a run: {COLLAPSE}."
+        if any(MEASURES[p.measure].collapses for p in figure.panels)
         else "",
-        figure.known,
     ]
-    return "".join(parts).strip()
+    return _texts(named(c, figure.title), different, details)
 
 
-def bandit_caption(c: Configuration, figure: Figure) -> str:
-    """Return the caption of a figure of a bandit experiment."""
+def bandit_texts(c: Configuration, figure: Figure) -> dict[str, str]:
+    """Return title, note and caption of a figure of a bandit experiment."""
     chart = CHARTS[figure.chart]
     settings = getattr(c.bandit, chart.experiment).model_dump()
     rate = f", learning rate {settings['learning_rate']:g}" if "learning_rate" in settings else ""
@@ -62,7 +70,13 @@ def bandit_caption(c: Configuration, figure: Figure) -> str:
     preface = chart.preface.format(
         **_facts(settings), rate=rate, arms=c.bandit.arms, reward_seed=c.bandit.reward_seed
     )
-    return f"{figure.title}. {preface} {own} {figure.known}"
+    return _texts(figure.title, [figure.known, chart.reading], [preface, own])
+
+
+def _texts(title: str, different: list[str], details: list[str]) -> dict[str, str]:
+    """Return title, note (in the picture) and caption (all of it): what is shown, what differs, details."""
+    note = " ".join(filter(None, different))
+    return {"title": title, "note": note, "caption": " ".join(filter(None, [f"{title}.", note, *details]))}
 
 
 def _facts(settings: dict[str, Any]) -> dict[str, Any]:
@@ -74,20 +88,27 @@ def _facts(settings: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def calibration_caption(c: Configuration) -> str:
-    """Return the caption of the calibration figure."""
+def calibration_texts(c: Configuration) -> dict[str, str]:
+    """Return title, note and caption of the calibration figure."""
     k = c.calibration
-    return (
-        f"Calibration of the learning rates on {c.models[k.model]} ({_model_text(c, k.model)}), "
-        f"{c.datasets[k.dataset]} ({_dataset_text(c, k.dataset)}), N = {c.training.N.get(k.N, k.N)}, seeds "
-        f"{', '.join(map(str, k.seeds))}, which no figure uses"
-        f"{', each with a base policy of its own' if k.base_policy == 'own' else ''}. "
-        f"Accuracy on {c.evaluation.train_problems} fixed training problems at "
-        "temperature 1. The rule takes the largest learning rate whose final accuracy (mean over seeds and "
-        f"the last three evaluation points) is at most {k.tolerance:g} below that of the best. Sweeps over "
-        f"delta_v have the choice at {k.delta_v:g}; objectives that are compared have each their own. "
-        "The choices serve all models and data sets."
-    )
+    different = [
+        f"Not in the paper. {c.models[k.model]}, {c.datasets[k.dataset]}. Chosen: the largest rate whose "
+        f"final "
+        f"accuracy is at most {k.tolerance:g} below the best.",
+        CHARTS["calibration"].reading,
+    ]
+    own = ", each with a base policy of its own" if k.base_policy == "own" else ""
+    details = [
+        f"{c.models[k.model]}: {_model_text(c, k.model)}. {c.datasets[k.dataset]}: "
+        f"{_dataset_text(c, k.dataset)}. N = {c.training.N.get(k.N, k.N)}, seeds "
+        f"{', '.join(map(str, k.seeds))}, which no figure uses{own}. Accuracy on "
+        f"{c.evaluation.train_problems} fixed training problems at temperature 1; final: mean over seeds "
+        f"and the "
+        f"last three evaluation points. Sweeps over δV have AsymRE's choice at {k.delta_v:g}; objectives "
+        f"that are "
+        "compared have each their own. The choices serve all models and data sets."
+    ]
+    return _texts("Training accuracy by learning rate", different, details)
 
 
 def architecture_of(c: Configuration, model: str) -> Architecture:
@@ -165,15 +186,23 @@ def _seeds_text(figure: Figure, left_out: LeaveOut) -> str:
     panels = [panel.runs or figure.runs for panel in figure.panels] or [figure.runs]
     by_panel = [_listed(i for s in runs for i in s.seeds if i not in left_out.seeds) for runs in panels]
     if len(set(by_panel)) == 1:
-        return f"Seeds: {by_panel[0]}. "
-    return f"Seeds, panel by panel: {'; '.join(by_panel)}. "
+        return f"Seeds: {by_panel[0]}."
+    return f"Seeds, panel by panel: {'; '.join(by_panel)}."
 
 
 def _controls_text(controls: list[Sweep]) -> str:
     if not controls:
         return ""
     Ns, seeds = _listed(N for s in controls for N in s.N), _listed(i for s in controls for i in s.seeds)
-    return f"Thin dashed lines, not in the paper: controls at N = {Ns}, mean over seeds {seeds}. "
+    return f"Dashed, not in the paper: controls at N = {Ns}, mean over seeds {seeds}."
+
+
+def _smoothing_text(c: Configuration) -> str:
+    t = c.training
+    uneven = any(step % t.snapshot_every for step in [*t.extra_snapshots, t.steps])
+    if uneven or c.smoothing_window == 1:
+        return "Curves are not smoothed."
+    return f"Moving average over {c.smoothing_window} evaluation points, centred; the ends as measured."
 
 
 def _measures_text(c: Configuration, figure: Figure) -> str:
@@ -182,7 +211,7 @@ def _measures_text(c: Configuration, figure: Figure) -> str:
     facts = c.evaluation.model_dump() | sampling | {"collapse": COLLAPSE}
     texts = [MEASURES[m].caption for m in _unique(panel.measure for panel in figure.panels)]
     texts += [CHARTS[figure.chart].caption] if CHARTS[figure.chart].caption else []
-    return "".join(f"{text.format(**facts)} " for text in texts)
+    return " ".join(text.format(**facts) for text in texts)
 
 
 def _left_out_text(left_out: LeaveOut, sweeps: list[Sweep]) -> str:
@@ -190,9 +219,9 @@ def _left_out_text(left_out: LeaveOut, sweeps: list[Sweep]) -> str:
     delta_vs = {v for s in sweeps for v in s.delta_v}
     values = ", ".join(f"{v:g}" for v in left_out.delta_v if v in delta_vs)
     seeds = ", ".join(str(i) for i in left_out.seeds if any(i in s.seeds for s in sweeps))
-    texts = [f"delta_v {values}"] if values else []
+    texts = [f"δV {values}"] if values else []
     texts += [f"seeds {seeds}"] if seeds else []
-    return f"Not run at this scale: {' and '.join(texts)}. " if texts else ""
+    return f"Not run at this scale: {' and '.join(texts)}." if texts else ""
 
 
 def _listed(values) -> str:

@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class PanelSpec:
-    """Curves of one measure. draw: "mean" over seeds with their range, or "runs", a line per run."""
+    """Curves of one measure. draw: "mean" over seeds beside the runs, or "runs" alone."""
 
     title: str
     measure: str
@@ -57,12 +57,16 @@ class Look:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """A figure; fields that its chart does not read are empty. width, height: inches. columns: of panels."""
+    """A figure; fields that its chart does not read are empty. width, height: inches. columns: of panels.
+
+    note: what the picture itself says below the panels; caption: all of it, beside the picture.
+    """
 
     chart: str
     title: str
     width: float
     height: float
+    note: str
     caption: str
     panels: tuple[PanelSpec, ...]
     runs: tuple[ShownRun, ...]
@@ -88,7 +92,7 @@ class Candidate:
 class CalibrationSpec:
     """The runs among which the calibration chooses, and its rule. gradient_clip: of the runs.
 
-    applied: whether the runs of the scale are at the choices, so that one at the edge of the grid is an error.
+    applied: whether the scale's runs are at the choices, so that one at the edge of the grid is an error.
     """
 
     N: int
@@ -102,7 +106,7 @@ class CalibrationSpec:
 class ClaimedRun:
     """A run in a table of claims, with the keys of its model and data set.
 
-    swept: at the learning rate of the sweeps over delta_v; best: at the best of its own. Both may be one rate.
+    swept: at the learning rate of the sweeps over delta_v; best: at the best of its own, maybe the same.
     """
 
     input: str

@@ -16,7 +16,7 @@ def make(spec: FigureSpec, inputs, folder):
 
     chart = import_module(f"paper.figures.{spec.chart}")
     data = chart.table(spec, read)
-    write(folder, chart.draw(data, spec), data, spec.caption)
+    write(folder, chart.draw(data, spec), data, spec)
 
 
 if __name__ == "__main__":

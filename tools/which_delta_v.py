@@ -4,10 +4,10 @@
     python -m tools.which_delta_v results/cpu                    the base policies of a results folder
     python -m tools.which_delta_v rates.csv --wrong 0 --right 1 --delta-v -0.05 -0.1 --cycles 3 --plot my.png
 
-The formula is for converged cycles and prompts that share nothing. It tells how fast prompts can be learned at
-most: in a cycle of real training a prompt is in few steps or none, and its answer moves with those of others.
-It does not tell when a policy with shared weights forgets or collapses. Nearer to 0 is always faster here; the
-runs of this repository show what it costs.
+The formula is for converged cycles and prompts that share nothing. It tells how fast prompts can be learned
+at most: in a cycle of real training a prompt is in few steps or none, and its answer moves with those of
+others. It does not tell when a policy with shared weights forgets or collapses. Nearer to 0 is always faster
+here; the runs of this repository show what it costs.
 """
 
 import argparse

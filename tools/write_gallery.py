@@ -1,6 +1,7 @@
 """Copy published figures and claims to docs/gallery/ and docs/claims/, and write docs/calibration.md.
 
 python -m tools.write_gallery results/cpu docs
+python -m tools.write_gallery results/pretrained docs    to docs/gallery/pretrained/, docs/claims/pretrained.*
 """
 
 import csv
@@ -12,6 +13,12 @@ GALLERY = """# Gallery
 
 All figures of `make figures` at cpu scale, those of `snakemake beyond` that were run, and the calibration.
 Models and data are stand-ins: each caption says which. `make gallery` runs all and refreshes this folder.
+With a pretrained language model: [pretrained](pretrained/README.md).
+"""
+PRETRAINED = """# Gallery, scale pretrained
+
+The figures of `make figures SCALE=pretrained`, with a pretrained language model, and its calibration.
+The claims: [claims/pretrained.md](../../claims/pretrained.md).
 """
 CALIBRATION = """# Calibration of the learning rates
 
@@ -52,25 +59,31 @@ def section(name: str, picture: Path) -> str:
 
 
 def write(results: Path, docs: Path) -> None:
-    gallery = docs / "gallery"
-    shutil.rmtree(gallery, ignore_errors=True)
-    gallery.mkdir(parents=True)
+    default = results.name == "cpu"
+    gallery = docs / "gallery" if default else docs / "gallery" / results.name
+    gallery.mkdir(parents=True, exist_ok=True)
+    for old in gallery.glob("*.png"):
+        old.unlink()
     pictures = sorted((results / "figures").glob("figure_*.png"))
     sections = [section(f"Figure {p.stem.removeprefix('figure_').lstrip('0')}", p) for p in pictures]
     calibration = results / "figures/calibration.png"
     for picture in [*pictures, calibration]:
         shutil.copyfile(picture, gallery / picture.name)
-    (gallery / "README.md").write_text(
-        "\n".join([GALLERY, *sections, section("Calibration", calibration)]), encoding="utf-8"
-    )
     with calibration.with_suffix(".csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     chosen = [[row for row in rows if row["choice"] == choice] for choice in ("learning_rate", "delta_v")]
-    text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
-    (docs / "calibration.md").write_text(text, encoding="utf-8")
+    sections.append(section("Calibration", calibration))
+    if default:
+        text = CALIBRATION + rate_table(chosen[0]) + DELTA_V + delta_v_table(chosen[1])
+        (docs / "calibration.md").write_text(text, encoding="utf-8")
+    else:
+        sections.append(rate_table(chosen[0]))
+    text = "\n".join([GALLERY if default else PRETRAINED, *sections])
+    (gallery / "README.md").write_text(text, encoding="utf-8")
     (docs / "claims").mkdir(exist_ok=True)
     for page in sorted([*results.glob("claims*.md"), *results.glob("claims*.csv")]):
-        shutil.copyfile(page, docs / "claims" / page.name)
+        name = page.name if default else page.name.replace("claims", results.name)
+        shutil.copyfile(page, docs / "claims" / name)
 
 
 def delta_v_table(rows: list[dict[str, str]]) -> str:

@@ -1,9 +1,10 @@
 """The targets: figures, the calibration and the tables of claims, with all upstream artefacts."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from asymre.specs import BanditSpec, Rewards
-from paper.captions import bandit_caption, calibration_caption, training_caption
+from paper.captions import bandit_texts, calibration_texts, named, training_texts
 from paper.configuration.checks import CLAIMED_EXPERIMENTS
 from paper.configuration.runs import Run, learning_rate, runs_of, shown_sweeps
 from paper.configuration.schema import OBJECTIVES, Configuration, Figure, Sweep
@@ -34,14 +35,14 @@ NOTHING |= {"rewards": None, "group_size": None, "smoothing_window": None, "colu
 def figure(b: Builder, engine: Engine, name: str, figure: Figure) -> Artefact:
     """Return a figure of the configuration, whatever its chart."""
     chart = CHARTS[figure.chart]
-    frame = {"title": figure.title, "width": figure.width, "height": figure.height}
+    size = {"width": figure.width, "height": figure.height}
     if chart.of == "experiment":
-        caption = bandit_caption(b.configuration, figure)
-        spec = FigureSpec(chart=figure.chart, caption=caption, **frame, **NOTHING)
+        texts = bandit_texts(b.configuration, figure)
+        spec = FigureSpec(chart=figure.chart, **texts, **size, **NOTHING)
         return _drawn(b, name, spec, {"data": _bandit(b, chart.experiment)})
-    caption = training_caption(b.configuration, name, figure)
+    texts = training_texts(b.configuration, name, figure)
     fields, inputs = (_curves if chart.panels else _values)(b, engine, name, figure)
-    spec = FigureSpec(chart=figure.chart, caption=caption, **frame, **NOTHING | fields)
+    spec = FigureSpec(chart=figure.chart, **texts, **size, **NOTHING | fields)
     return _drawn(b, name, spec, inputs)
 
 
@@ -75,7 +76,8 @@ def _curves(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
         # A control is drawn only beside runs with the same subject.
         own_controls = [r for r in dict.fromkeys(controls) if r.subject in {run.subject for run in runs}]
         curves = [curve(r, False) for r in dict.fromkeys(runs)] + [curve(r, True) for r in own_controls]
-        panels.append(PanelSpec(panel.title, panel.measure, panel.draw, tuple(curves)))
+        title = named(b.configuration, panel.title)
+        panels.append(PanelSpec(title, panel.measure, panel.draw, tuple(curves)))
     fields = {
         "panels": tuple(panels),
         "smoothing_window": b.configuration.smoothing_window,
@@ -90,10 +92,10 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     runs = [run for sweep in figure.runs for run in runs_of(b.configuration, name, sweep)]
     reads = CHARTS[figure.chart].reads
     fields: dict[str, Any] = {"runs": tuple(_shown(b.configuration, run) for run in dict.fromkeys(runs))}
+    fields["objectives"] = _looks(run.objective for run in runs)
     if reads == "training":
         inputs = {run.slug: engine.evaluation(b, run) for run in runs}
-        inputs |= {f"{run.slug}/training": engine.training(b, run) for run in runs}
-        return fields | {"objectives": _looks({run.objective for run in runs})}, inputs
+        return fields, inputs | {f"{run.slug}/training": engine.training(b, run) for run in runs}
     of = Builder.pass_rates if reads == "base_policy" else getattr(engine, reads)
     if reads == "first_cycle":
         fields["rewards"] = Rewards(**b.configuration.algorithm.rewards.model_dump())
@@ -101,8 +103,8 @@ def _values(b: Builder, engine: Engine, name: str, figure: Figure) -> tuple[dict
     return fields, {run.slug: of(b, run) for run in runs}
 
 
-def _looks(objectives: set[str]) -> dict[str, Look]:
-    return {o: Look(OBJECTIVES[o].label, OBJECTIVES[o].colour) for o in sorted(objectives)}
+def _looks(objectives: Iterable[str]) -> dict[str, Look]:
+    return {o: Look(OBJECTIVES[o].label, OBJECTIVES[o].colour) for o in objectives}
 
 
 def _shown(c: Configuration, run: Run) -> ShownRun:
@@ -149,11 +151,10 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
     rows = -(-sum(len(values) or 1 for values in k.objectives.values()) // CALIBRATION_COLUMNS)
     figure = FigureSpec(
         chart="calibration",
-        title="Calibration of the learning rates",
         width=CALIBRATION_WIDTH,
         height=CALIBRATION_ROW * rows,
-        caption=calibration_caption(b.configuration),
-        **NOTHING | {"columns": CALIBRATION_COLUMNS},
+        **calibration_texts(b.configuration),
+        **NOTHING | {"columns": CALIBRATION_COLUMNS, "objectives": _looks(k.objectives)},
     )
     return _drawn(b, "calibration", figure, {"table": table})
 

@@ -112,9 +112,9 @@ def pass_rate_after_cycle(pass_rate, delta_v, *, wrong, right, group_size=None):
     does not determine.
 
     group_size: G, if V_mu is the mean of the group that the sample itself belongs to, as in Eq. 4. The sample
-    then takes part of its own reward away: the expected advantage is (G - 1) / G (r - V_mu) - delta_v, and the
-    limit that of delta_v G / (G - 1). None: V_mu is exact. pass_rate and delta_v broadcast. ValueError for a
-    delta_v above 0, a pass rate outside 0 to 1, right <= wrong or a group of one.
+    then takes part of its own reward away: the expected advantage is (G - 1) / G (r - V_mu) - delta_v, and
+    the limit that of delta_v G / (G - 1). None: V_mu is exact. pass_rate and delta_v broadcast. ValueError
+    for a delta_v above 0, a pass rate outside 0 to 1, right <= wrong or a group of one.
     """
     p, delta_v = np.broadcast_arrays(np.asarray(pass_rate, float), np.asarray(delta_v, float))
     if not ((p >= 0) & (p <= 1)).all():

@@ -1,4 +1,4 @@
-"""From evaluations to the curves of a figure: smoothing, band over seeds, step of collapse."""
+"""From evaluations to the curves of a figure: smoothing, accuracy at the end, step of collapse."""
 
 from pathlib import Path
 
@@ -55,12 +55,18 @@ def curve(evaluation: pd.DataFrame, measure: str) -> pd.Series:
     rows = rows[(rows["temperature"] == 1.0) == (read.temperature == 1.0)]
     if rows.empty or read.column not in rows:
         raise ValueError(f"holds no {measure}")
-    return rows.set_index("step")[read.column].sort_index()
+    values = rows.set_index("step")[read.column].sort_index()
+    return 1 - values if read.error else values
 
 
 def smooth(values: pd.Series, window: int) -> pd.Series:
-    """Return the moving average over `window` evaluation points, centred, shorter at the ends."""
-    return values.rolling(window, center=True, min_periods=1).mean()
+    """Return the moving average over `window` evaluation points, centred; values at the ends as they are.
+
+    Unevenly spaced points are not smoothed: their mean would belong to another step.
+    """
+    if len(set(np.diff(values.index))) > 1:
+        return values
+    return values.rolling(window, center=True).mean().fillna(values)
 
 
 def final(values: pd.Series) -> float:
@@ -91,8 +97,3 @@ def step_of_collapse(accuracy: pd.Series, entropy: pd.Series) -> float:
     last = final(accuracy)
     recovered = entropy.notna().all() and (last >= accuracy.max() / 2 or last >= accuracy.iloc[0])
     return float("nan") if recovered else step_of_fall(accuracy, entropy)
-
-
-def band(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, minimum and maximum over seeds by step, from rows with step, seed and smoothed."""
-    return table.groupby("step")["smoothed"].agg(["mean", "min", "max"])

@@ -12,6 +12,7 @@ class Measure:
     label, unit: of the axis. split, column, temperature: what it reads from the rows of an evaluation;
     temperature None is the paper's test sampling. limits: of the axis; None: from the data. caption: a
     sentence, with names from `evaluation` and `algorithm.test_sampling` of the configuration in braces.
+    error: one minus the column, on a logarithmic axis, which spreads what is close to 1.
     """
 
     label: str
@@ -21,11 +22,17 @@ class Measure:
     temperature: float | None
     limits: tuple[float, float | None]
     caption: str
+    error: bool = False
 
     @property
     def sampling(self) -> tuple[str, float | None]:
         """The sampling of a snapshot that it reads: split and temperature."""
         return self.split, self.temperature
+
+    @property
+    def collapses(self) -> bool:
+        """Whether it shows the test accuracy, by which a collapse is defined."""
+        return self.sampling == ("test", None) and self.column == "accuracy"
 
     @property
     def axis_label(self) -> str:
@@ -41,7 +48,7 @@ MEASURES = {
         temperature=1.0,
         limits=(0, 1),
         caption="Training accuracy: {train_problems} fixed training problems x {samples} samples at "
-        "temperature 1; step line: share of correct answers among the rollouts.",
+        "temperature 1; dotted steps: share of correct answers among the rollouts.",
     ),
     "test_accuracy": Measure(
         label="test accuracy",
@@ -51,6 +58,17 @@ MEASURES = {
         temperature=None,
         limits=(0, 1),
         caption="Test accuracy: {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}.",
+    ),
+    "test_error": Measure(
+        label="1 \N{MINUS SIGN} test accuracy",
+        unit="",
+        split="test",
+        column="accuracy",
+        temperature=None,
+        limits=(0, 1),
+        caption="Test accuracy: {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}; "
+        "the axis is logarithmic, and low is good.",
+        error=True,
     ),
     "test_accuracy_temperature_1": Measure(
         label="test accuracy, temperature 1",

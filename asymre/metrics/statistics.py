@@ -90,13 +90,13 @@ def paired_difference(differences_S: np.ndarray) -> Estimate:
 
 
 def order(values_SK: np.ndarray, direction: int) -> Estimate:
-    """Return whether a value rises (direction 1) or falls (-1) over K ordered settings, from each to the next.
+    """Return whether a value rises (direction 1) or falls (-1) from each of K ordered settings to the next.
 
     Effect, with Student's interval over seeds: the difference of the adjacent pair of settings that supports
     `direction` least, so that one end alone cannot make an order. Test: the least-squares slope against the
-    setting's rank, mean over seeds, with the settings permuted within each seed (like Page's ordering test, on
-    the values themselves), exact up to RESAMPLES permutations. p is 1 where the slope is as stated, and a pair
-    is not. Needs two seeds and two settings; otherwise there is no test.
+    setting's rank, mean over seeds, with the settings permuted within each seed (like Page's ordering test,
+    on the values themselves), exact up to RESAMPLES permutations. p is 1 where the slope is as stated, and a
+    pair is not. Needs two seeds and two settings; otherwise there is no test.
     """
     values = np.asarray(values_SK, dtype=float)
     seeds, settings = values.shape

@@ -36,7 +36,7 @@ class Settings:
 
 OBJECTIVE = Objective(
     label="AsymRE with a KL penalty",
-    colour="#e08214",
+    colour="#f0a30a",
     takes_delta_v=True,
     takes_ratio=True,
     settings=Settings,

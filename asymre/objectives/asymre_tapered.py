@@ -13,7 +13,7 @@ weighted by mu, not by pi, and goes on however improbable they have become.
 from asymre.objectives import asymre, topr
 from asymre.objectives._entry import Objective
 
-OBJECTIVE = Objective(label="AsymRE, tapered", colour="#00838f", takes_delta_v=True, takes_ratio=True)
+OBJECTIVE = Objective(label="AsymRE, tapered", colour="#35d0c0", takes_delta_v=True, takes_ratio=True)
 
 advantages = asymre.advantages
 token_loss = topr.token_loss

@@ -33,7 +33,7 @@ class Settings:
 
 OBJECTIVE = Objective(
     label="AsymRE with truncated weights",
-    colour="#7b3fa0",
+    colour="#7a28f0",
     takes_delta_v=True,
     takes_ratio=True,
     settings=Settings,

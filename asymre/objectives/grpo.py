@@ -4,8 +4,8 @@ Gradient ascent on
 
     min( rho A, clip(rho, 1 - eps, 1 + eps) A ),    rho = pi(y_t | x, y_<t) / mu(y_t | x, y_<t)
 
-averaged over a completion's tokens, with A the reward standardised within the prompt's G samples. The AsymRE paper
-does not report its GRPO settings: no KL term and the constant 1e-4 (TRL's) are our choice.
+averaged over a completion's tokens, with A the reward standardised within the prompt's G samples. The AsymRE
+paper does not report its GRPO settings: no KL term and the constant 1e-4 (TRL's) are our choice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Settings:
 
 # Eq. 3 takes the mean over each completion's tokens, then over completions.
 OBJECTIVE = Objective(
-    label="GRPO", colour="#2a9d3f", takes_ratio=True, normalisation="sequence_mean", settings=Settings
+    label="GRPO", colour="#1a7f5a", takes_ratio=True, normalisation="sequence_mean", settings=Settings
 )
 
 

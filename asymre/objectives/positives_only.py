@@ -15,7 +15,7 @@ from asymre.objectives._entry import Objective
 if TYPE_CHECKING:
     from torch import Tensor
 
-OBJECTIVE = Objective(label="positives only", colour="#8c6d31", takes_ratio=False)
+OBJECTIVE = Objective(label="positives only", colour="#8b6518", takes_ratio=False)
 
 token_loss = asymre.token_loss
 

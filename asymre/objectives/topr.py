@@ -20,7 +20,7 @@ from asymre.objectives._importance import truncated_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-OBJECTIVE = Objective(label="TOPR", colour="#c51b7d", takes_ratio=True)
+OBJECTIVE = Objective(label="TOPR", colour="#f764f7", takes_ratio=True)
 
 
 def advantages(rewards_PG: Tensor, settings: Mapping[str, Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The primary table: the statements of the abstract, and ours, with a base policy of its own for each pair."""
+"""The primary table: the statements of the abstract, and ours, each pair with a base policy of its own."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace

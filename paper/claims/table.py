@@ -44,8 +44,10 @@ NOTES = [
     "Every measure, margin and test is in the code (paper/claims). They were fixed before these runs, "
     "with the figures of earlier ones known.",
     "A run falls when its accuracy is below half of its own running maximum and below the base policy's at "
-    "two evaluation points in a row; the step is the first of them. The fall is a dip if the run recovers: its "
-    "last three evaluation points are, in the mean, above one of the two again. Otherwise it is a collapse. A "
+    "two evaluation points in a row; the step is the first of them. The fall is a dip if the run "
+    "recovers: its "
+    "last three evaluation points are, in the mean, above one of the two again. Otherwise it is a "
+    "collapse. A "
     "run that diverged (NaN) has collapsed. Test accuracy unless the row says training accuracy.",
     "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
     "areas under the line through the evaluation points.",
@@ -59,12 +61,15 @@ NOTES = [
     "that names several models or data sets pools their blocks, is about their average, and gives each "
     "part's own effect in brackets.",
     "Order tests permute the values of delta_v within each block. The effect is the difference of the two "
-    "neighbouring values that support the order least: one end alone makes no order. Blocks that lack a value "
+    "neighbouring values that support the order least: one end alone makes no order. Blocks that lack a "
+    "value "
     "are left out.",
 ]
 SHARED = (
-    "Every row is about the base policies that made it, and no others: all runs of a model share one, and runs "
-    "of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The table with "
+    "Every row is about the base policies that made it, and no others: all runs of a model share one, "
+    "and runs "
+    "of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The "
+    "table with "
     "a base policy for each pair is claims_seeds."
 )
 OWN = "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 too."
@@ -73,7 +78,8 @@ STAND_INS = (
     "scale."
 )
 CALIBRATED = (
-    "Learning rates were calibrated, on seeds that no claim uses: claims that compare objectives (6, B, T) have "
+    "Learning rates were calibrated, on seeds that no claim uses: claims that compare objectives (6, B, "
+    "T) have "
     "each at the best of its own rates, all others AsymRE at the rate of the sweeps over delta_v."
 )
 

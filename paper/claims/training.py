@@ -41,7 +41,8 @@ SETTLED = _shares(
     "4b",
     f"delta_v < 0: a run ends within {MARGIN:g} of its best test accuracy",
     "section 5.2",
-    f"runs whose highest test accuracy is at most {MARGIN:g} above the mean of the last three evaluation points",
+    f"runs whose highest test accuracy is at most {MARGIN:g} above the mean of the last three evaluation "
+    f"points",
     1,
 )
 FASTER_TRAIN = _ordered(
@@ -287,7 +288,7 @@ def difference_row(claim, first, second, measure, subject, spec):
 
 
 def risk_row(claim, first, second, event, subject, spec):
-    """Return a row on the share of blocks in which `first` has an event, less the share in which `second` has.
+    """Return a row on the share of blocks in which `first` has an event, less that in which `second` has.
 
     event: a column with the step of the event, NaN if there is none.
     """

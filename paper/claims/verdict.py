@@ -72,8 +72,8 @@ def verdict(estimate: Estimate, p_corrected: float, claim: Claim) -> str:
     """Return the verdict on an estimate, from its corrected p-value or, for a theorem, from its bound.
 
     With a bound: whether the effect reaches it. With a test: EQUAL if the whole interval lies within the
-    claim's margin around the null; otherwise by the side of the null on which the effect lies, if p < LEVEL and
-    the interval does not contain the null. NaN decides nothing.
+    claim's margin around the null; otherwise by the side of the null on which the effect lies, if p < LEVEL
+    and the interval does not contain the null. NaN decides nothing.
     """
     effect, low, high, null, *_ = estimate
     if np.isnan(effect):

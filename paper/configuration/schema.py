@@ -242,10 +242,10 @@ class LeaveOut(Section):
 class Panel(Section):
     """One pair of axes of a training figure."""
 
-    title: Text = Field(description="title above the axes")
+    title: Text = Field(description="title above the axes; names as in the figure's title")
     measure: Measure = Field(description="what is drawn against the gradient step")
     draw: Literal["mean", "runs"] = Field(
-        default="mean", description="mean and range over seeds, or each run separately"
+        default="mean", description="mean over seeds beside the runs, or the runs alone"
     )
     runs: list[Sweep] = Field(default=[], description="the runs, if not the figure's")
 
@@ -253,7 +253,9 @@ class Panel(Section):
 class Figure(Section):
     """A figure: a chart, with the runs or the bandit experiment that it draws."""
 
-    title: Text = Field(description="title, also the first words of the caption")
+    title: Text = Field(
+        description="title, also the first words of the caption; {llama-8b} or {math}: its name"
+    )
     known: Text = Field(description="how we know the content, and what is our choice")
     width: Inches = Field(default=9.0, description="inches")
     height: Inches = Field(default=4.2, description="inches, without the caption")
@@ -501,7 +503,8 @@ class Training(Section):
     )
     best_learning_rate: dict[Objective, dict[Finite, Rate]] = Field(
         default={},
-        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: best; "
+        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: "
+        "best; "
         "where there is none, learning_rate",
     )
     gradient_clip: Positive = Field(description="largest norm of the gradient")
@@ -679,13 +682,15 @@ class Configuration(Section):
     results: Annotated[str, Field(pattern=f"^{NAME}$")] = Field(
         description="folder below results/ for everything that is generated"
     )
-    models: dict[str, Text] = Field(description="models of the paper: key and full name")
-    datasets: dict[str, Text] = Field(description="data sets of the paper: key and full name")
+    models: dict[str, Text] = Field(description="models: key, and name in titles, captions and claims")
+    datasets: dict[str, Text] = Field(description="data sets: key, and name in titles, captions and claims")
     algorithm: Algorithm = Field(description="the off-policy cycle")
     objectives: ObjectiveSettings = Field(
         default=ObjectiveSettings(), description="settings of objectives besides delta_v"
     )
-    smoothing_window: Count = Field(description="moving average over evaluation points")
+    smoothing_window: Count = Field(
+        description="moving average over evaluation points, if they are evenly spaced"
+    )
     figures: dict[str, Figure] = Field(description="the figures; null removes one")
     leave_out: dict[str, LeaveOut] = Field(default={}, description="by figure: what this scale does not run")
     engine: Literal["local", "fsdp_vllm"] = Field(

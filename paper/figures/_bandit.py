@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from paper.figures.style import CRITICAL_COLOUR, new_figure, styled
+from paper.figures.style import CRITICAL_COLOUR, MINUS, new_figure, styled
 from paper.specs import FigureSpec
 
 CURVES = {
@@ -14,6 +14,8 @@ CURVES = {
     "simulated": ("expected gradient", "#08519c"),
     "sampled": ("sampled gradient", "#e6550d"),
 }
+# Closer to V_mu than this the axis is linear.
+LINEAR = 0.005
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
@@ -22,28 +24,34 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 
 
 def draw_against_v(data: pd.DataFrame, panels: tuple[tuple[str, str], ...], spec: FigureSpec):
-    """Draw a row per quantity: the demonstration instance over V, random instances over V - V_mu.
+    """Draw a row per quantity over V - V_mu: the demonstration instance, random instances.
 
     data: of the experiment `limit`. panels: column and label of each quantity.
     """
     demo, others = data[data.instance == 0], data[data.instance > 0]
+    v_mu = demo.v_mu.iloc[0]
+    demo = demo.assign(delta_v=demo.baseline - v_mu)
     with styled():
         fig = new_figure(spec)
-        axes = fig.subplots(len(panels), 2, sharex="col", sharey="row", squeeze=False)
+        axes = fig.subplots(len(panels), 2, sharex=True, sharey="row", squeeze=False)
         for (left, right), (column, label) in zip(axes, panels, strict=True):
             _demo_curves(left, demo, column)
             _instance_bands(right, others, column)
             left.set_ylabel(label)
-            left.axvline(demo.v_mu.iloc[0], color=CRITICAL_COLOUR, ls="--", lw=1)
-            right.axvline(0, color=CRITICAL_COLOUR, ls="--", lw=1)
+            for ax in (left, right):
+                ax.axvline(0, color=CRITICAL_COLOUR, ls="--", lw=1)
             if column == "support":
                 log_scale(left, (1, 2, 5, 10, 20, 50, 100))
-        axes[0, 0].set_title("demonstration instance")
+        axes[0, 0].set_title(rf"demonstration instance, $V_\mu$ = {v_mu:.3f}")
         axes[0, 1].set_title(f"{others.instance.nunique()} random instances")
-        for ax, label in zip(axes[-1], ("baseline $V$", r"$V - V_\mu$"), strict=True):
-            ax.set_xlabel(label)
-            ax.xaxis.set_major_locator(MaxNLocator(6))
-            ax.legend(loc="lower left")
+        # What happens lies close to V_mu.
+        axes[0, 0].set_xscale("symlog", linthresh=LINEAR)
+        axes[0, 0].xaxis.set_major_locator(FixedLocator((-1, -0.1, -0.01, 0, 0.01, 0.1)))
+        axes[0, 0].xaxis.set_minor_locator(NullLocator())
+        axes[0, 0].xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}".replace("-", MINUS)))
+        for ax in axes[-1]:
+            ax.set_xlabel(r"baseline $V - V_\mu$")
+            ax.legend(loc="upper right")
     return fig
 
 
@@ -68,10 +76,11 @@ def median_line(ax, rows, x, y, *, bands=(), **line):
             estimator="median",
             errorbar=("pi", band),
             color=line["color"],
+            legend=False,
             lw=0,
             err_kws={"alpha": 0.15, "lw": 0},
         )
-    sns.lineplot(rows, x=x, y=y, ax=ax, estimator="median", errorbar=None, **line)
+    sns.lineplot(rows, x=x, y=y, ax=ax, estimator="median", errorbar=None, legend=False, **line)
     ax.set(xlabel="", ylabel="")
 
 
@@ -79,10 +88,10 @@ def _demo_curves(ax, demo, column):
     for curve, (label, colour) in CURVES.items():
         rows = demo[demo.curve == curve]
         if curve == "sampled":
-            ax.plot(rows.baseline, rows[column], "o", color=colour, alpha=0.5, mew=0, ms=3)
+            ax.plot(rows.delta_v, rows[column], "o", color=colour, alpha=0.5, mew=0, ms=3)
             ax.plot([], [], "o", color=colour, ms=3, label=f"{label}, {rows.seed.nunique()} seeds")
         else:
-            ax.plot(rows.baseline, rows[column], color=colour, lw=4 if curve == "limit" else 1.4, label=label)
+            ax.plot(rows.delta_v, rows[column], color=colour, lw=4 if curve == "limit" else 1.4, label=label)
     ax.plot([], [], color=CRITICAL_COLOUR, ls="--", lw=1, label=r"$V_\mu$")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from paper.figures import _bandit
-from paper.figures.style import CRITICAL_COLOUR, new_figure, styled, sweep_colours
+from paper.figures.style import CRITICAL_COLOUR, MINUS, label_ends, new_figure, styled, sweep_colours
 
 # Within this distance V counts as close to V_mu: the red curves.
 CLOSE = 0.03
@@ -23,13 +23,17 @@ def draw(data, spec):
     with styled():
         fig = new_figure(spec)
         left, right = fig.subplots(1, 2)
+        ends, gaps = [], []
         for v, curve in demo.groupby("baseline"):
             left.plot(curve.iteration, curve.reward, color=colours[v], label=_number(v, 3))
+            ends.append((curve.reward.iloc[-1], _number(v, 3), colours[v]))
             instances = others[np.isclose(others.delta_v, offsets[v])]
             instances = instances.assign(gap=instances.best_reward - instances.reward)
             _bandit.median_line(
                 right, instances, "iteration", "gap", color=colours[v], label=_number(offsets[v], 2)
             )
+            gap = instances.loc[instances.iteration == instances.iteration.max(), "gap"].median()
+            gaps.append((gap, _number(offsets[v], 2), colours[v]))
         left.axhline(demo.best_reward.iloc[0], color=CRITICAL_COLOUR, ls=":", lw=1)
         left.set_title("demonstration instance")
         left.set_ylabel("reward of the current policy")
@@ -41,9 +45,12 @@ def draw(data, spec):
         for ax in (left, right):
             ax.set_xlabel("improvement iteration")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.set_xlim(0, demo.iteration.max())
+        label_ends(left, ends)
+        label_ends(right, gaps)
     return fig
 
 
 def _number(number, digits):
     """Return `number` to `digits` digits, with the minus sign of the axes."""
-    return f"{number:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+    return f"{number:.{digits}g}".replace("-", MINUS)

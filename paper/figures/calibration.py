@@ -1,60 +1,57 @@
-"""The calibration figure: accuracy against the learning rate, and against delta_v."""
+"""The calibration figure: accuracy at the ends of cycles against the learning rate."""
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from paper.figures.style import new_figure, styled
+from paper.figures.style import DELTA_V, new_figure, signed, styled
 from paper.specs import FigureSpec
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
-    """choice, objective, delta_v, learning_rate, step, accuracy, final_accuracy, chosen
+    """objective, delta_v, learning_rate, seed, step, accuracy, kl_behaviour, final_accuracy, clipped, chosen
     (`scripts/choose_learning_rates.py`)."""
     return read("table", "calibration.csv", pd.read_csv)
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """Draw a panel per objective, a line per end of a cycle; the last panel shows the choice of delta_v."""
-    rates, delta_vs = (data[data["choice"] == choice] for choice in ("learning_rate", "delta_v"))
-    objectives = rates["objective"].unique()
-    final = delta_vs.drop_duplicates("delta_v")
+    """Draw a panel per objective and delta_v, a line per end of a cycle with bars over seeds."""
+    groups = [own for _, own in data.groupby(["objective", "delta_v"], sort=False, dropna=False)]
+    steps = sorted(data["step"].unique())
+    colours = dict(zip(steps, sns.color_palette("viridis_r", len(steps)), strict=True))
     columns = spec.columns
     with styled():
         fig = new_figure(spec)
-        axes = fig.subplots(
-            -(-(len(objectives) + 1) // columns), columns, sharey=True, squeeze=False
-        ).flatten()
-        line = {"marker": "o", "markeredgewidth": 0, "errorbar": None}
-        for axis, objective in zip(axes, objectives, strict=False):
-            mine = rates[rates["objective"] == objective]
-            ends = mine.assign(end=mine["step"].map(lambda step: f"step {step}" if step else "base policy"))
-            sns.lineplot(
-                ends,
-                x="learning_rate",
-                y="accuracy",
-                hue="end",
-                palette=sns.color_palette("viridis_r", ends["end"].nunique()),
-                ax=axis,
-                legend=axis is axes[0],
-                **line,
-            )
-            _mark_chosen(axis, mine.loc[mine["chosen"], "learning_rate"].unique())
-            axis.set(xscale="log", xlabel="learning rate", title=objective, ylim=(0, 1), ylabel="")
-        last = axes[len(objectives)]
-        sns.lineplot(final, x="delta_v", y="final_accuracy", color="black", ax=last, **line)
-        _mark_chosen(last, final.loc[final["chosen"], "delta_v"])
-        last.set(xlabel="$\\delta_v$", title="asymre: final training accuracy", ylabel="")
-        for axis in axes[len(objectives) + 1 :]:
+        axes = fig.subplots(-(-len(groups) // columns), columns, sharey=True, squeeze=False).flatten()
+        for axis, own in zip(axes, groups, strict=False):
+            for step, rows in own.groupby("step"):
+                each = rows.groupby("learning_rate")["accuracy"].agg(["mean", "min", "max"])
+                bars = (each["mean"] - each["min"], each["max"] - each["mean"])
+                label = f"step {step}" if step else "base policy"
+                look = {"ms": 3.5, "mew": 0, "elinewidth": 1, "color": colours[step], "label": label}
+                axis.errorbar(each.index, each["mean"], bars, fmt="o-", **look)
+            for rate in own.loc[own["chosen"], "learning_rate"].unique():
+                axis.axvline(rate, color="black", ls="--", lw=1, label="chosen")
+            candidates = sorted(own["learning_rate"].unique())
+            axis.set(xscale="log", xlabel="learning rate", ylim=(-0.02, 1.02), ylabel="")
+            delta_v = own["delta_v"].iloc[0]
+            at = "" if np.isnan(delta_v) else f", {DELTA_V} = {signed(delta_v)}"
+            axis.set_title(f"{spec.objectives[own['objective'].iloc[0]].label}{at}")
+            axis.set_xticks(candidates, [_short(rate) for rate in candidates], rotation=45)
+            axis.xaxis.set_minor_locator(NullLocator())
+        for axis in axes[len(groups) :]:
             axis.set_axis_off()
         for axis in axes[::columns]:
             axis.set_ylabel("training accuracy")
-        axes[0].legend(loc="lower left", title=None)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return fig
 
 
-def _mark_chosen(axis, values) -> None:
-    for value in values:
-        axis.axvline(value, color="black", ls="--", lw=1, label="chosen")
+def _short(rate: float) -> str:
+    """Return `2e-4`."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

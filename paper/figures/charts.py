@@ -28,11 +28,13 @@ class Chart:
     per run. reads: what it reads of a run: its evaluation (training: the metrics of its steps too), its
     diversity, its first cycle or its base policy.
     caption: sentences, with names from the configuration's `evaluation` and `bandit.<experiment>` in braces.
-    preface: goes before the caption of an experiment, with `arms`, `reward_seed` and `rate`, too.
+    preface: goes before the caption of an experiment, with `arms`, `reward_seed` and `rate`, too. reading:
+    how to read the marks; it stands in the picture, too.
     """
 
     of: Literal["runs", "experiment", "calibration"]
     caption: str = ""
+    reading: str = ""
     over: tuple[str, ...] = ()
     panels: bool = False
     reads: Literal["evaluation", "training", "diversity", "first_cycle", "base_policy"] = "evaluation"
@@ -41,7 +43,12 @@ class Chart:
 
 
 CHARTS = {
-    "curves": Chart(of="runs", over=CURVES, panels=True),
+    "curves": Chart(
+        of="runs",
+        over=CURVES,
+        panels=True,
+        reading="Thick: mean over seeds; thin: runs. Numbers: mean of the last three evaluations.",
+    ),
     "phase_diagram": Chart(
         of="runs",
         over=("delta_v", "N"),
@@ -54,7 +61,9 @@ CHARTS = {
         over=("model", "dataset", "objective", "delta_v", "learning_rate"),
         caption="Test accuracy, mean over seeds: of the first cycle (area under the curve) and at the end "
         "(last three evaluation points); {test_problems} problems at temperature {temperature:g}, top-p "
-        "{top_p:g}. Cross: half of the runs or more collapse ({collapse}).",
+        "{top_p:g}. Collapse of a run: {collapse}.",
+        reading="\N{MULTIPLICATION SIGN}: half of the runs or more collapse. Above a map of the end: the δV "
+        "below 0 that ends lowest, and at how many of the learning rates.",
     ),
     "diversity": Chart(
         of="runs",
@@ -62,8 +71,8 @@ CHARTS = {
         reads="diversity",
         caption="At the end of training, {test_problems} test problems x {diversity_samples} samples at "
         "temperature 1. pass@k: chance that one of k samples is correct. Distinct correct completions among "
-        "the samples of a problem. Entropy in nats per token. Grey: the base policy. Lines and points: mean "
-        "over seeds, bars: minimum to maximum.",
+        "the samples of a problem. Entropy in nats per token.",
+        reading="Lines and points: mean over seeds, bars: minimum to maximum.",
     ),
     "pass_rates": Chart(
         of="runs",
@@ -78,20 +87,26 @@ CHARTS = {
         reads="first_cycle",
         caption="Pass rate of a problem: share of correct answers among {diversity_samples} samples at "
         "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
-        "Points: a problem of a run; black: mean over problems with about the same pass rate before; line: "
-        "Theorem 4.2 for a prompt, min(1, p + g p (1 - p) (G - 1) / (G |delta_v|)), g the difference of the "
-        "rewards, for converged cycles and prompts that share nothing; here a problem is in one step of the cycle "
-        "or in none.",
+        "Means are over problems with about the same pass rate before. Theorem 4.2 for a prompt: min(1, p + "
+        "g p (1 - p) (G - 1) / (G |δV|)), g the difference of the rewards, for converged cycles and "
+        "prompts that "
+        "share nothing; here a problem is in one step of the cycle or in none.",
+        reading="Small points: a problem of a run. Black: mean over problems, bars: minimum to maximum over "
+        "seeds.",
     ),
     "mechanism": Chart(
         of="runs",
         over=("model", "objective", "delta_v", "learning_rate"),
         reads="training",
         caption="KL(mu || pi) a token and the effective sample size of the ratios of whole completions, as a "
-        "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the last three "
-        "evaluation points, {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}. Errors: "
-        "answers to {train_problems} fixed training problems x {samples} samples at temperature 1; ten too low "
+        "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the "
+        "last three "
+        "evaluation points, {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}. "
+        "Errors: "
+        "answers to {train_problems} fixed training problems x {samples} samples at temperature 1; ten "
+        "too low "
         "is the slip of the worked solutions, ten too high its over-correction.",
+        reading="Points: runs; bars: medians (upper left) and means.",
     ),
     "bandit_limit": Chart(
         of="experiment",
@@ -100,7 +115,7 @@ CHARTS = {
         "seeds; closed form: Theorem 4.2. {baselines} values of V from {baselines_least:g} to "
         "{baselines_most:g}. Support of a simulated policy: arms with probability above "
         "{support_threshold:g}. Right: median, 25 to 75 % and 5 to 95 % of {instances} random instances, V "
-        "shifted to the same distance from V_mu.",
+        "at the same distances from V_mu.",
     ),
     "bandit_entropy": Chart(
         of="experiment",
@@ -121,10 +136,12 @@ CHARTS = {
         preface="{prompts} prompts that share nothing, each a softmax policy over {answers} answers, half of "
         "them correct, rewards -1 and 1{rate}.",
         caption="Pass rates are drawn from Beta({alpha:g}, {beta:g}). A cycle: {steps} steps, each on "
-        "G = {group_size} samples of every prompt from the frozen policy, of which V_mu is the mean. Left: pass "
-        "rate after the first cycle against that before it (points), and Theorem 4.2 for a prompt (lines): "
-        "min(1, p + 2 p (1 - p) (G - 1) / (G |delta_v|)). Middle: mean pass rate by cycle. Right: entropy of a "
-        "prompt's answers in the first cycle, mean over prompts.",
+        "G = {group_size} samples of every prompt from the frozen policy, of which V_mu is the mean. "
+        "Left: pass "
+        "rate after the first cycle against that before it, and Theorem 4.2 for a prompt: "
+        "min(1, p + 2 p (1 - p) (G - 1) / (G |δV|)). Middle: mean pass rate by cycle. Right: entropy of a "
+        "prompt's answers in the first cycle, mean over prompts: the larger δV, the faster it falls.",
+        reading="Points: simulated prompts; lines: the theorem.",
     ),
     "bandit_threshold": Chart(
         of="experiment",
@@ -132,5 +149,5 @@ CHARTS = {
         caption="{instances} random instances and the demo; Theorem 4.3 in closed form. Lines: medians, "
         "band: 25 to 75 % of the limit; above V_0 only instances count whose V is below their V_mu.",
     ),
-    "calibration": Chart(of="calibration"),
+    "calibration": Chart(of="calibration", reading="Lines: mean over seeds, bars: minimum to maximum."),
 }

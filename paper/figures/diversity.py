@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from asymre.metrics.curves import read_evaluation
-from paper.figures.style import new_figure, styled, sweep_colours
+from paper.figures.style import DELTA_V, new_figure, signed, styled, sweep_colours
 from paper.specs import FigureSpec
 
 BASE_COLOUR = "0.6"
@@ -37,13 +37,13 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
         columns = [f"pass_at_{k}" for k in ks]
         axes[0].plot(ks, base[columns].mean(), color=BASE_COLOUR, ls="--", label="base policy")
         for delta_v, rows in end.groupby("delta_v"):
-            label = f"$\\delta_v$ = {delta_v:+g}" if delta_v else "$\\delta_v$ = 0"
+            label = f"{DELTA_V} = {signed(delta_v)}"
             axes[0].plot(ks, rows[columns].mean(), "o-", color=colours[delta_v], label=label)
         axes[0].set_xscale("log", base=2)
         axes[0].set_xticks(ks, [str(k) for k in ks])
         axes[0].set_xlabel("k")
         axes[0].set_ylabel("pass@k")
-        axes[0].set_ylim(0, 1)
+        axes[0].set_ylim(-0.02, 1.02)
         for axis, column, label in (
             (axes[1], "distinct_correct", "distinct correct completions per problem"),
             (axes[2], "entropy", "entropy (nats per token)"),
@@ -64,8 +64,8 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
                 ms=4,
                 err_kws={"lw": 1},
             )
-            axis.set_xlabel("$\\delta_v$")
+            axis.set_xlabel(DELTA_V)
             axis.set_ylabel(label)
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(bottom=-0.02 * axis.get_ylim()[1])
         fig.legend(loc="outside right center")
     return fig

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from asymre.bandit.theory import pass_rate_after_cycle
 from asymre.metrics.curves import read_evaluation
-from paper.figures.style import CRITICAL_COLOUR, new_figure, styled, sweep_colours
+from paper.figures.style import CRITICAL_COLOUR, DELTA_V, new_figure, signed, styled, sweep_colours
 from paper.specs import FigureSpec
 
 BINS = np.linspace(0, 1, 11)
@@ -37,13 +37,31 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
         axes = fig.subplots(1, len(values), sharey=True, squeeze=False)[0]
         for axis, value in zip(axes, values, strict=True):
             own = data[data["delta_v"] == value]
-            axis.plot(own["before"], own["after"], "o", color=colours[value], ms=2.5, alpha=0.4, mew=0)
-            means = own.groupby(pd.cut(own["before"], BINS, include_lowest=True), observed=True)
-            means = means[["before", "after"]].mean()
-            axis.plot(means["before"], means["after"], "o", color=CRITICAL_COLOUR, ms=5)
-            group = {"wrong": spec.rewards.wrong, "right": spec.rewards.correct, "group_size": spec.group_size}
-            axis.plot(grid, pass_rate_after_cycle(grid, value, **group), color=colours[value], lw=2)
+            axis.plot(own["before"], own["after"], "o", color=colours[value], ms=3, alpha=0.5, mew=0)
+            bins = pd.cut(own["before"], BINS, include_lowest=True)
+            means = own.groupby(bins, observed=True)[["before", "after"]].mean()
+            of_seeds = (
+                own.groupby([bins, "seed"], observed=True)["after"].mean().groupby(level=0, observed=True)
+            )
+            bars = [means["after"] - of_seeds.min(), of_seeds.max() - means["after"]]
+            black = {
+                "color": CRITICAL_COLOUR,
+                "ms": 4,
+                "lw": 1,
+                "capsize": 2,
+                "label": "mean, range of seeds",
+            }
+            axis.errorbar(means["before"], means["after"], bars, fmt="o", **black)
+            group = {
+                "wrong": spec.rewards.wrong,
+                "right": spec.rewards.correct,
+                "group_size": spec.group_size,
+            }
+            after = pass_rate_after_cycle(grid, value, **group)
+            axis.plot(grid, after, color=colours[value], lw=2, label="Theorem 4.2")
+            axis.plot((0, 1), (0, 1), color="0.35", lw=1, ls="--", label="no change")
             axis.set(xlabel="pass rate before the cycle", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-            axis.set_title(rf"$\delta_v$ = {value:g}")
+            axis.set_title(f"{DELTA_V} = {signed(value)}")
         axes[0].set_ylabel("after it")
+        axes[0].legend(loc="lower right")
     return fig

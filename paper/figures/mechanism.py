@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from asymre.metrics.curves import curve, final, late_in_cycles, read_evaluation, read_metrics
-from paper.figures.style import new_figure, styled, sweep_colours
+from paper.figures.style import DELTA_V, new_figure, signed, styled, sweep_colours
 from paper.specs import FigureSpec, ShownRun
 
 DESCRIBED = ("model", "objective", "delta_v", "learning_rate", "N", "seed")
@@ -24,8 +24,8 @@ ERROR_COLOURS = {"ten too low": "#9ecae1", "ten too high": "#b2182b", OTHER: "#f
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
     """Return a row per run, step and quantity: the fields of DESCRIBED, step, quantity, value.
 
-    quantity: each of DISTANCES at the end of a cycle, final_accuracy at the last step, and the share of answers
-    that are each kind of error at every evaluation point.
+    quantity: each of DISTANCES at the end of a cycle, final_accuracy at the last step, and the share of
+    answers that are each kind of error at every evaluation point.
     """
     tables = []
     for run in spec.runs:
@@ -96,8 +96,8 @@ def _distance(axis, data, label) -> None:
         axis.plot(place[value] + spread, own["value"], "o", color=colours[value], ms=2.5, alpha=0.5, mew=0)
         axis.plot(place[value], own["value"].median(), "_", color="black", ms=18)
     axis.set_yscale("log")
-    axis.set_xticks(range(len(values)), [f"{value:g}" for value in values])
-    axis.set(xlabel=r"$\delta_v$", ylabel=f"{label}, ends of cycles")
+    axis.set_xticks(range(len(values)), [signed(value) for value in values])
+    axis.set(xlabel=DELTA_V, ylabel=f"{label}, ends of cycles")
 
 
 def _by_objective(axis, data, spec) -> None:
@@ -111,7 +111,7 @@ def _by_objective(axis, data, spec) -> None:
             axis.plot(
                 own, np.full(len(own), row + shift), "o", color=colours[value], ms=2.5, alpha=0.5, mew=0
             )
-            label = rf"$\delta_v$ = {value:g}" if row == 0 else None
+            label = f"{DELTA_V} = {signed(value)}" if row == 0 else None
             axis.plot(own.mean(), row + shift, "|", color=colours[value], ms=10, mew=2, label=label)
     axis.set_yticks(range(len(names)), [spec.objectives[name].label for name in names])
     axis.set(xlabel="final test accuracy", xlim=(-0.02, 1.02))
@@ -129,7 +129,10 @@ def _errors(figure, data) -> None:
         own = rows[rows["delta_v"] == value].pivot_table(index="step", columns="quantity", values="value")
         axis.stackplot(own.index, own[kinds].T, colors=list(ERROR_COLOURS.values()), labels=kinds)
         axis.set(
-            xlabel="gradient steps", ylim=(0, 1), xlim=(0, own.index.max()), title=rf"$\delta_v$ = {value:g}"
+            xlabel="gradient steps",
+            ylim=(0, 1),
+            xlim=(0, own.index.max()),
+            title=f"{DELTA_V} = {signed(value)}",
         )
     axes[0].set_ylabel("share of the answers")
     axes[0].legend(loc="upper right")

@@ -39,10 +39,13 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
         axes = fig.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
         for axis, dataset in zip(axes, datasets, strict=True):
             own = data[data["dataset"] == dataset]
+            means = own.groupby("model", sort=False)["pass_rate"].mean()
+            labels = {model: f"{model}, mean {mean:.2f}" for model, mean in means.items()}
             sns.histplot(
-                own,
+                own.assign(model=own["model"].map(labels)),
                 x="pass_rate",
                 hue="model",
+                palette=sns.color_palette("colorblind", len(labels)),
                 bins=BINS,
                 stat="probability",
                 common_norm=False,
@@ -50,10 +53,8 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
                 fill=False,
                 ax=axis,
             )
-            means = own.groupby("model", sort=False)["pass_rate"].mean()
-            axis.set_title(
-                f"{dataset}: mean " + ", ".join(f"{m} {v:.2f}" for m, v in means.items()), fontsize=8
-            )
+            axis.set_title(dataset, parse_math=False)
+            axis.get_legend().set_title(None)
             axis.set_xlabel("pass rate of a problem")
             axis.set_ylabel("share of problems")
     return fig

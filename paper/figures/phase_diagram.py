@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
-from paper.figures.style import new_figure, styled
+from paper.figures.style import DELTA_V, new_figure, signed, styled
 from paper.specs import FigureSpec
 
 
@@ -48,11 +48,11 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
                 fmt=".2f",
                 annot_kws={"fontsize": 7.5},
                 xticklabels=[f"{N:g}" if np.isfinite(N) else "never" for N in shares.columns],
-                yticklabels=[f"{v:+g}" if v else "0" for v in shares.index],
+                yticklabels=[signed(v) for v in shares.index],
             )
             axis.tick_params(rotation=0, length=0)
             axis.set_xlabel("N, gradient steps between refreshes of the behaviour policy")
             axis.set_ylabel("")
             axis.set_title(name)
-        axes[0].set_ylabel("$\\delta_v$")
+        axes[0].set_ylabel(DELTA_V)
     return fig

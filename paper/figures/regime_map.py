@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from asymre.metrics.curves import curve, final, read_evaluation, step_of_collapse
-from paper.figures.style import new_figure, styled
+from paper.figures.style import DELTA_V, new_figure, signed, styled
 from paper.specs import FigureSpec
 
 
@@ -31,10 +31,11 @@ def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
     """Draw two maps per model and data set: first cycle and end, with other objectives below the delta_v."""
     others = [name for name in data["objective"].unique() if name != "asymre"]
-    labels = data["delta_v"].map(lambda v: f"{v:+g}" if v else "0").where(data["objective"] == "asymre")
-    data = data.assign(row=labels.fillna(data["objective"]), collapsed=data["collapse_step"].notna())
+    labels = data["delta_v"].map(signed).where(data["objective"] == "asymre")
+    named = data["objective"].map(lambda name: spec.objectives[name].label)
+    data = data.assign(row=labels.fillna(named), collapsed=data["collapse_step"].notna())
     values = sorted(data.loc[data["objective"] == "asymre", "delta_v"].unique(), reverse=True)
-    order = [f"{v:+g}" if v else "0" for v in values] + others
+    order = [signed(v) for v in values] + [spec.objectives[name].label for name in others]
     subjects = list(data.groupby(["dataset", "model"], sort=False))
     with styled():
         fig = new_figure(spec)
@@ -64,6 +65,16 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
                 )
                 axis.tick_params(rotation=0, length=0)
                 axis.set(xlabel="learning rate", ylabel="")
-                axis.set_title(f"{dataset}: {when}", fontsize=8)
-        axes[0].set_ylabel("$\\delta_v$, or objective")
+                title = f"{dataset}\n{when}"
+                below = [signed(v) for v in values if v < 0]
+                if column == "final_accuracy" and below:
+                    title += f"; lowest below 0: {_lowest(shares.loc[below])}"
+                axis.set_title(title, fontsize=8, parse_math=False)
+        axes[0].set_ylabel(f"{DELTA_V}, or objective")
     return fig
+
+
+def _lowest(shares: pd.DataFrame) -> str:
+    """Return the row that is lowest in most columns, and in how many: `-0.1 in 4 of 4`."""
+    counts = shares.idxmin().value_counts()
+    return f"{counts.index[0]} in {counts.iloc[0]} of {shares.shape[1]}"

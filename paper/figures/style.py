@@ -1,4 +1,4 @@
-"""What all figures share: theme, colours of a baseline sweep, captions, reproducible files."""
+"""What all figures share: theme, colours of a baseline sweep, labels, notes, reproducible files."""
 
 import textwrap
 from collections.abc import Iterator
@@ -38,12 +38,19 @@ STYLE = {
     "pdf.fonttype": 42,
 }
 CRITICAL_COLOUR = "#000000"
-CAPTION_SIZE = 7.5
-CAPTION_MARGIN = 0.1
+NOTE_SIZE = 7.5
+NOTE_MARGIN = 0.1
+NOTE_LINES = 2
+CUT = " ..."
 # Mean width of a letter over the font size, for DejaVu Sans; 0.53 measured, the rest is a margin.
 LETTER_WIDTH = 0.58
 LINE_HEIGHT = 1.25
 POINTS_PER_INCH = 72
+END_SIZE = 7
+# Height of a figure's axes over that of the figure, without title and labels: about.
+AXES_HEIGHT = 0.62
+MINUS = "\N{MINUS SIGN}"
+DELTA_V = r"$\delta V$"
 
 
 @contextmanager
@@ -67,26 +74,67 @@ def new_figure(spec: FigureSpec) -> Figure:
 def sweep_colours(values):
     """Return the colour of each of `values` (delta_v, or V - V_mu): blue below 0, black at 0, red above.
 
-    On each side, colours darken with distance from 0 in equal steps.
+    In equal steps, blues darken towards 0 (the paper recommends the value next to it) and reds away from it.
     """
     colours = {}
     for side, name in ((-1, "Blues"), (1, "Reds")):
-        ranked = sorted({v for v in values if side * v > 0}, key=abs)
-        for rank, v in enumerate(ranked):
-            depth = 0.4 + 0.6 * rank / max(len(ranked) - 1, 1)
+        ranked = sorted(v for v in set(values) if side * v > 0)
+        for rank, v in enumerate(ranked, 1 if len(ranked) == 1 else 0):
+            depth = 0.35 + 0.55 * rank / max(len(ranked) - 1, 1)
             colours[v] = to_hex(sns.color_palette(name, as_cmap=True)(depth))
     return {v: colours.get(v, CRITICAL_COLOUR) for v in values}
 
 
-def add_caption(fig, text):
+def signed(value):
+    """Return a delta_v as text: its sign, and no sign for 0."""
+    return f"{value:+g}".replace("-", MINUS) if value else "0"
+
+
+def label_ends(axis, ends):
+    """Write texts beside the right ends of lines, joined to them, moved apart where they would overlap.
+
+    ends: height in data, text and colour of each. Call it when limits and scale of the axis are final.
+    """
+    to_fraction = axis.transData + axis.transAxes.inverted()
+    placed = sorted((to_fraction.transform((axis.get_xlim()[1], y))[1], text, c) for y, text, c in ends)
+    gap = 1.15 * END_SIZE / (POINTS_PER_INCH * AXES_HEIGHT * axis.figure.get_figheight())
+    gap *= axis.get_gridspec().nrows
+    heights = []
+    for wanted, _, _ in placed:
+        heights.append(max(wanted, heights[-1] + gap) if heights else max(wanted, 0))
+    ceiling = max(1.0, gap * (len(placed) - 1))
+    for index in reversed(range(len(placed))):
+        heights[index] = min(heights[index], ceiling)
+        ceiling = heights[index] - gap
+    join = {"arrowstyle": "-", "lw": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
+    for height, (end, text, colour) in zip(heights, placed, strict=True):
+        axis.annotate(
+            text,
+            (1, end),
+            (1.035, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=END_SIZE,
+            va="center",
+            arrowprops=join | {"color": colour},
+        )
+
+
+def wrapped(text, width):
+    """Return `text` in lines for a figure `width` inches wide: at most NOTE_LINES, cut at a word."""
+    letters = (width - 2 * NOTE_MARGIN) * POINTS_PER_INCH / (NOTE_SIZE * LETTER_WIDTH)
+    return textwrap.wrap(text, int(letters), max_lines=NOTE_LINES, placeholder=CUT)
+
+
+def add_note(fig, text):
     """Write `text`, wrapped, below everything else in `fig`, which grows by the height of the text.
 
     Call it last: it fixes the layout, including legends "outside", and moves everything up.
     """
     width, height = fig.get_size_inches()
-    letters = (width - 2 * CAPTION_MARGIN) * POINTS_PER_INCH / (CAPTION_SIZE * LETTER_WIDTH)
-    lines = textwrap.wrap(text, int(letters))
-    extra = len(lines) * CAPTION_SIZE * LINE_HEIGHT / POINTS_PER_INCH + 2 * CAPTION_MARGIN
+    lines = wrapped(text, width)
+    extra = len(lines) * NOTE_SIZE * LINE_HEIGHT / POINTS_PER_INCH + 2 * NOTE_MARGIN
     total = height + extra
     with styled():
         fig.draw_without_rendering()
@@ -100,10 +148,10 @@ def add_caption(fig, text):
     for legend in fig.legends:
         legend.set_bbox_to_anchor((0, extra / total, 1, height / total), fig.transFigure)
     fig.text(
-        CAPTION_MARGIN / width,
-        (extra - CAPTION_MARGIN) / total,
+        NOTE_MARGIN / width,
+        (extra - NOTE_MARGIN) / total,
         "\n".join(lines),
-        fontsize=CAPTION_SIZE,
+        fontsize=NOTE_SIZE,
         linespacing=LINE_HEIGHT - 0.1,
         va="top",
         color="0.25",
@@ -128,9 +176,9 @@ def save(fig, folder, stem):
     return paths
 
 
-def write(folder, fig, data, caption):
-    """Write a figure: `fig` with its caption as PDF and PNG, the table that it shows, the caption."""
-    add_caption(fig, caption)
+def write(folder, fig, data, spec: FigureSpec):
+    """Write a figure: `fig` with its note as PDF and PNG, the table that it shows, the caption."""
+    add_note(fig, spec.note)
     save(fig, folder, "figure")
     write_text(folder / "data.csv", data.to_csv(index=False, float_format="%.6g"))
-    write_text(folder / "caption.txt", caption + "\n")
+    write_text(folder / "caption.txt", spec.caption + "\n")

@@ -262,7 +262,9 @@ def test_cycles_on_prompts_end_near_the_formula(prompts_table):
         assert np.abs(after - expected).mean() < 0.02
         # Without the factor (G - 1) / G the formula lies farther above.
         assert (exact - after).mean() > 1.5 * np.abs((expected - after).mean())
-    first, ends = (prompts_table[prompts_table.cycle == c].groupby("delta_v").pass_rate.mean() for c in (1, 2))
+    first, ends = (
+        prompts_table[prompts_table.cycle == c].groupby("delta_v").pass_rate.mean() for c in (1, 2)
+    )
     # Nearer to 0 is faster.
     assert first[-0.5] + 0.05 < first[-0.1] < first[0]
     # Above 0 a prompt ends on one answer, right or wrong, for good.

@@ -14,7 +14,7 @@ from asymre.engines.local.evaluation import evaluate, evaluate_snapshot
 from asymre.engines.local.sampling import Completions
 from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, encode
 from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.metrics.curves import band, curve, read_evaluation, read_metrics, smooth, step_of_collapse
+from asymre.metrics.curves import curve, read_evaluation, read_metrics, smooth, step_of_collapse
 from asymre.metrics.evaluation import as_table, pass_at_k
 from asymre.tasks.arithmetic import Arithmetic
 from tests.specs import EVALUATION
@@ -184,22 +184,17 @@ def test_a_run_that_diverges_has_collapsed(values, entropy, expected):
     assert step_of_collapse(steps(*values), steps(*entropy)) == expected
 
 
-def test_smooth_is_centred_and_shorter_at_the_ends():
+def test_smooth_is_centred_and_leaves_the_ends():
     values = steps(0, 3, 6, 0, 9)
-    assert smooth(values, 3).tolist() == pytest.approx([1.5, 3, 3, 5, 4.5])
+    assert smooth(values, 3).tolist() == pytest.approx([0, 3, 3, 5, 9])
     assert smooth(values, 3).index.equals(values.index)
     assert smooth(values, 1).tolist() == values.tolist()
     assert smooth(steps(2), 3).tolist() == [2]
 
 
-def test_band_is_mean_minimum_and_maximum_over_seeds():
-    rows = [(0, 0, 0.2), (0, 1, 0.4), (0, 2, 0.9), (10, 0, 0.5), (10, 1, 0.7), (10, 2, 0.6)]
-    table = pd.DataFrame(rows, columns=["step", "seed", "smoothed"]).sample(frac=1, random_state=0)
-    result = band(table)
-    assert result.index.tolist() == [0, 10]
-    assert result[["mean", "min", "max"]].to_numpy() == pytest.approx(
-        np.array([[0.5, 0.2, 0.9], [0.6, 0.5, 0.7]])
-    )
+def test_unevenly_spaced_points_are_not_smoothed():
+    values = pd.Series([0, 3, 6, 0], index=[0, 5, 10, 20])
+    assert smooth(values, 3).tolist() == values.tolist()
 
 
 def test_cycle_ends_are_means_over_seeds():

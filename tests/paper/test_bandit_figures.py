@@ -68,7 +68,7 @@ def test_figures_save_the_same_bytes_twice(name, request, tmp_path):
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         fig = chart.draw(request.getfixturevalue(table), look(7.0, 3.5, "A title"))
-        style.add_caption(fig, "A caption of several words. " * 12)
+        style.add_note(fig, "A note of several words. " * 12)
         saved.append([p.read_bytes() for p in style.save(fig, tmp_path / folder, name)])
     assert saved[0] == saved[1]
     assert saved[0][0].startswith(b"%PDF")
@@ -107,17 +107,17 @@ def test_a_new_figure_replaces_the_file_at_once(tmp_path):
     assert pdf.read_bytes() != before
 
 
-def test_caption_is_below_all_axes_and_inside_the_figure():
+def test_note_is_below_all_axes_and_inside_the_figure():
     with style.styled():
         fig = style.new_figure(look(5, 3, "Title"))
         fig.subplots().set_xlabel("x")
-    text = "Wide words WWW everywhere and many of them, too. " * 8
-    style.add_caption(fig, text)
+    text = "Wide words WWW everywhere and many of them, too. " * 3
+    style.add_note(fig, text)
     fig.draw_without_rendering()
-    caption = fig.texts[-1].get_window_extent()
+    note = fig.texts[-1].get_window_extent()
     width, height = fig.bbox.size
-    assert caption.x0 >= 0 and caption.x1 <= width and caption.y0 >= 0
-    assert caption.y1 < fig.axes[0].get_tightbbox().y0
+    assert note.x0 >= 0 and note.x1 <= width and note.y0 >= 0
+    assert note.y1 < fig.axes[0].get_tightbbox().y0
     assert height > 3 * fig.dpi
     assert " ".join(fig.texts[-1].get_text().split()) == text.strip()
 
@@ -128,4 +128,25 @@ def test_sweep_colours_are_blue_black_and_red():
     assert rgb[0] == [0, 0, 0]
     assert all(rgb[v][2] > rgb[v][0] for v in (-0.5, -0.1))
     assert all(rgb[v][0] > rgb[v][2] for v in (0.1, 0.3))
-    assert sum(rgb[-0.5]) < sum(rgb[-0.1]) and sum(rgb[0.3]) < sum(rgb[0.1])
+    assert sum(rgb[-0.5]) > sum(rgb[-0.1]) and sum(rgb[0.3]) < sum(rgb[0.1])
+    # The value that the paper recommends has the strongest blue, alone as among others.
+    assert style.sweep_colours([-0.1])[-0.1] == colours[-0.1]
+
+
+def test_figure_1_spreads_what_lies_close_to_v_mu(limit_table):
+    fig = bandit_limit.draw(limit_table, look(7.0, 3.5, "A title"))
+    assert {axis.get_xscale() for axis in fig.axes} == {"symlog"}
+    demo = limit_table[(limit_table.instance == 0) & (limit_table.curve == "simulated")]
+    line = next(line for line in fig.axes[0].get_lines() if line.get_label() == "expected gradient")
+    assert line.get_xdata() == pytest.approx(demo.baseline - demo.v_mu)
+
+
+def test_figure_2_names_its_lines_where_they_end(improvement_table):
+    for axis in bandit_improvement.draw(improvement_table, look(7.0, 3.5, "A title")).axes:
+        assert len(axis.texts) == len(axis.get_legend().get_texts()) == 3
+
+
+def test_figure_D_is_log_log_and_shows_equal_pass_rates_as_one_line(prompts_table):
+    prompts, means = bandit_prompts.draw(prompts_table, look(9.0, 3.5, "A title")).axes
+    assert prompts.get_xscale() == prompts.get_yscale() == "log"
+    assert sum("equal" in line.get_label() for line in means.get_lines()) == 1

@@ -333,7 +333,10 @@ def test_entropy_falls_faster():
     def make(seed, sign):
         for delta_v in (-0.3, -0.1, 0.1):
             rate = 0.0005 * (1 + sign * delta_v + 0.01 * np.sin(seed + 10 * delta_v))
-            yield described(delta_v, seed), evaluation(0.4, entropy=0.5 - rate * np.array(STEPS) + 0.01 * seed)
+            yield (
+                described(delta_v, seed),
+                evaluation(0.4, entropy=0.5 - rate * np.array(STEPS) + 0.01 * seed),
+            )
 
     three_words("7b", make)
     three_words("7c", make)

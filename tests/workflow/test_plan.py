@@ -299,7 +299,7 @@ def test_labels_colours_and_bounds_of_an_objective_train_nothing(cpu, tree):
     file = tree / "asymre/objectives/grpo.py"
     text = file.read_text()
     for old, new in (
-        ('colour="#2a9d3f"', 'colour="#123456"'),
+        ('colour="#1a7f5a"', 'colour="#123456"'),
         ("Lt(1)", "Lt(2)"),
         ('label="GRPO"', 'label="G"'),
     ):

@@ -17,7 +17,7 @@ def much(clone):
     """A title, a delta_v, an objective and a snapshot's evaluation change; a figure and a run are lost."""
     results = clone / "results/smoke"
     paper = clone / "config/paper.yaml"
-    edit(paper, "title: Llama 8B on MATH, training and test accuracy", "title: Another title, accuracy")
+    edit(paper, 'title: "Training and test accuracy by δV: {llama-8b} on {math}"', "title: Another title")
     edit(paper, f"{SWEEP}*all", f"{SWEEP}[-0.05, -0.5, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3]")
     edit(clone / "asymre/objectives/grpo.py", "std_P1 + 1e-4", "std_P1 + 1e-5")
     (results / "figures/figure_02.pdf").unlink()

@@ -160,7 +160,7 @@ CHANGES = {
         [
             "1 training: params.settings.delta_v: -0.1 -> -0.05",
             "1 evaluation: input training changed",
-            "1 figure: params.caption: changed; params.panels: changed; "
+            "1 figure: params.caption: changed; params.note: changed; params.panels: changed; "
             "input llama-3b_math_asymre_-0.05_N2_seed0 is new; "
             "input llama-3b_math_asymre_-0.05_N2_seed0/training is new; "
             "input llama-3b_math_asymre_-0.1_N2_seed0 was removed; "

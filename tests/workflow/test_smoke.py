@@ -98,7 +98,7 @@ def test_going_back_to_an_old_value_plans_nothing_but_publishing(clone, how):
     paper = clone / "config/paper.yaml"
     original = paper.read_text()
     before = (clone / "results/smoke/figures/figure_03.png").read_bytes()
-    edit(paper, "title: Llama 8B on MATH, training and test accuracy", "title: Another title, accuracy")
+    edit(paper, 'title: "Training and test accuracy by δV: {llama-8b} on {math}"', "title: Another title")
     assert planned(clone) == {"plot_figure": 1, "figure_3": 1, "save_configuration": 1}
     make(clone, how, None, "figure_3")
     assert planned(clone) == {}
