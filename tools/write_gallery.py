@@ -17,8 +17,8 @@ With a pretrained language model: [pretrained](pretrained/README.md).
 """
 PRETRAINED = """# Gallery, scale pretrained
 
-The figures of `make figures SCALE=pretrained`, with a pretrained language model, and its calibration. The claims:
-[claims/pretrained.md](../../claims/pretrained.md).
+The figures of `make figures SCALE=pretrained`, with a pretrained language model, and its calibration.
+The claims: [claims/pretrained.md](../../claims/pretrained.md).
 """
 CALIBRATION = """# Calibration of the learning rates
 
