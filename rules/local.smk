@@ -1,7 +1,6 @@
 # Engine local: a run is one job, or several jobs of some cycles each.
 
 LOCAL = CONFIGURATION.local
-# Stand-ins compute on the CPU.
 ON_DEVICE = f"device={LOCAL.device}" if LOCAL else ""
 if LOCAL:
     from workflow import cluster, local_costs
@@ -17,6 +16,11 @@ if LOCAL:
 def memory(stand_in):
     """Return the megabytes of a job that loads a policy."""
     return 1000 * LOCAL.memory_gb if LOCAL else stand_in
+
+
+def device_of_run(wildcards):
+    """Return the option of a pretrained model's run; a stand-in is trained on the CPU."""
+    return ON_DEVICE if "pretrained" in RULES.script_of("training")(wildcards) else ""
 
 
 rule rate_base_policy:
@@ -78,8 +82,9 @@ rule train_policy:
         spec=RULES.spec_of("training"),
         script=RULES.script_of("training"),
         joined=RULES.joined_of("training"),
+        device=device_of_run,
     shell:
-        "{RUN}/{params.script} - {output} {params.joined} {ON_DEVICE} <<< {params.spec:q} > {log} 2>&1"
+        "{RUN}/{params.script} - {output} {params.joined} {params.device} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule evaluate_policy:

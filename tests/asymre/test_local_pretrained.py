@@ -14,13 +14,21 @@ from asymre.engines.local import checkpoint
 from asymre.engines.local.decoder import behind, layout, products
 from asymre.engines.local.device import find_device
 from asymre.engines.local.engine import LocalEngine, token_log_probs
-from asymre.engines.local.policy import load_policy, products_of
+from asymre.engines.local.policy import load_policy, open_policy, save_policy
 from asymre.engines.local.pretrained import convert
 from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
 from asymre.engines.local.sampling import sample, shared_prefix
 from asymre.engines.local.tokenizer import PADDING, generated_mask, load_tokenizer
 from asymre.seeding import numpy_stream, torch_stream
-from asymre.specs import EvaluatedTrainingSpec, EvaluationSpec, Rewards, RolloutSpec, Sampling, TrainingSpec
+from asymre.specs import (
+    EvaluatedTrainingSpec,
+    EvaluationSpec,
+    PassRatesSpec,
+    Rewards,
+    RolloutSpec,
+    Sampling,
+    TrainingSpec,
+)
 from asymre.tasks.few_shot import FewShot
 from asymre.training.rollouts import FILE, write_rollouts
 from store import job
@@ -200,6 +208,24 @@ def test_a_device_that_is_not_there_is_refused():
         find_device("tpu")
 
 
+def test_an_open_policy_is_on_its_device_and_a_stand_in_on_the_cpu(policy, tmp_path, make_weights, architecture):
+    meta = torch.device("meta")
+    found = open_policy(policy, "\n", meta)
+    assert found.device == meta and all(weight.is_meta for weight in found.weights.values())
+    assert found.behaviour().keys() == found.weights.keys() and found.dtype == torch.float32
+    save_policy(tmp_path / "stand_in", architecture, make_weights(architecture))
+    found = open_policy(tmp_path / "stand_in", ".", meta)
+    assert found.device == torch.device("cpu") and not any(w.is_meta for w in found.weights.values())
+
+
+def test_a_job_on_a_device_that_is_not_there_says_so_and_deletes_nothing(policy):
+    script = module_of("scripts/rate_base_policy.py")
+    settings = {"kinds": TASK.kinds, "examples": TASK.examples}
+    spec = PassRatesSpec("sums", "few_shot", settings, max_new_tokens=4)
+    with pytest.raises(job.InputError, match="^torch sees no device 'tpu' here, .*set local.device$"):
+        script.make(spec, {"policy": policy}, policy, "tpu")
+
+
 # --- the task ------------------------------------------------------------------------------------
 
 
@@ -356,7 +382,6 @@ def test_a_step_is_the_same_on_padded_and_unpadded_prompts(policy):
     """The engine reads prompts from rollouts, which pad with any token, by their lengths."""
     architecture, weights = load_policy(policy)
     tokenizer = load_tokenizer(policy, "\n")
-    assert products_of(policy) == torch.float32
     problems = generate_problems(TASK, count=8, split="train", seed=0)
     rollouts = sample_rollouts(
         weights,
