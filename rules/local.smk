@@ -3,11 +3,11 @@
 LOCAL = CONFIGURATION.local
 ON_DEVICE = f"device={LOCAL.device}" if LOCAL else ""
 if LOCAL:
-    from workflow import cluster, local_costs
+    from workflow import cluster, local_costs, machine
 
     # On a cluster a node's memory counts, not that of the machine from which jobs start.
-    HERE = local_costs.machine_memory() if not cluster.uses_slurm(workflow) else float("inf")
-    if WRONG := local_costs.problems(CONFIGURATION, HERE):
+    HERE = machine.memory_limit(os.environ) if not cluster.uses_slurm(workflow) else (float("inf"), "")
+    if WRONG := local_costs.problems(CONFIGURATION, *HERE):
         raise WorkflowError("no job can start:\n" + "\n".join(WRONG))
     # Memory in large pages: a step is a quarter faster. torch reads this in every job.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

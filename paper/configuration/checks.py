@@ -106,9 +106,6 @@ def _engine(c: Configuration) -> Iterator[Problem]:
         yield ("local",), "belongs to engine local; this scale has engine: fsdp_vllm"
     if local and c.pretrained and not c.local:
         yield ("local",), "engine local needs this section for pretrained models"
-    for name, pretrained in c.pretrained.items():
-        if pretrained.package and not local:
-            yield ("pretrained", name, "package"), "is for engine local; give hub or folder"
     if not (local or c.fsdp_vllm):
         yield ("fsdp_vllm",), "engine fsdp_vllm needs this section"
     if local and c.training.cycles_per_job is None:

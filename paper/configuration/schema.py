@@ -380,7 +380,7 @@ class Pretrained(Section):
     folder: Text | None = Field(
         default=None, description="local folder in Hugging Face layout, instead of the hub"
     )
-    package: Package | None = Field(default=None, description="engine local: a package, instead of the hub")
+    package: Package | None = Field(default=None, description="a Python package, instead of the hub")
     architecture: HubArchitecture = Field(description="shape of the model")
 
     _source = model_validator(mode="after")(_one_source)

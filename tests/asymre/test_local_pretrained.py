@@ -208,7 +208,9 @@ def test_a_device_that_is_not_there_is_refused():
         find_device("tpu")
 
 
-def test_an_open_policy_is_on_its_device_and_a_stand_in_on_the_cpu(policy, tmp_path, make_weights, architecture):
+def test_an_open_policy_is_on_its_device_and_a_stand_in_on_the_cpu(
+    policy, tmp_path, make_weights, architecture
+):
     meta = torch.device("meta")
     found = open_policy(policy, "\n", meta)
     assert found.device == meta and all(weight.is_meta for weight in found.weights.values())

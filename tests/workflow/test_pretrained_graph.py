@@ -9,7 +9,8 @@ import pytest
 from paper.configuration import reading
 from paper.configuration.reading import ConfigurationError
 from tests.checkpoints import SIZE, save_model
-from tests.helpers import ROOT, copy_sources, edit, finish, plan_of, planned, snakemake
+from tests.helpers import ROOT, call, copy_sources, edit, finish, plan_of, planned, snakemake
+from tools import plan_costs
 from workflow import local_costs
 
 ARCHITECTURE = f"""
@@ -175,19 +176,6 @@ def test_what_does_not_fit_together_is_named(overlay, message):
             "local: belongs to engine local",
         ),
         (
-            "one_gpu",
-            {
-                "pretrained": {
-                    "qwen-0.5b": {
-                        "hub": None,
-                        "revision": None,
-                        "package": {"name": "a==1", "file": "b", "sha256": "0" * 64},
-                    }
-                }
-            },
-            "pretrained.qwen-0.5b.package: is for engine local",
-        ),
-        (
             "cpu",
             {"tasks": {"math": {"uneven": None, "few_shot": {"kinds": ["1+1"], "examples": []}}}},
             "has no worked solutions to pretrain on: its kind is few_shot",
@@ -202,11 +190,17 @@ def test_what_belongs_to_another_engine_is_refused(scale, overlay, message):
 def test_what_does_not_fit_into_memory_is_refused_with_the_number():
     c = reading.load(ROOT, {"scale": "pretrained"})
     assert local_costs.problems(c, 24e9) == []
-    (found,) = local_costs.problems(c, 4e9)
-    assert "local.memory_gb is 6, this machine has 4.0 GB" in found
+    (found,) = local_costs.problems(c, 4e9, "its cgroup")
+    assert "local.memory_gb is 6, there are 4.0 GB (its cgroup)" in found
     c = reading.load(ROOT, {"scale": "pretrained", "results": "mine", "local": {"memory_gb": 2}})
     (found,) = local_costs.problems(c, 24e9)
     assert re.match(r"smollm2 needs 4\.\d GB of memory in a job, local.memory_gb is 2", found)
+
+
+def test_the_plan_counts_the_memory_that_jobs_can_have_here(monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "2000")
+    code, text = call(plan_costs.main, ROOT, "--scale", "pretrained")
+    assert code == 0 and "WARNING: local.memory_gb is 6, there are 2.1 GB (the Slurm job)" in text
 
 
 def test_the_plan_of_the_scale_says_hours_memory_and_disk():
