@@ -106,6 +106,12 @@ def _engine(c: Configuration) -> Iterator[Problem]:
         yield ("local",), "belongs to engine local; this scale has engine: fsdp_vllm"
     if local and c.pretrained and not c.local:
         yield ("local",), "engine local needs this section for pretrained models"
+    for name, pretrained in c.pretrained.items():
+        if not local and pretrained.architecture.family == "qwen3":
+            yield (
+                ("pretrained", name, "architecture", "family"),
+                "qwen3 is for engine local; engine fsdp_vllm computes llama and qwen2",
+            )
     if not (local or c.fsdp_vllm):
         yield ("fsdp_vllm",), "engine fsdp_vllm needs this section"
     if local and c.training.cycles_per_job is None:

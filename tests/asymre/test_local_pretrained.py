@@ -56,23 +56,32 @@ def drawn_prompts(tokenizer, count=6):
 
 
 @pytest.mark.parametrize(
-    "family,settings", [("llama", {}), ("qwen2", {}), ("llama", {"tie_word_embeddings": False})]
+    "family,settings",
+    [
+        ("llama", {}),
+        ("qwen2", {}),
+        ("qwen3", {"head_dim": 16}),
+        ("qwen3", {"head_dim": 8}),
+        ("llama", {"head_dim": 4}),
+        ("llama", {"tie_word_embeddings": False}),
+    ],
 )
 def test_logits_are_those_of_transformers(tmp_path, family, settings):
     from asymre.engines.local.decoder import forward
 
     model = save_model(tmp_path / "source", family, **settings)
-    if family == "qwen2":
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name.endswith("bias"):
-                    parameter.normal_()
-        model.save_pretrained(tmp_path / "source", max_shard_size="30KB")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("bias", "norm.weight")):
+                parameter.normal_()
+    model.save_pretrained(tmp_path / "source", max_shard_size="30KB")
     (tmp_path / "policy").mkdir()
     convert(tmp_path / "source", tmp_path / "policy", "float32")
     architecture, weights = load_policy(tmp_path / "policy")
     assert (architecture.family, architecture.rope_theta) == (family, 1e5)
     tokens_BT = torch.randint(0, 256, (3, 20), generator=torch_stream("tokens"))
+    stated = {"head_dim": None if settings.get("head_dim") == 8 else settings.get("head_dim")}
+    checkpoint.check(tmp_path / "source", stated, **LENGTHS)
     with torch.no_grad():
         ours, theirs = forward(weights, architecture, tokens_BT)[0], model(tokens_BT).logits
     assert theirs.std() > 0.5
@@ -171,7 +180,10 @@ def changed(folder: Path, **values) -> None:
         (partial(changed, model_type="mistral"), "model_type 'mistral'"),
         (partial(changed, hidden_act="gelu"), "hidden_act 'gelu'"),
         (partial(changed, attention_bias=True), "attention_bias True"),
-        (partial(changed, head_dim=16), "head_dim 16"),
+        (partial(changed, head_dim=16), "is not what config.json describes"),
+        (partial(changed, head_dim=7), "head_dim 7, which is no even number"),
+        (partial(changed, head_dim="8"), "head_dim '8', which is no even number"),
+        (partial(changed, model_type="qwen3"), "has model_type qwen3, .*family says llama"),
         (partial(changed, rope_parameters={"rope_theta": 1e5, "rope_type": "llama3"}), "rope_type 'llama3'"),
         (partial(changed, rope_scaling={"type": "linear", "factor": 2.0}, rope_parameters=None), "'linear'"),
         (partial(changed, quantization_config={"bits": 4}), "quantization_config"),

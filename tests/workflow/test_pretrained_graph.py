@@ -154,6 +154,10 @@ def test_a_folder_that_does_not_fit_is_refused_before_any_job(tmp_path, monkeypa
             "tasks.sums.max_new_tokens: cuts off every solution: at least 6",
         ),
         ({"local": {"products": "float16"}}, "local.products"),
+        (
+            {"pretrained": {"smollm2": {"architecture": {"head_dim": 64}}}},
+            "left out where it is hidden_size / heads",
+        ),
         ({"local": {"device": "tpu"}}, "local.device"),
         ({"pretrained": {"smollm2": {"folder": "model"}}}, "give one of hub, folder, package"),
         (
@@ -174,6 +178,11 @@ def test_what_does_not_fit_together_is_named(overlay, message):
             "one_gpu",
             {"local": {"products": "float32", "memory_gb": 1, "gflops": 1}},
             "local: belongs to engine local",
+        ),
+        (
+            "one_gpu",
+            {"pretrained": {"qwen-0.5b": {"architecture": {"family": "qwen3"}}}},
+            "pretrained.qwen-0.5b.architecture.family: qwen3 is for engine local",
         ),
         (
             "cpu",

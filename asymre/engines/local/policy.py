@@ -13,7 +13,7 @@ from asymre.engines.local.decoder import Weights, products
 from asymre.engines.local.device import CPU
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
 def save_policy(folder: Path, architecture: Architecture, weights: Weights) -> None:
