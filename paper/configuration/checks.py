@@ -99,9 +99,9 @@ def _names(c: Configuration) -> Iterator[Problem]:
 def _engine(c: Configuration) -> Iterator[Problem]:
     """Yield what an engine lacks, and what belongs to the other one."""
     local = c.engine == "local"
-    for section in ("data", "fsdp_vllm"):
+    for section, instead in (("data", "; engine local reads tasks, such as few_shot"), ("fsdp_vllm", "")):
         if local and getattr(c, section):
-            yield (section,), "belongs to engine fsdp_vllm; this scale has engine: local"
+            yield (section,), f"belongs to engine fsdp_vllm; this scale has engine: local{instead}"
     if c.local and not local:
         yield ("local",), "belongs to engine local; this scale has engine: fsdp_vllm"
     if local and c.pretrained and not c.local:

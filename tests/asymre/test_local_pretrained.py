@@ -160,6 +160,16 @@ def test_ends_are_the_models_own_and_all_with_a_line_break(source):
     assert ends == {"Ċ", "ĊĊ", "<eos>"}
 
 
+def test_the_head_of_a_chat_template_is_its_tokens_and_runs_once(policy):
+    """A task may write a template's markers as text."""
+    tokenizer = load_tokenizer(policy, "\n")
+    head = "<eos>user\n"
+    prompts_PL = tokenizer.prompts([f"{head}1+1=<eos>\n", f"{head}23+4=<eos>\n"])
+    marker = checkpoint.library(policy).token_to_id("<eos>")
+    assert (prompts_PL == marker).sum(1).tolist() == [2, 2] and marker in tokenizer.ends
+    assert shared_prefix(prompts_PL) == len("user\n") + 1
+
+
 def test_texts_end_with_the_first_end_token(policy):
     tokenizer = load_tokenizer(policy, "\n")
     rows = [tokenizer.prompts([text])[0] for text in (" 31\n5\n", " 7\n\n", " 12+3")]

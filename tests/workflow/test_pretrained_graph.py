@@ -153,6 +153,22 @@ def test_a_folder_that_does_not_fit_is_refused_before_any_job(tmp_path, monkeypa
             {"tasks": {"sums": {"max_new_tokens": 4}}},
             "tasks.sums.max_new_tokens: cuts off every solution: at least 6",
         ),
+        (
+            {
+                "data": {
+                    "sums": {
+                        "format": "gsm8k",
+                        **dict.fromkeys(("train", "test"), {"folder": "gsm8k", "files": ["a.jsonl"]}),
+                        "train_problems": 64,
+                        "test_problems": 160,
+                        "seed": 0,
+                        "prompt": "{problem}",
+                        "max_new_tokens": 64,
+                    }
+                }
+            },
+            "data: belongs to engine fsdp_vllm; this scale has engine: local; engine local reads tasks",
+        ),
         ({"local": {"products": "float16"}}, "local.products"),
         (
             {"pretrained": {"smollm2": {"architecture": {"head_dim": 64}}}},
