@@ -2,10 +2,11 @@
 
 OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.pretrained     (or .venv/bin/python, without TRL)
 
-Needs the base policy of scale pretrained (`snakemake figure_F --cores 1 --config scale=pretrained`), and 7 GB
-of memory.
+Needs the base policy of scale pretrained (`snakemake figure_F --cores 1 --config scale=pretrained`), and
+10 GB of memory.
 """
 
+import gc
 import json
 import math
 import tempfile
@@ -76,10 +77,7 @@ def rows() -> list[Row]:
     torch.set_num_threads(1)
     folder = found[0]
     architecture, weights = load_policy(folder)
-    tokenizer = load_tokenizer(folder, TASK.end)
-    texts = [text for text, _ in TASK.draw(PROMPTS, "train", numpy_stream("benchmark"))]
-    prompts_PL, end = tokenizer.prompts(texts), int(tokenizer.ends[0])
-    rewards_PG = torch.randint(2, (PROMPTS, GROUP), generator=torch_stream("rewards")) * 2.0 - 1
+    _, prompts_PL, _ = _prompts(folder)
     # What all prompts begin with once, then each prompt's own tokens and all but the last of its completions.
     shared = shared_prefix(prompts_PL)
     computed = int((prompts_PL != PADDING).sum()) - (PROMPTS - 1) * shared
@@ -88,22 +86,8 @@ def rows() -> list[Row]:
 
     table = []
     for name, dtype in DTYPES.items():
-        engine = LocalEngine(architecture, weights, 1e-5, GROUP, dtype=dtype)
-        drawn = draw(engine, prompts_PL, end)
-        one, other = torch.randn(SHAPE[:2]).to(dtype), torch.randn(SHAPE[1:]).to(dtype)
-
-        def alone(engine=engine, drawn=drawn, dtype=dtype) -> None:
-            step(engine, prompts_PL, drawn, rewards_PG, dtype)
-
-        def both(engine=engine, dtype=dtype) -> None:
-            step(engine, prompts_PL, draw(engine, prompts_PL, end), rewards_PG, dtype)
-
-        def multiply(one=one, other=other) -> None:
-            for _ in range(PRODUCTS):
-                one @ other
-
-        measured = {"step": alone, "both": both, "products": multiply} | _trl(folder, texts, dtype)
-        time = medians(measured, repeats=REPEATS)
+        time = _times(folder, LocalEngine(architecture, weights, 1e-5, GROUP, dtype=dtype), dtype)
+        gc.collect()  # TRL's trainer
         peer = "TRL, GRPO" if "trl" in time else "TRL, GRPO: not installed (make setup-peers)"
         limit = flops * time["products"] / (PRODUCTS * 2 * math.prod(SHAPE))
         table += [
@@ -111,6 +95,35 @@ def rows() -> list[Row]:
             Row(f"SmolLM2 in {name}, step, at the core's peak", "s", time["step"], LIMIT, limit, "1.6"),
         ]
     return table
+
+
+def _times(folder: Path, engine: LocalEngine, dtype: torch.dtype) -> dict[str, float]:
+    """Return median seconds of a step, of one with sampling, of large products, and of TRL's step."""
+    texts, prompts_PL, end = _prompts(folder)
+    rewards_PG = torch.randint(2, (PROMPTS, GROUP), generator=torch_stream("rewards")) * 2.0 - 1
+    drawn = draw(engine, prompts_PL, end)
+    one, other = torch.randn(SHAPE[:2]).to(dtype), torch.randn(SHAPE[1:]).to(dtype)
+
+    def both() -> None:
+        step(engine, prompts_PL, draw(engine, prompts_PL, end), rewards_PG, dtype)
+
+    def multiply() -> None:
+        for _ in range(PRODUCTS):
+            torch.mm(one, other)
+
+    ours = {
+        "step": lambda: step(engine, prompts_PL, drawn, rewards_PG, dtype),
+        "both": both,
+        "products": multiply,
+    }
+    return medians(ours | _trl(folder, texts, dtype), repeats=REPEATS)
+
+
+def _prompts(folder: Path) -> tuple[list[str], torch.Tensor, int]:
+    """Return the texts of the prompts, their tokens [P, L], and the token that ends a completion."""
+    tokenizer = load_tokenizer(folder, TASK.end)
+    texts = [text for text, _ in TASK.draw(PROMPTS, "train", numpy_stream("benchmark"))]
+    return texts, tokenizer.prompts(texts), int(tokenizer.ends[0])
 
 
 def _trl(folder: Path, texts: list[str], dtype: torch.dtype) -> dict[str, Callable[[], object]]:
