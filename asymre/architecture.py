@@ -23,7 +23,11 @@ CONFIG_KEYS = {  # transformers' name, in config.json, of each field
 
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder as described by `config.json`. `family`: "llama" or "qwen2" (query, key, value biases)."""
+    """A decoder as described by `config.json`.
+
+    family: "llama", "qwen2" (query, key and value have biases) or "qwen3" (query and key are normalised).
+    head_dim: if it is not hidden_size / heads.
+    """
 
     family: str
     hidden_size: int
@@ -35,22 +39,25 @@ class Architecture:
     tie_embeddings: bool
     rope_theta: float = 10_000.0
     norm_epsilon: float = 1e-6
+    head_dim: int | None = None
 
     @property
     def head_size(self) -> int:
-        return self.hidden_size // self.heads
+        return self.head_dim or self.hidden_size // self.heads
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of every weight, in transformers' naming."""
-        c, kv = self.hidden_size, self.key_value_heads * self.head_size
+        c, q, kv = self.hidden_size, self.heads * self.head_size, self.key_value_heads * self.head_size
         shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocabulary_size, c)}
         for layer in range(self.layers):
             prefix = f"model.layers.{layer}."
-            for name, out in (("q", c), ("k", kv), ("v", kv)):
+            for name, out in (("q", q), ("k", kv), ("v", kv)):
                 shapes[f"{prefix}self_attn.{name}_proj.weight"] = (out, c)
                 if self.family == "qwen2":
                     shapes[f"{prefix}self_attn.{name}_proj.bias"] = (out,)
-            shapes[f"{prefix}self_attn.o_proj.weight"] = (c, c)
+                if self.family == "qwen3" and name != "v":
+                    shapes[f"{prefix}self_attn.{name}_norm.weight"] = (self.head_size,)
+            shapes[f"{prefix}self_attn.o_proj.weight"] = (c, q)
             shapes[f"{prefix}mlp.gate_proj.weight"] = (self.intermediate_size, c)
             shapes[f"{prefix}mlp.up_proj.weight"] = (self.intermediate_size, c)
             shapes[f"{prefix}mlp.down_proj.weight"] = (c, self.intermediate_size)
@@ -76,27 +83,31 @@ def architecture_in(configuration: dict[str, Any]) -> Architecture:
     if flat.get("num_key_value_heads") is None:  # as transformers reads it
         flat["num_key_value_heads"] = flat.get("num_attention_heads")
     if missing := [theirs for theirs in CONFIG_KEYS.values() if theirs not in flat]:
-        raise ValueError(f"config.json lacks {', '.join(missing)}: not a Llama or Qwen2")
+        raise ValueError(f"config.json lacks {', '.join(missing)}: not a Llama, Qwen2 or Qwen3")
     for theirs in CONFIG_KEYS.values():
         if not isinstance(flat[theirs], int | float):
             raise ValueError(f"config.json has {theirs} {flat[theirs]!r}, which is no number")
+    family = configuration.get("model_type", "none")
+    head_dim = flat.get("head_dim") or (128 if family == "qwen3" else None)  # as transformers reads it
+    if not (head_dim is None or type(head_dim) is int and head_dim % 2 == 0):
+        raise ValueError(f"config.json has head_dim {head_dim!r}, which is no even number")
     architecture = Architecture(
-        family=configuration.get("model_type", "none"),
+        family=family,
         **{ours: flat[theirs] for ours, theirs in CONFIG_KEYS.items()},
+        head_dim=None if head_dim == flat["hidden_size"] // flat["num_attention_heads"] else head_dim,
     )
     expected = {
-        "model_type": ("llama", "qwen2"),
+        "model_type": ("llama", "qwen2", "qwen3"),
         "hidden_act": ("silu",),
         "attention_bias": (False,),
         "mlp_bias": (False,),
         "use_sliding_window": (False,),
-        "head_dim": (architecture.head_size, None),
     }
     for key, known in expected.items():
         if configuration.get(key, known[0]) not in known:
             raise ValueError(
                 f"config.json has {key} {configuration[key]!r}, engine local computes "
-                f"{' or '.join(map(repr, known))} alone: take a Llama or Qwen2, or engine fsdp_vllm"
+                f"{' or '.join(map(repr, known))} alone: take a Llama, Qwen2 or Qwen3, or engine fsdp_vllm"
             )
     if (kind := rotary.get("rope_type", rotary.get("type", "default"))) != "default":
         raise ValueError(

@@ -1,14 +1,13 @@
 # Engine local: a run is one job, or several jobs of some cycles each.
 
 LOCAL = CONFIGURATION.local
-# Stand-ins compute on the CPU.
 ON_DEVICE = f"device={LOCAL.device}" if LOCAL else ""
 if LOCAL:
-    from workflow import cluster, local_costs
+    from workflow import cluster, local_costs, machine
 
     # On a cluster a node's memory counts, not that of the machine from which jobs start.
-    HERE = local_costs.machine_memory() if not cluster.uses_slurm(workflow) else float("inf")
-    if WRONG := local_costs.problems(CONFIGURATION, HERE):
+    HERE = machine.memory_limit(os.environ) if not cluster.uses_slurm(workflow) else (float("inf"), "")
+    if WRONG := local_costs.problems(CONFIGURATION, *HERE):
         raise WorkflowError("no job can start:\n" + "\n".join(WRONG))
     # Memory in large pages: a step is a quarter faster. torch reads this in every job.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -17,6 +16,11 @@ if LOCAL:
 def memory(stand_in):
     """Return the megabytes of a job that loads a policy."""
     return 1000 * LOCAL.memory_gb if LOCAL else stand_in
+
+
+def device_of_run(wildcards):
+    """Return the option of a pretrained model's run; a stand-in is trained on the CPU."""
+    return ON_DEVICE if "pretrained" in RULES.script_of("training")(wildcards) else ""
 
 
 rule rate_base_policy:
@@ -78,8 +82,9 @@ rule train_policy:
         spec=RULES.spec_of("training"),
         script=RULES.script_of("training"),
         joined=RULES.joined_of("training"),
+        device=device_of_run,
     shell:
-        "{RUN}/{params.script} - {output} {params.joined} {ON_DEVICE} <<< {params.spec:q} > {log} 2>&1"
+        "{RUN}/{params.script} - {output} {params.joined} {params.device} <<< {params.spec:q} > {log} 2>&1"
 
 
 rule evaluate_policy:

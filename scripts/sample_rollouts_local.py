@@ -1,15 +1,11 @@
 """Sample the rollouts of one cycle from its frozen behaviour policy: rollouts.parquet."""
 
-from pathlib import Path
-
 import torch
 
 from asymre.datasets.problems import read_problems
-from asymre.engines.local.decoder import products
 from asymre.engines.local.device import find_device
-from asymre.engines.local.policy import load_policy, policy_folder, products_of
+from asymre.engines.local.policy import open_policy, policy_folder
 from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
-from asymre.engines.local.tokenizer import load_tokenizer
 from asymre.specs import CycleRolloutSpec
 from asymre.tasks import load
 from asymre.training.rollouts import FILE, write_no_rollouts, write_rollouts
@@ -23,14 +19,14 @@ def make(spec: CycleRolloutSpec, inputs, folder, device: str):
     if divergence_in(source):
         write_no_rollouts(folder / FILE)
         return
-    architecture, weights = job.reading(source, load_policy)
-    tokenizer = job.reading(source, lambda path: load_tokenizer(path, load(spec.rollouts.verifier).end))
-    place = job.reading(Path(device), find_device)
-    weights = {name: weight.to(place) for name, weight in weights.items()}
+    with job.refusals():
+        place = find_device(device)
+    policy = job.reading(source, lambda path: open_policy(path, load(spec.rollouts.verifier).end, place))
+    tokenizer = policy.tokenizer
     problems = job.reading(inputs["problems"] / "train.parquet", read_problems)
     rollouts = sample_rollouts(
-        products(weights, job.reading(source, products_of)),
-        architecture,
+        policy.behaviour(),
+        policy.architecture,
         problem_arrays(problems, tokenizer),
         spec.rollouts,
         seed=spec.seed,

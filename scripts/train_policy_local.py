@@ -33,7 +33,7 @@ from store import job
 from workflow.project import PROJECT
 
 
-def make(spec: TrainingSpec, inputs, folder: Path, device: str):
+def make(spec: TrainingSpec, inputs, folder: Path):
     if "joined" in inputs:
         join(inputs["joined"], folder)
         return
@@ -92,5 +92,4 @@ def join(cycles: list[Path], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    # A stand-in is trained on the CPU, whatever a pretrained model beside it is trained on.
-    job.run(make, PROJECT, TrainingSpec, options={"device": "cpu"})
+    job.run(make, PROJECT, TrainingSpec)

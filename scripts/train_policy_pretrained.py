@@ -15,9 +15,8 @@ from asymre.datasets.problems import read_problems
 from asymre.engines.local.device import find_device
 from asymre.engines.local.engine import LocalEngine
 from asymre.engines.local.evaluation import evaluate_snapshot
-from asymre.engines.local.policy import load_policy, load_weights, products_of, save_weights
+from asymre.engines.local.policy import load_weights, open_policy, save_weights
 from asymre.engines.local.rollouts import sampler
-from asymre.engines.local.tokenizer import load_tokenizer
 from asymre.io import read_parquet
 from asymre.metrics.evaluation import as_table, diverged_rows
 from asymre.specs import EvaluatedTrainingSpec
@@ -30,10 +29,12 @@ from workflow.project import PROJECT
 
 
 def make(spec: EvaluatedTrainingSpec, inputs, folder: Path, device: str, unfinished: job.Unfinished):
-    training, policy = spec.training, inputs["policy"]
-    tokenizer = job.reading(policy, lambda path: load_tokenizer(path, load(training.rollouts.verifier).end))
-    kept = unfinished.load()
-    architecture, weights = job.reading(policy, load_policy)
+    training, kept = spec.training, unfinished.load()
+    with job.refusals():
+        place = find_device(device)
+    end = load(training.rollouts.verifier).end
+    policy = job.reading(inputs["policy"], lambda path: open_policy(path, end, place))
+    architecture, tokenizer, weights = policy.architecture, policy.tokenizer, policy.weights
     metrics, evaluations = [], []
     if kept:
         weights = load_weights(kept, architecture)
@@ -43,10 +44,10 @@ def make(spec: EvaluatedTrainingSpec, inputs, folder: Path, device: str, unfinis
         weights,
         training.learning_rate,
         training.rollouts.group_size,
-        dtype=job.reading(policy, products_of),
-        device=job.reading(Path(device), find_device),
+        dtype=policy.dtype,
+        device=policy.device,
     )
-    del weights
+    del policy, weights
     if kept:
         engine.load_optimiser(kept / "optimiser.safetensors")
     train_table, test_table = (

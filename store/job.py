@@ -297,6 +297,15 @@ def reading(path: Path, read: Callable[[Path], Any]) -> Any:
         raise InputError(f"{path}: cannot be read ({error}); {record.remedy(artefact)}") from error
 
 
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn a ValueError, whose message names the fault and the remedy, into an InputError."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 class Progress:
     """Print a line of progress every few seconds: count, text, estimate of the time left."""
 

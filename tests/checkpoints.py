@@ -30,12 +30,13 @@ def save_tokenizer(folder: Path, eos: str | None = "<eos>") -> int:
 
 def save_model(folder: Path, family: str = "llama", **settings):
     """Write a random model in Hugging Face layout, in two files, and return transformers' model."""
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    import transformers
 
     folder.mkdir(parents=True)
     vocabulary = save_tokenizer(folder)
-    kinds = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
-    configuration, model = kinds[family]
+    configuration, model = (
+        getattr(transformers, f"{family.capitalize()}{kind}") for kind in ("Config", "ForCausalLM")
+    )
     own = {"num_key_value_heads": 2, "tie_word_embeddings": True, "rope_theta": 1e5, "initializer_range": 0.2}
     own |= {"vocab_size": vocabulary, "eos_token_id": vocabulary - 1, "max_position_embeddings": 128}
     torch.manual_seed(0)

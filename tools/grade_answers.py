@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+from asymre.rewards import field
 from asymre.rewards.verifier import Verifier
 
 GRADERS = ("verifier", "math-verify", "TRL's settings")
@@ -48,7 +49,7 @@ def accepted(rows: list[dict[str, str]]) -> list[tuple[bool, ...]]:
     completions, golds = ([row[name] for row in rows] for name in ("completion", "gold"))
     with Verifier() as verifier:
         own = [verdict == "right" for verdict in verifier.verify(completions, golds)]
-        others = [verifier.math_verify(completions, golds, settings) for settings in ("defaults", "trl")]
+        others = [field.accepted(verifier, completions, golds, name) for name in ("defaults", "trl")]
     return list(zip(own, *others, strict=True))
 
 

@@ -12,6 +12,7 @@ from tools import measured_costs
 from tools.options import ROOT, chosen_plan, or_exit, parser
 from workflow import local_costs
 from workflow.costs import costs_text, problems, with_costs
+from workflow.machine import memory_limit
 from workflow.plan import Plan
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     plan, results = or_exit(chosen_plan, ROOT, chosen.scale or default, chosen.configfile)
     if plan.configuration.local:
         print(local_costs.costs_text(plan, os.cpu_count() or 1))
-        for problem in local_costs.problems(plan.configuration, local_costs.machine_memory()):
+        for problem in local_costs.problems(plan.configuration, *memory_limit(os.environ)):
             print(f"WARNING: {problem}")
         return
     if plan.configuration.fsdp_vllm is None:

@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from asymre.specs import SourceSpec
 from paper.captions import architecture_of
 from paper.configuration.schema import Configuration
@@ -30,6 +28,7 @@ from tools.options import ROOT, chosen, parser
 from workflow import costs
 from workflow import plan as planning
 from workflow.costs import GB, with_costs
+from workflow.machine import memory_limit
 from workflow.plan import Plan
 
 OK, MISSING, NOTE = "ok", "MISSING", "note"
@@ -179,25 +178,6 @@ def check_compiler(include: str | None) -> list[Line]:
 # --- memory, disk, ports -------------------------------------------------------------------------
 
 
-def memory_limit(
-    environment: Mapping[str, str],
-    own: Path = Path("/proc/self/cgroup"),
-    groups: Path = Path("/sys/fs/cgroup"),
-) -> tuple[float, str]:
-    """Return the main memory in bytes that jobs can have here, and what sets it."""
-    limits = [(float(psutil.virtual_memory().total), "the machine")]
-    lines = own.read_text(encoding="utf-8").splitlines() if own.exists() else []
-    paths = [Path(line.split(":", 2)[2].lstrip("/")) for line in lines]
-    # In a container the path may be the one outside; the limit then is at the root, which is a parent too.
-    for folder in dict.fromkeys(parent for path in paths for parent in (path, *path.parents)):
-        for file in (groups / folder / "memory.max", groups / "memory" / folder / "memory.limit_in_bytes"):
-            text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
-            limits += [(float(text), "its cgroup")] if text.isdigit() else []
-    if (asked := environment.get("SLURM_MEM_PER_NODE", "")).isdigit() and int(asked):
-        limits.append((2.0**20 * int(asked), "the Slurm job"))
-    return min(limits)
-
-
 def check_memory(plan: Plan, limit: float, of: str) -> list[Line]:
     """Check the main memory that jobs request and models need. limit, of: from `memory_limit`."""
     c = plan.configuration
@@ -337,6 +317,8 @@ def source_state(part: dict) -> str:
             huggingface_hub.hf_hub_download = look_at
             source_files(build(SourceSpec, part))
             return "folder" if part["folder"] else "reachable" if "reachable" in found else "cached"
+        if part["package"]:
+            return "package"
         if part["folder"]:
             check_policy(Path(part["folder"]), part["architecture"])
             return "folder"

@@ -3,8 +3,6 @@
 Memory and disk are in bytes. The speed is `local.gflops` of the configuration.
 """
 
-import os
-
 from asymre.architecture import STATE_BYTES, Architecture
 from asymre.specs import EvaluatedTrainingSpec
 from paper.captions import architecture_of
@@ -96,8 +94,11 @@ def costs_text(plan: Plan, cores: int) -> str:
     return "\n".join(lines)
 
 
-def problems(c: Configuration, available: float) -> list[str]:
-    """Return what does not fit: jobs into `local.memory_gb`, and that into the machine. available: bytes."""
+def problems(c: Configuration, available: float, of: str = "the machine") -> list[str]:
+    """Return what does not fit: jobs into `local.memory_gb`, and that into what there is.
+
+    available, of: bytes, and what limits them (`machine.memory_limit`).
+    """
     if c.local is None:
         return []
     found = [
@@ -108,12 +109,7 @@ def problems(c: Configuration, available: float) -> list[str]:
     ]
     if c.local.memory_gb * GB > available:
         found.append(
-            f"local.memory_gb is {c.local.memory_gb}, this machine has {available / GB:.1f} GB: "
+            f"local.memory_gb is {c.local.memory_gb}, there are {available / GB:.1f} GB ({of}): "
             "take a smaller model, or another machine"
         )
     return found
-
-
-def machine_memory() -> int:
-    """Return the bytes of this machine's main memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

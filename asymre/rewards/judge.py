@@ -1,5 +1,6 @@
 """Judge completions: verdicts (`verifier.VERDICTS`) and final answers."""
 
+from asymre.rewards import field
 from asymre.rewards.boxed import last_boxed
 from asymre.rewards.verifier import Verifier
 from asymre.tasks import load
@@ -18,7 +19,7 @@ def judge(texts: list[str], golds: list, verifier: str) -> tuple[list[str], list
 def accepted_by_math_verify(texts: list[str], golds: list[str]) -> list[bool]:
     """Return math-verify's own verdicts with its defaults, for real data."""
     with Verifier() as checks:
-        return checks.math_verify(texts, golds)
+        return field.accepted(checks, texts, golds)
 
 
 def beside_math_verify(verdicts: list[str], accepted: list[bool]) -> dict[str, float]:

@@ -11,7 +11,6 @@ import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures import TimeoutError
-from functools import partial
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -21,9 +20,7 @@ from asymre.rewards.writing import number, tidy
 
 VERDICTS = ("right", "wrong", "no_answer", "unparsable", "timeout")
 MAX_LENGTH = 400  # characters; the longest answer of MATH has 159, and parsing grows faster than the length
-LONGEST = 20_000  # characters of a completion, from its end, that math-verify searches for an answer
 MEMORY = 2 << 30  # bytes of address space of a process; no honest answer needs a tenth of it
-_EQUALITY = "asymre.rewards.equality"
 _START_S = 300.0  # for a process to start
 
 
@@ -38,11 +35,10 @@ class Verifier:
         """
         # A server that has imported parser and sympy forks them: safe beside CUDA, and quick after a loss.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([_EQUALITY])
+        context.set_forkserver_preload(["asymre.rewards.equality"])
         # A machine may have many more cores than this job.
         workers = workers or min(8, len(os.sched_getaffinity(0)))
-        self._timeout_s = timeout_s
-        self._pool = ProcessPool(workers, initializer=_confine, context=context)
+        self._timeout_s, self._pool = timeout_s, ProcessPool(workers, initializer=_confine, context=context)
         try:
             self._pool.schedule(_verdict, ["1", "1"], timeout=_START_S).result()
         except ProcessExpired as error:
@@ -63,7 +59,7 @@ class Verifier:
         """
         pairs = [(last_boxed(text), gold) for text, gold in zip(completions, golds, strict=True)]
         verdicts = {pair: _without_parser(*pair) for pair in set(pairs)}
-        verdicts |= self._check([pair for pair in dict.fromkeys(pairs) if verdicts[pair] is None], _verdict)
+        verdicts |= self.check([pair for pair in dict.fromkeys(pairs) if verdicts[pair] is None], _verdict)
         return [verdicts[pair] for pair in pairs]
 
     def gold_errors(self, golds: list[str]) -> list[str | None]:
@@ -71,20 +67,14 @@ class Verifier:
         reasons = {"right": None, "wrong": "is not equal to itself", "unparsable": "cannot be parsed"}
         reasons["timeout"] = f"takes more than {self._timeout_s:g} s to check"
         short = {gold for gold in golds if gold.strip() and len(gold) <= MAX_LENGTH}
-        checked = self._check([(gold, gold) for gold in dict.fromkeys(golds) if gold in short], _verdict)
+        checked = self.check([(gold, gold) for gold in dict.fromkeys(golds) if gold in short], _verdict)
         errors = {gold: reasons[verdict] for (gold, _), verdict in checked.items()}
         too_long = f"has more than {MAX_LENGTH} characters"
         return [errors[g] if g in short else too_long if g.strip() else "is empty" for g in golds]
 
-    def math_verify(self, completions: list[str], golds: list[str], settings: str = "defaults") -> list[bool]:
-        """Return whether math-verify (`field`) accepts each completion; False if it has no verdict."""
-        pairs = list(zip(completions, golds, strict=True))
-        accepted = self._check(list(dict.fromkeys(pairs)), partial(_accepts, settings))
-        return [accepted[pair] is True for pair in pairs]
-
-    def _check(self, pairs: list[tuple[str, str]], check: Callable) -> dict[tuple[str, str], Any]:
-        """Return what `check` says of each pair in the processes, or why it says nothing."""
-        tasks = {pair: self._pool.schedule(check, pair, timeout=self._timeout_s) for pair in pairs}
+    def check(self, pairs: list[tuple[str, str]], function: Callable) -> dict[tuple[str, str], Any]:
+        """Return what a function says of each pair in the processes, or why it says nothing."""
+        tasks = {pair: self._pool.schedule(function, pair, timeout=self._timeout_s) for pair in pairs}
         verdicts = {}
         for pair, task in tasks.items():
             try:
@@ -118,16 +108,4 @@ def _verdict(answer: str, gold: str) -> str:
     # Parser and sympy stay out of the process of the caller.
     from asymre.rewards.equality import verdict
 
-    try:
-        return verdict(answer, gold)
-    except (MemoryError, RecursionError):
-        return "unparsable"
-
-
-def _accepts(settings: str, completion: str, gold: str) -> bool:
-    from asymre.rewards.field import accepts
-
-    try:
-        return accepts(completion[-LONGEST:], gold, settings)
-    except Exception:
-        return False
+    return verdict(answer, gold)

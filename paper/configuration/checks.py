@@ -98,16 +98,19 @@ def _names(c: Configuration) -> Iterator[Problem]:
 def _engine(c: Configuration) -> Iterator[Problem]:
     """Yield what an engine lacks, and what belongs to the other one."""
     local = c.engine == "local"
-    for section in ("data", "fsdp_vllm"):
+    for section, instead in (("data", "; engine local reads tasks, such as few_shot"), ("fsdp_vllm", "")):
         if local and getattr(c, section):
-            yield (section,), "belongs to engine fsdp_vllm; this scale has engine: local"
+            yield (section,), f"belongs to engine fsdp_vllm; this scale has engine: local{instead}"
     if c.local and not local:
         yield ("local",), "belongs to engine local; this scale has engine: fsdp_vllm"
     if local and c.pretrained and not c.local:
         yield ("local",), "engine local needs this section for pretrained models"
     for name, pretrained in c.pretrained.items():
-        if pretrained.package and not local:
-            yield ("pretrained", name, "package"), "is for engine local; give hub or folder"
+        if not local and pretrained.architecture.family == "qwen3":
+            yield (
+                ("pretrained", name, "architecture", "family"),
+                "qwen3 is for engine local; engine fsdp_vllm computes llama and qwen2",
+            )
     if not (local or c.fsdp_vllm):
         yield ("fsdp_vllm",), "engine fsdp_vllm needs this section"
     if local and c.training.cycles_per_job is None:

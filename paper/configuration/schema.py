@@ -354,7 +354,21 @@ Task = with_sections(Task, TASKS)
 class HubArchitecture(Decoder):
     """Shape of a pretrained model, checked against its config.json; `make plan` computes with it."""
 
+    family: Literal["llama", "qwen2", "qwen3"] = Field(
+        description="architecture, as in transformers; qwen3: engine local"
+    )
     vocabulary_size: Count = Field(description="tokens")
+    head_dim: Count | None = Field(
+        default=None, description="size of a head where it is not hidden_size / heads, as in Qwen3"
+    )
+
+    @field_validator("head_dim")
+    @classmethod
+    def _needed(cls, value: int | None, info: Any) -> int | None:
+        size, heads = info.data.get("hidden_size", 0), info.data.get("heads", 1)
+        if value is not None and (value % 2 or value == size // heads):
+            raise ValueError("must be even, and is left out where it is hidden_size / heads")
+        return value
 
 
 def _one_source(section: Any) -> Any:
@@ -385,7 +399,7 @@ class Pretrained(Section):
     folder: Text | None = Field(
         default=None, description="local folder in Hugging Face layout, instead of the hub"
     )
-    package: Package | None = Field(default=None, description="engine local: a package, instead of the hub")
+    package: Package | None = Field(default=None, description="a Python package, instead of the hub")
     architecture: HubArchitecture = Field(description="shape of the model")
 
     _source = model_validator(mode="after")(_one_source)

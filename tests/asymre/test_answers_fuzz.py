@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from asymre.rewards.verifier import Verifier
 
 SETTINGS = settings(deadline=None, derandomize=True, database=None)
-WIDE = {ord(digit): ord(digit) + 0xFEE0 for digit in "0123456789"}
-RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 DIGIT = st.integers(1, 9)
 SMALL = st.integers(2, 9)
 WHOLE = st.one_of(st.integers(1, 40), st.integers(1000, 10**9))
@@ -23,7 +21,7 @@ WHOLE = st.one_of(st.integers(1, 40), st.integers(1000, 10**9))
 @st.composite
 def integers(draw):
     n = draw(WHOLE)
-    right = [f"{n:,}", f"+{n}", f"{n}.0", str(n).translate(WIDE), f"{2 * n}/2", rf"\frac{{{3 * n}}}{{3}}"]
+    right = [f"{n:,}", f"+{n}", f"{n}.0", f"{2 * n}/2", rf"\frac{{{3 * n}}}{{3}}"]
     wrong = [str(n + 1), str(-n), f"{n}0", f"{n}, {n + 1}", rf"\pm {n}", f"{n}.0000001", f"{n}x", f"{n}_2"]
     wrong += [f"{n // 1000}, {n % 1000:03}"] if n >= 1000 else []
     return str(n), right, wrong
@@ -68,11 +66,7 @@ def decimals(draw):
 def powers(draw):
     base, exponent = draw(SMALL), draw(st.integers(30, 120))
     gold = rf"\frac{{1}}{{{base}^{{{exponent}}}}}"
-    right = [
-        rf"{base}^{{-{exponent}}}",
-        rf"\frac1{{{base**exponent}}}",
-        f"{base}" + f"-{exponent}".translate(RAISED),
-    ]
+    right = [rf"{base}^{{-{exponent}}}", rf"\frac1{{{base**exponent}}}"]
     wrong = [
         "0",
         rf"{base}^{{-{exponent + 1}}}",
@@ -86,7 +80,12 @@ def powers(draw):
 def radicals(draw):
     a, b, c = draw(SMALL), draw(SMALL), draw(st.sampled_from([2, 3, 5, 7]))
     gold = rf"{a}+{b}\sqrt{{{c}}}"
-    right = [rf"{b}\sqrt{c}+{a}", f"{a}+{b}√{c}", rf"{a}+\sqrt{{{b * b * c}}}", rf"{a}+{b}\cdot {c}^\frac12"]
+    right = [
+        rf"{b}\sqrt{c}+{a}",
+        f"{a}+{b}√{c}",
+        rf"{a}+\sqrt{{{b * b * c}}}",
+        rf"{a}+{b}\cdot {c}^{{\frac12}}",
+    ]
     right.append(rf"\frac{{{2 * a}+{2 * b}\sqrt{c}}}2")
     wrong = [
         rf"{a}-{b}\sqrt{{{c}}}",
@@ -200,7 +199,7 @@ def bases(draw):
     base = draw(st.integers(3, 9))
     digits = "".join(draw(st.lists(st.sampled_from("012"), min_size=2, max_size=6)))
     digits = "1" + digits
-    right = [f"{digits}_{{{base}}}", f"{digits}_{{ {base} }}", digits + "₀₁₂₃₄₅₆₇₈₉"[base]]
+    right = [f"{digits}_{{{base}}}", f"{digits}_{{ {base} }}", f"({digits})_{base}"]
     wrong = [
         digits,
         str(int(digits, base)),

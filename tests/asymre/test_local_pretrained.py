@@ -14,13 +14,21 @@ from asymre.engines.local import checkpoint
 from asymre.engines.local.decoder import behind, layout, products
 from asymre.engines.local.device import find_device
 from asymre.engines.local.engine import LocalEngine, token_log_probs
-from asymre.engines.local.policy import load_policy, products_of
+from asymre.engines.local.policy import load_policy, open_policy, save_policy
 from asymre.engines.local.pretrained import convert
 from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
 from asymre.engines.local.sampling import sample, shared_prefix
 from asymre.engines.local.tokenizer import PADDING, generated_mask, load_tokenizer
 from asymre.seeding import numpy_stream, torch_stream
-from asymre.specs import EvaluatedTrainingSpec, EvaluationSpec, Rewards, RolloutSpec, Sampling, TrainingSpec
+from asymre.specs import (
+    EvaluatedTrainingSpec,
+    EvaluationSpec,
+    PassRatesSpec,
+    Rewards,
+    RolloutSpec,
+    Sampling,
+    TrainingSpec,
+)
 from asymre.tasks.few_shot import FewShot
 from asymre.training.rollouts import FILE, write_rollouts
 from store import job
@@ -48,23 +56,32 @@ def drawn_prompts(tokenizer, count=6):
 
 
 @pytest.mark.parametrize(
-    "family,settings", [("llama", {}), ("qwen2", {}), ("llama", {"tie_word_embeddings": False})]
+    "family,settings",
+    [
+        ("llama", {}),
+        ("qwen2", {}),
+        ("qwen3", {"head_dim": 16}),
+        ("qwen3", {"head_dim": 8}),
+        ("llama", {"head_dim": 4}),
+        ("llama", {"tie_word_embeddings": False}),
+    ],
 )
 def test_logits_are_those_of_transformers(tmp_path, family, settings):
     from asymre.engines.local.decoder import forward
 
     model = save_model(tmp_path / "source", family, **settings)
-    if family == "qwen2":
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name.endswith("bias"):
-                    parameter.normal_()
-        model.save_pretrained(tmp_path / "source", max_shard_size="30KB")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("bias", "norm.weight")):
+                parameter.normal_()
+    model.save_pretrained(tmp_path / "source", max_shard_size="30KB")
     (tmp_path / "policy").mkdir()
     convert(tmp_path / "source", tmp_path / "policy", "float32")
     architecture, weights = load_policy(tmp_path / "policy")
     assert (architecture.family, architecture.rope_theta) == (family, 1e5)
     tokens_BT = torch.randint(0, 256, (3, 20), generator=torch_stream("tokens"))
+    stated = {"head_dim": None if settings.get("head_dim") == 8 else settings.get("head_dim")}
+    checkpoint.check(tmp_path / "source", stated, **LENGTHS)
     with torch.no_grad():
         ours, theirs = forward(weights, architecture, tokens_BT)[0], model(tokens_BT).logits
     assert theirs.std() > 0.5
@@ -143,6 +160,16 @@ def test_ends_are_the_models_own_and_all_with_a_line_break(source):
     assert ends == {"Ċ", "ĊĊ", "<eos>"}
 
 
+def test_the_head_of_a_chat_template_is_its_tokens_and_runs_once(policy):
+    """A task may write a template's markers as text."""
+    tokenizer = load_tokenizer(policy, "\n")
+    head = "<eos>user\n"
+    prompts_PL = tokenizer.prompts([f"{head}1+1=<eos>\n", f"{head}23+4=<eos>\n"])
+    marker = checkpoint.library(policy).token_to_id("<eos>")
+    assert (prompts_PL == marker).sum(1).tolist() == [2, 2] and marker in tokenizer.ends
+    assert shared_prefix(prompts_PL) == len("user\n") + 1
+
+
 def test_texts_end_with_the_first_end_token(policy):
     tokenizer = load_tokenizer(policy, "\n")
     rows = [tokenizer.prompts([text])[0] for text in (" 31\n5\n", " 7\n\n", " 12+3")]
@@ -163,7 +190,10 @@ def changed(folder: Path, **values) -> None:
         (partial(changed, model_type="mistral"), "model_type 'mistral'"),
         (partial(changed, hidden_act="gelu"), "hidden_act 'gelu'"),
         (partial(changed, attention_bias=True), "attention_bias True"),
-        (partial(changed, head_dim=16), "head_dim 16"),
+        (partial(changed, head_dim=16), "is not what config.json describes"),
+        (partial(changed, head_dim=7), "head_dim 7, which is no even number"),
+        (partial(changed, head_dim="8"), "head_dim '8', which is no even number"),
+        (partial(changed, model_type="qwen3"), "has model_type qwen3, .*family says llama"),
         (partial(changed, rope_parameters={"rope_theta": 1e5, "rope_type": "llama3"}), "rope_type 'llama3'"),
         (partial(changed, rope_scaling={"type": "linear", "factor": 2.0}, rope_parameters=None), "'linear'"),
         (partial(changed, quantization_config={"bits": 4}), "quantization_config"),
@@ -198,6 +228,26 @@ def test_a_device_that_is_not_there_is_refused():
     assert find_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="torch sees no device 'tpu' here, only .*cpu"):
         find_device("tpu")
+
+
+def test_an_open_policy_is_on_its_device_and_a_stand_in_on_the_cpu(
+    policy, tmp_path, make_weights, architecture
+):
+    meta = torch.device("meta")
+    found = open_policy(policy, "\n", meta)
+    assert found.device == meta and all(weight.is_meta for weight in found.weights.values())
+    assert found.behaviour().keys() == found.weights.keys() and found.dtype == torch.float32
+    save_policy(tmp_path / "stand_in", architecture, make_weights(architecture))
+    found = open_policy(tmp_path / "stand_in", ".", meta)
+    assert found.device == torch.device("cpu") and not any(w.is_meta for w in found.weights.values())
+
+
+def test_a_job_on_a_device_that_is_not_there_says_so_and_deletes_nothing(policy):
+    script = module_of("scripts/rate_base_policy.py")
+    settings = {"kinds": TASK.kinds, "examples": TASK.examples}
+    spec = PassRatesSpec("sums", "few_shot", settings, max_new_tokens=4)
+    with pytest.raises(job.InputError, match="^torch sees no device 'tpu' here, .*set local.device$"):
+        script.make(spec, {"policy": policy}, policy, "tpu")
 
 
 # --- the task ------------------------------------------------------------------------------------
@@ -356,7 +406,6 @@ def test_a_step_is_the_same_on_padded_and_unpadded_prompts(policy):
     """The engine reads prompts from rollouts, which pad with any token, by their lengths."""
     architecture, weights = load_policy(policy)
     tokenizer = load_tokenizer(policy, "\n")
-    assert products_of(policy) == torch.float32
     problems = generate_problems(TASK, count=8, split="train", seed=0)
     rollouts = sample_rollouts(
         weights,

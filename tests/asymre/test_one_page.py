@@ -39,7 +39,7 @@ def test_the_page_gives_the_bytes_of_the_jobs(page, tmp_path, capsys):
     inputs = {"policy": base, "problems": problems}
     cpu = {"device": "cpu"}
     rollouts = job("sample_rollouts_local", first, tmp_path / "rollouts", cpu, **inputs)
-    run = job("train_policy_local", page.SPEC, tmp_path / "run", cpu, **inputs, rollouts=rollouts)
+    run = job("train_policy_local", page.SPEC, tmp_path / "run", **inputs, rollouts=rollouts)
 
     _, weights = load_policy(run / "policy")
     assert weights.keys() == engine.policy().keys()

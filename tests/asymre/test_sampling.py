@@ -9,11 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy.stats import chisquare
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from asymre.engines.local import rollouts as rollouts_module
 from asymre.engines.local.decoder import forward
 from asymre.engines.local.rollouts import problem_arrays, sample_rollouts
-from asymre.engines.local.sampling import Completions, entropy, sample
+from asymre.engines.local.sampling import Completions, choose, entropy, sample
 from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, decode, encode, generated_mask
 from asymre.seeding import numpy_stream, torch_stream
 from asymre.specs import Rewards
@@ -331,3 +334,26 @@ def test_streams_follow_from_their_identity():
     assert draws("rollouts", 0, 3) == draws("rollouts", 0, 3)
     identities = [("a", 0, 3), ("a", 3, 0), ("a", "0", 3), ("b", 0, 3), ("a", 0), ("a", 0, 3, 0)]
     assert len({draw for identity in identities for draw in draws(*identity)}) == 4 * 6
+
+
+class Made(TorchDispatchMode):
+    """Collects device and dtype of every tensor that an operation returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.kinds = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        self.kinds |= {(t.device.type, t.dtype) for t in tree_leaves(made) if isinstance(t, torch.Tensor)}
+        return made
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_no_float64_on_a_device_without_it(top_p):
+    """Apple's GPU, by tensors that have a device and no content."""
+    with FakeTensorMode(), Made() as made:
+        noise_R = torch.rand(4, dtype=torch.float64)
+        chosen = choose(torch.empty(4, 10, device="mps"), noise_R, 1.0, top_p)
+    assert chosen.device.type == "mps"
+    assert ("mps", torch.float32) in made.kinds and ("mps", torch.float64) not in made.kinds

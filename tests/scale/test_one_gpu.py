@@ -1,8 +1,6 @@
 """The graph of scale one_gpu on a CPU, with real vLLM and the real weights of SmolLM2."""
 
-import os
 import shutil
-import subprocess
 
 import numpy as np
 import pandas as pd
@@ -14,17 +12,9 @@ from tests.scale.conftest import ROOT
 pytestmark = pytest.mark.scale
 
 
-def test_one_gpu_with_smollm2(project, vllm_python):
+def test_one_gpu_with_smollm2(project):
     """Real weights, a chat template, the boxed verifier: scale one_gpu to a figure, in two short cycles."""
     shutil.copytree(ROOT / "examples/gsm8k", project / "examples/gsm8k")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    made = subprocess.run(
-        [vllm_python, ROOT / "tools/fetch_smollm2.py", project / "results/downloads/smollm2"],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
     snakemake(project, "figure_3", "--configfile", "config/rehearsal_one_gpu.yaml")
     results = project / "results/rehearsal_one_gpu"
     assert (results / "figures/figure_03.png").stat().st_size > 10_000

@@ -22,7 +22,7 @@ from paper.configuration import reading
 from tests.helpers import ONE_GPU_RUN, ROOT, call, copy_sources, planned_by_snakemake, program, run, tiny
 from tools import preflight
 from tools.preflight import MISSING, NOTE, OK
-from workflow import costs
+from workflow import costs, machine
 from workflow.costs import GB
 from workflow.plan import build
 
@@ -202,10 +202,10 @@ def test_memory_of_the_machine_and_of_a_control_group(group, limits, found, tmp_
         (groups / folder).mkdir(parents=True, exist_ok=True)
         name = "memory.limit_in_bytes" if folder.startswith("memory") else "memory.max"
         (groups / folder / name).write_text(value + "\n")
-    assert preflight.memory_limit({}, own, groups) == found
-    assert preflight.memory_limit({"SLURM_MEM_PER_NODE": "0"}, own, groups) == found
+    assert machine.memory_limit({}, own, groups) == found
+    assert machine.memory_limit({"SLURM_MEM_PER_NODE": "0"}, own, groups) == found
     few = {"SLURM_MEM_PER_NODE": "50"}
-    assert preflight.memory_limit(few, tmp_path / "none", groups) == (50 * 2**20, "the Slurm job")
+    assert machine.memory_limit(few, tmp_path / "none", groups) == (50 * 2**20, "the Slurm job")
 
 
 def test_disk_of_one_run(plan, monkeypatch):
@@ -301,7 +301,8 @@ def hub(tmp_path, monkeypatch):
 def model(repository: str | None, folder: str | None = None) -> dict:
     """A part of a plan, as the tool asks itself for it."""
     architecture = {"family": "llama"}
-    return {"hub": repository, "revision": REVISION, "folder": folder, "architecture": architecture}
+    source = {"hub": repository, "revision": REVISION, "folder": folder, "package": None}
+    return source | {"architecture": architecture}
 
 
 def data(repository: str, **changes) -> dict:
@@ -345,6 +346,7 @@ def states(parts: list[dict]) -> list[str]:
 def test_what_the_hub_says(hub):
     expected = [
         (model("some/model"), "reachable"),
+        (model(None) | {"revision": None, "package": {"name": "a==1"}}, "package"),
         (model("gated/model"), "missing gated/model is gated: accept its licence"),
         (model("nobody/model"), "missing the hub has no model 'nobody/model'"),
         (model("old/model"), "missing old/model at 0123456789"),

@@ -141,9 +141,9 @@ def test_parts_of_a_run_without_a_snapshot_are_joined(tmp_path, monkeypatch):
         monkeypatch.setattr(train_policy_local, "train_cycles", lambda *_: ([metrics_row(1, 0.5)], None))
         (tmp_path / name / "policy").mkdir(parents=True)
         (tmp_path / name / "optimiser.safetensors").write_bytes(b"")
-        train_policy_local.make(SPEC, {"policy": tmp_path / "base"}, tmp_path / name, "cpu")
+        train_policy_local.make(SPEC, {"policy": tmp_path / "base"}, tmp_path / name)
     joined = tmp_path / "joined"
     joined.mkdir()
-    train_policy_local.make(SPEC, {"joined": [tmp_path / "first", tmp_path / "second"]}, joined, "cpu")
+    train_policy_local.make(SPEC, {"joined": [tmp_path / "first", tmp_path / "second"]}, joined)
     assert pq.read_metadata(joined / "metrics.parquet").num_rows == 2
     assert list((joined / "snapshots").iterdir()) == []

@@ -9,7 +9,8 @@ import pytest
 from paper.configuration import reading
 from paper.configuration.reading import ConfigurationError
 from tests.checkpoints import SIZE, save_model
-from tests.helpers import ROOT, copy_sources, edit, finish, plan_of, planned, snakemake
+from tests.helpers import ROOT, call, copy_sources, edit, finish, plan_of, planned, snakemake
+from tools import plan_costs
 from workflow import local_costs
 
 ARCHITECTURE = f"""
@@ -152,7 +153,27 @@ def test_a_folder_that_does_not_fit_is_refused_before_any_job(tmp_path, monkeypa
             {"tasks": {"sums": {"max_new_tokens": 4}}},
             "tasks.sums.max_new_tokens: cuts off every solution: at least 6",
         ),
+        (
+            {
+                "data": {
+                    "sums": {
+                        "format": "gsm8k",
+                        **dict.fromkeys(("train", "test"), {"folder": "gsm8k", "files": ["a.jsonl"]}),
+                        "train_problems": 64,
+                        "test_problems": 160,
+                        "seed": 0,
+                        "prompt": "{problem}",
+                        "max_new_tokens": 64,
+                    }
+                }
+            },
+            "data: belongs to engine fsdp_vllm; this scale has engine: local; engine local reads tasks",
+        ),
         ({"local": {"products": "float16"}}, "local.products"),
+        (
+            {"pretrained": {"smollm2": {"architecture": {"head_dim": 64}}}},
+            "left out where it is hidden_size / heads",
+        ),
         ({"local": {"device": "tpu"}}, "local.device"),
         ({"pretrained": {"smollm2": {"folder": "model"}}}, "give one of hub, folder, package"),
         (
@@ -176,16 +197,8 @@ def test_what_does_not_fit_together_is_named(overlay, message):
         ),
         (
             "one_gpu",
-            {
-                "pretrained": {
-                    "qwen-0.5b": {
-                        "hub": None,
-                        "revision": None,
-                        "package": {"name": "a==1", "file": "b", "sha256": "0" * 64},
-                    }
-                }
-            },
-            "pretrained.qwen-0.5b.package: is for engine local",
+            {"pretrained": {"qwen-0.5b": {"architecture": {"family": "qwen3"}}}},
+            "pretrained.qwen-0.5b.architecture.family: qwen3 is for engine local",
         ),
         (
             "cpu",
@@ -202,11 +215,17 @@ def test_what_belongs_to_another_engine_is_refused(scale, overlay, message):
 def test_what_does_not_fit_into_memory_is_refused_with_the_number():
     c = reading.load(ROOT, {"scale": "pretrained"})
     assert local_costs.problems(c, 24e9) == []
-    (found,) = local_costs.problems(c, 4e9)
-    assert "local.memory_gb is 6, this machine has 4.0 GB" in found
+    (found,) = local_costs.problems(c, 4e9, "its cgroup")
+    assert "local.memory_gb is 6, there are 4.0 GB (its cgroup)" in found
     c = reading.load(ROOT, {"scale": "pretrained", "results": "mine", "local": {"memory_gb": 2}})
     (found,) = local_costs.problems(c, 24e9)
     assert re.match(r"smollm2 needs 4\.\d GB of memory in a job, local.memory_gb is 2", found)
+
+
+def test_the_plan_counts_the_memory_that_jobs_can_have_here(monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "2000")
+    code, text = call(plan_costs.main, ROOT, "--scale", "pretrained")
+    assert code == 0 and "WARNING: local.memory_gb is 6, there are 2.1 GB (the Slurm job)" in text
 
 
 def test_the_plan_of_the_scale_says_hours_memory_and_disk():

@@ -28,10 +28,11 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
         architecture = architecture_in(found)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
+    theirs = CONFIG_KEYS | {"family": "model_type"}
     for name, value in stated.items():
         if (own := getattr(architecture, name)) != value:
             raise ValueError(
-                f"{folder}: config.json has {CONFIG_KEYS.get(name, 'model_type')} {own}, "
+                f"{folder}: config.json has {theirs.get(name, name)} {own}, "
                 f"pretrained.*.architecture.{name} says {value}: another model, or a wrong number"
             )
     stored = {name: shape for file in weight_files(folder) for name, shape in shapes(file).items()}
@@ -40,8 +41,8 @@ def check(folder: Path, stated: dict[str, Any], *, end: str, longest: str, new_t
     if stored != architecture.shapes():
         wrong = min(set(stored.items()) ^ set(architecture.shapes().items()))[0]
         raise ValueError(
-            f"{folder}: {wrong} is not what config.json describes: take a Llama or Qwen2 whose weights are "
-            "not quantised"
+            f"{folder}: {wrong} is not what config.json describes: take a Llama, Qwen2 or Qwen3 whose "
+            "weights are not quantised"
         )
     end_tokens(folder, end)
     prompt = library(folder).encode(longest, add_special_tokens=False).ids

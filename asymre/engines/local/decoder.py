@@ -1,4 +1,4 @@
-"""A Llama and Qwen2 decoder on one page, as a pure function of its weights.
+"""A Llama, Qwen2 and Qwen3 decoder on one page, as a pure function of its weights.
 
 Weights have transformers' names and shapes, so that either can load a policy folder. Only torch is imported,
 and modules add no overhead: a step of a 0.1M-parameter model costs several times less than in transformers.
@@ -127,6 +127,11 @@ def _layers(
         name = f"model.layers.{layer}."
         normed = _rms_norm(hidden_BTC, w[name + "input_layernorm.weight"], a).to(dtype)
         queries, keys, values = (_heads(w, f"{name}self_attn.{x}_proj", normed, a) for x in "qkv")
+        if a.family == "qwen3":
+            queries, keys = (
+                functional.rms_norm(x, (a.head_size,), w[f"{name}self_attn.{of}_norm.weight"], a.norm_epsilon)
+                for x, of in ((queries, "q"), (keys, "k"))
+            )
         queries, keys = _rotate(queries, rotation), _rotate(keys, rotation)
         if cache:
             keys = torch.cat([cache[layer][0], keys], dim=2)

@@ -2,6 +2,7 @@
 
 import torch
 
+CPU = torch.device("cpu")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

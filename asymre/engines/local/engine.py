@@ -11,11 +11,11 @@ from torch.optim.adamw import adamw
 
 from asymre.architecture import Architecture
 from asymre.engines.local.decoder import Weights, behind, forward, layout, products
+from asymre.engines.local.device import CPU
 from asymre.engines.local.sampling import entropy, shared_prefix
 from asymre.engines.local.tokenizer import PADDING
 from asymre.training.rollouts import Rollouts
 
-CPU = torch.device("cpu")
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _ADAMW: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
 _ADAMW |= {"amsgrad": False, "maximize": False, "fused": True}

@@ -1,6 +1,7 @@
 """A policy folder in Hugging Face layout: config.json, model.safetensors and the tokenizer's files."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,10 +9,11 @@ from safetensors.torch import load_file, save_file
 
 from asymre.architecture import CONFIG_KEYS, Architecture, architecture_in
 from asymre.engines.local import tokenizer
-from asymre.engines.local.decoder import Weights
+from asymre.engines.local.decoder import Weights, products
+from asymre.engines.local.device import CPU
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
 def save_policy(folder: Path, architecture: Architecture, weights: Weights) -> None:
@@ -47,7 +49,35 @@ def load_policy(folder: Path) -> tuple[Architecture, Weights]:
     return architecture, load_weights(folder, architecture)
 
 
-def products_of(folder: Path) -> torch.dtype:
+@dataclass(frozen=True)
+class Policy:
+    """A policy as a job needs it. weights: float32, on `device`. dtype: of matrix products."""
+
+    architecture: Architecture
+    weights: Weights
+    tokenizer: tokenizer.Tokenizer
+    dtype: torch.dtype
+    device: torch.device
+
+    def behaviour(self) -> Weights:
+        """Return the weights from which to sample: their matrices have the dtype of products."""
+        return products(self.weights, self.dtype)
+
+
+def open_policy(folder: Path, end: str, device: torch.device) -> Policy:
+    """Return the policy of a folder, on a device; a stand-in is on the CPU, whatever the device.
+
+    end: text that ends a completion (`tasks.Task.end`). Raises ValueError if no token does, and if weights
+    and config.json do not fit each other.
+    """
+    architecture, weights = load_policy(folder)
+    own = tokenizer.load_tokenizer(folder, end)
+    place = CPU if own is tokenizer.CHARACTERS else device
+    weights = {name: weight.to(place) for name, weight in weights.items()}
+    return Policy(architecture, weights, own, _products_of(folder), place)
+
+
+def _products_of(folder: Path) -> torch.dtype:
     """Return the dtype of matrix products for a policy folder, `dtype` in its config.json."""
     return DTYPES[json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"]]
 

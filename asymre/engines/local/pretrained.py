@@ -1,4 +1,4 @@
-"""Weights of a pretrained model for engine local: converted to float32, as one file, or read from GGUF."""
+"""Weights of a pretrained model for engine local: converted to float32, as one file."""
 
 import json
 import shutil
@@ -39,17 +39,3 @@ def convert(folder: Path, target: Path, dtype: str) -> None:
     flat = {theirs: getattr(architecture, ours) for ours, theirs in CONFIG_KEYS.items()}
     text = json.dumps(found | flat | {"dtype": dtype}, indent=1) + "\n"
     (target / "config.json").write_text(text, encoding="utf-8")
-
-
-def unpack_gguf(file: Path, folder: Path) -> None:
-    """Write the model of a GGUF file, dequantised, and its tokenizer in Hugging Face layout."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    arguments = {"gguf_file": file.name, "local_files_only": True}
-    loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **arguments)
-    # A model loaded from GGUF refuses to be saved, and describes itself as quantised.
-    del loaded.config.quantization_config  # pyright: ignore
-    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
-    model.load_state_dict(loaded.state_dict())
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, **arguments).save_pretrained(folder)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asymre.architecture import Architecture
 from asymre.engines.local.decoder import Weights, forward, layout, prefill
+from asymre.engines.local.device import CPU
 from asymre.engines.local.tokenizer import CHARACTERS, PADDING
 
 # More completions at a time are not faster.
@@ -95,7 +96,7 @@ def _sample_batch(weights, architecture, prompts_PL, noise_PGT, temperature, top
     running_A, logits_AV = torch.arange(rows), logits_RV
     for step in range(steps):
         log_probs_AV = logits_AV.log_softmax(-1)
-        chosen_A = _choose(logits_AV, noise_RT[running_A, step].to(device), temperature, top_p)
+        chosen_A = choose(logits_AV, noise_RT[running_A, step], temperature, top_p)
         log_probs_RT[running_A, step] = log_probs_AV.gather(1, chosen_A[:, None])[:, 0].cpu()
         entropy_RT[running_A, step] = entropy(log_probs_AV).cpu()
         chosen_A = chosen_A.cpu()
@@ -114,13 +115,19 @@ def entropy(log_probs: Tensor) -> Tensor:
     return -(log_probs.exp() * log_probs).sum(-1)
 
 
-def _choose(logits_RV, noise_R, temperature, top_p):
-    probs_RV = (logits_RV.double() / temperature).softmax(-1)
+def choose(logits_RV: Tensor, noise_R: Tensor, temperature: float, top_p: float) -> Tensor:
+    """Return a token [R] of each distribution, on the device of its logits [R, V].
+
+    noise_R: float64 in [0, 1), on the CPU. Sums over a large vocabulary are float64, so that unlikely tokens
+    keep their probability; Apple's GPU (mps) has no such type, so for it the CPU chooses.
+    """
+    place = CPU if logits_RV.device.type == "mps" else logits_RV.device
+    probs_RV = (logits_RV.to(place).double() / temperature).softmax(-1)
     if top_p < 1:
         probs_RV = _nucleus(probs_RV, top_p)
     cumulative_RV = probs_RV.cumsum(-1)
-    threshold_R1 = noise_R[:, None] * cumulative_RV[:, -1:]
-    return torch.searchsorted(cumulative_RV, threshold_R1, right=True)[:, 0]
+    threshold_R1 = noise_R.to(place)[:, None] * cumulative_RV[:, -1:]
+    return torch.searchsorted(cumulative_RV, threshold_R1, right=True)[:, 0].to(logits_RV.device)
 
 
 def _nucleus(probs_RV: Tensor, top_p: float) -> Tensor:
