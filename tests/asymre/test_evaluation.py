@@ -13,8 +13,16 @@ from asymre.engines.local import evaluation
 from asymre.engines.local.evaluation import evaluate, evaluate_snapshot
 from asymre.engines.local.sampling import Completions
 from asymre.engines.local.tokenizer import END_ID, VOCABULARY_SIZE, encode
-from asymre.metrics.calibration import best, cycle_ends, final_accuracy, largest_of_the_best
-from asymre.metrics.curves import curve, read_evaluation, read_metrics, smooth, step_of_collapse
+from asymre.metrics.calibration import at_cycle_ends, is_at_the_edge, largest_of_the_best
+from asymre.metrics.curves import (
+    curve,
+    late_in_cycles,
+    read_evaluation,
+    read_metrics,
+    smooth,
+    step_of_collapse,
+    step_of_fall,
+)
 from asymre.metrics.evaluation import as_table, pass_at_k
 from asymre.tasks.arithmetic import Arithmetic
 from tests.specs import EVALUATION
@@ -167,7 +175,22 @@ def steps(*values):
         ((0.5,), None),
     ],
 )
-def test_step_of_collapse(values, expected):
+def test_step_of_fall(values, expected):
+    found = step_of_fall(steps(*values), steps(*[0.1] * len(values)))
+    assert np.isnan(found) if expected is None else found == expected
+
+
+@pytest.mark.parametrize(
+    "values,expected",
+    [
+        ((0.3, 0.8, 0.2, 0.1, 0.1, 0.0, 0.0), 20),  # falls and stays low
+        ((0.3, 0.8, 0.2, 0.1, 0.5, 0.6, 0.5), None),  # recovers to more than half of its maximum
+        ((0.3, 0.8, 0.2, 0.1, 0.3, 0.3, 0.3), None),  # recovers to the base policy
+        ((0.3, 0.8, 0.2, 0.1, 0.6, 0.1, 0.1), 20),  # recovers in between alone
+        ((0.3, 0.8, 0.7, 0.7, 0.2, 0.1, 0.7), None),  # its mean over the last three is what counts
+    ],
+)
+def test_a_dip_recovers_and_is_no_collapse(values, expected):
     found = step_of_collapse(steps(*values), steps(*[0.1] * len(values)))
     assert np.isnan(found) if expected is None else found == expected
 
@@ -181,6 +204,7 @@ def test_step_of_collapse(values, expected):
     ],
 )
 def test_a_run_that_diverges_has_collapsed(values, entropy, expected):
+    assert step_of_fall(steps(*values), steps(*entropy)) == expected
     assert step_of_collapse(steps(*values), steps(*entropy)) == expected
 
 
@@ -197,14 +221,21 @@ def test_unevenly_spaced_points_are_not_smoothed():
     assert smooth(values, 3).tolist() == values.tolist()
 
 
-def test_cycle_ends_are_means_over_seeds():
-    runs = [steps(0.1, 0.9, 0.3, 0.9, 0.5, 0.7), steps(0.3, 0.1, 0.5, 0.1, 0.7, 0.5)]
-    ends = cycle_ends(runs, N=20)
+def test_accuracy_at_the_ends_of_cycles():
+    run = steps(0.1, 0.9, 0.3, 0.9, 0.5, 0.7)
+    ends = at_cycle_ends(run, N=20)
     assert ends.index.tolist() == [0, 20, 40, 50]  # the last cycle is shorter
-    assert ends.tolist() == pytest.approx([0.2, 0.4, 0.6, 0.6])
-    assert cycle_ends([steps(1, 2, 3, 4, 5)], N=20).tolist() == [1, 3, 5]
+    assert ends.tolist() == pytest.approx([0.1, 0.3, 0.5, 0.7])
+    assert at_cycle_ends(steps(1, 2, 3, 4, 5), N=20).tolist() == [1, 3, 5]
     with pytest.raises(ValueError, match="15"):
-        cycle_ends(runs, N=15)
+        at_cycle_ends(run, N=15)
+
+
+def test_metrics_late_in_cycles():
+    metrics = pd.Series(np.arange(1.0, 51), index=range(1, 51))
+    # The last tenth of 20 steps is two; the last cycle has only ten steps.
+    assert late_in_cycles(metrics, N=20).to_dict() == {20: 19.5, 40: 39.5, 50: 49.5}
+    assert late_in_cycles(metrics.iloc[:7], N=5).to_dict() == {5: 5, 7: 7}
 
 
 @pytest.mark.parametrize(
@@ -220,11 +251,18 @@ def test_the_largest_learning_rate_near_the_best(accuracy, chosen):
     assert largest_of_the_best(accuracy, tolerance=0.02) == chosen
 
 
-def test_the_best_delta_v_by_the_end_of_its_runs():
-    runs = {-0.5: [steps(0, 0.3, 0.6, 0.9), steps(1, 0.6, 0.6, 0.6)], -0.1: [steps(0, 0.5, 0.5, 0.5)]}
-    final = {delta_v: final_accuracy(curves) for delta_v, curves in runs.items()}
-    assert final == {-0.5: pytest.approx(0.6), -0.1: pytest.approx(0.5)}
-    assert best(final) == -0.5
+@pytest.mark.parametrize(
+    "accuracy,edge",
+    [
+        ({1e-4: 0.9, 2e-4: 0.95, 4e-4: 0.5}, False),
+        ({1e-4: 0.95, 2e-4: 0.9, 4e-4: 0.5}, True),  # a smaller one may be better
+        ({1e-4: 0.9, 2e-4: 0.92, 4e-4: 0.95}, True),
+        ({1e-4: 0.9, 2e-4: 0.95, 4e-4: 0.94}, True),  # a larger one may do as well
+        ({1e-4: 0.95, 2e-4: 0.94, 4e-4: 0.5}, True),
+    ],
+)
+def test_a_choice_at_the_edge_of_the_grid_is_seen(accuracy, edge):
+    assert is_at_the_edge(accuracy, tolerance=0.02) == edge
 
 
 def an_evaluation():
