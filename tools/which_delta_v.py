@@ -27,6 +27,10 @@ from asymre.bandit.theory import pass_rate_after_cycle
 from paper.figures.style import styled, sweep_colours
 
 DELTA_V = (-0.5, -0.3, -0.2, -0.1)
+NOTE = (
+    "An upper bound: converged cycles, prompts that share nothing, V_mu the mean of groups of {group_size}.\n"
+    "In a cycle of real training a prompt is in few steps or none. What nearer to 0 costs: docs/results.md"
+)
 
 
 def pass_rates_in(path: Path) -> dict[str, np.ndarray]:
@@ -123,6 +127,7 @@ def main() -> None:
         )
         wide = table[table["cycle"] > 0].pivot(index="delta_v", columns="cycle", values=["solved", "mean"])
         print(wide.map("{:.3f}".format).to_string() + "\n")
+    print(NOTE.format(group_size=given.group_size))
     if given.plot:
         first = next(iter(sets))
         plot(sets[first], tables[first], **group).savefig(given.plot)

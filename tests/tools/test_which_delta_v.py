@@ -30,8 +30,9 @@ def test_a_csv_is_read_and_drawn(tmp_path):
     )
     assert code == 0, output
     assert "mine: 3 prompts, mean 0.517, never solved 0%" in output
+    assert "groups of 8" in output and "few steps or none" in output
     rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.startswith("-0")}
-    # Groups of 8: at -0.1 .05 becomes .05 + 7 / 8 * 20 * .05 * .95 = .88; at -0.5 .05 + 7 / 8 * 4 * .05 * .95.
+    # At -0.1 .05 becomes .05 + 7 / 8 * 20 * .05 * .95 = .88; at -0.5 .05 + 7 / 8 * 4 * .05 * .95.
     assert rows["-0.1"] == ["0.667", "1.000", "0.960", "1.000"]
     assert rows["-0.5"][0] == "0.667" and rows["-0.5"][2] == "0.739"
     assert (tmp_path / "mine.png").stat().st_size > 10_000
