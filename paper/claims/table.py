@@ -69,10 +69,12 @@ SHARED = (
     "Every row is about the base policies that made it, and no others: all runs of a model share one, "
     "and runs "
     "of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The "
-    "table with "
-    "a base policy for each pair is claims_seeds."
+    "table with a base policy for each pair is claims_seeds."
 )
-OWN = "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 too."
+OWN = (
+    "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 "
+    "too."
+)
 STAND_INS = (
     "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's "
     "scale."

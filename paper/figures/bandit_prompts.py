@@ -1,4 +1,4 @@
-"""Figure D: what cycles make of a prompt's pass rate, of their mean and of entropy, in a contextual bandit."""
+"""Figure D: what cycles make of pass rates, of their mean and of entropy, in a contextual bandit."""
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
