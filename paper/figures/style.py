@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import isfinite
 
 import matplotlib
 import seaborn as sns
@@ -93,10 +94,12 @@ def signed(value):
 def label_ends(axis, ends):
     """Write texts beside the right ends of lines, joined to them, moved apart where they would overlap.
 
-    ends: height in data, text and colour of each. Call it when limits and scale of the axis are final.
+    ends: height in data, text and colour of each; a line that ends in NaN (a run that diverged) has no text.
+    Call it when limits and scale of the axis are final.
     """
     to_fraction = axis.transData + axis.transAxes.inverted()
-    placed = sorted((to_fraction.transform((axis.get_xlim()[1], y))[1], text, c) for y, text, c in ends)
+    right = axis.get_xlim()[1]
+    placed = sorted((to_fraction.transform((right, y))[1], text, c) for y, text, c in ends if isfinite(y))
     gap = 1.15 * END_SIZE / (POINTS_PER_INCH * AXES_HEIGHT * axis.figure.get_figheight())
     gap *= axis.get_gridspec().nrows
     heights = []

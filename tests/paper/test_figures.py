@@ -142,6 +142,15 @@ def test_labels_at_ends_stand_apart_and_within_reach():
     assert heights[0] == pytest.approx(0.02 / 1.04) and heights[-1] <= 1
 
 
+def test_a_line_that_ends_in_nothing_has_no_text():
+    """The entropy of runs that diverged."""
+    fig = new_figure(frame())
+    axis = fig.subplots()
+    label_ends(axis, [(0.5, "a", "k"), (np.nan, "b", "k")])
+    assert [text.get_text() for text in axis.texts] == ["a"]
+    fig.draw_without_rendering()
+
+
 @pytest.mark.parametrize("measure", ["test_accuracy", "train_accuracy", "entropy"])
 def test_lines_at_zero_do_not_vanish_into_the_axis(measure):
     low, high = draw(rows([0.5, 0.0, 0.0], measure=measure), steps=rollouts()).axes[0].get_ylim()
