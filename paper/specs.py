@@ -82,7 +82,6 @@ class Candidate:
     """A run of the calibration. Its inputs: the evaluation, and `<input>/training`."""
 
     input: str
-    objective: str
     delta_v: float | None
     learning_rate: float
     seed: int
@@ -90,11 +89,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CalibrationSpec:
-    """The runs among which the calibration chooses, and its rule. gradient_clip: of the runs.
+    """The runs among which the calibration chooses for an objective, and its rule. gradient_clip: of the runs.
 
     applied: whether the scale's runs are at the choices, so that one at the edge of the grid is an error.
     """
 
+    objective: str
     N: int
     tolerance: float
     gradient_clip: float

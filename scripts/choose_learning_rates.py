@@ -1,4 +1,4 @@
-"""Apply the calibration's rule: calibration.csv, one row per candidate run and end of a cycle."""
+"""Apply the calibration's rule to an objective: calibration.csv, a row per candidate run and end of a cycle."""
 
 import pandas as pd
 
@@ -7,9 +7,6 @@ from asymre.metrics.curves import curve, final, late_in_cycles, read_evaluation,
 from paper.specs import CalibrationSpec
 from store import job
 from workflow.project import PROJECT
-
-GROUP = ["objective", "delta_v"]
-
 
 def make(spec: CalibrationSpec, inputs, folder):
     tables = []
@@ -21,15 +18,15 @@ def make(spec: CalibrationSpec, inputs, folder):
         rows = pd.DataFrame({"step": ends.index, "accuracy": ends.to_numpy()})
         kl = late_in_cycles(metrics.set_index("step")["kl_behaviour"], spec.N)
         rows["kl_behaviour"] = rows["step"].map(kl)
-        described = {"objective": run.objective, "delta_v": run.delta_v, "learning_rate": run.learning_rate}
+        described = {"delta_v": run.delta_v, "learning_rate": run.learning_rate}
         clipped = (metrics["gradient_norm"] > spec.gradient_clip).mean()
         described |= {"seed": run.seed, "final_accuracy": final(accuracy), "clipped": clipped}
         tables.append(rows.assign(**described))
     table = pd.concat(tables, ignore_index=True)
     table["chosen"] = False
-    for (objective, delta_v), own in table.groupby(GROUP, sort=False, dropna=False):
+    for delta_v, own in table.groupby("delta_v", sort=False, dropna=False):
         of_rates = own.groupby("learning_rate")["final_accuracy"].mean().to_dict()
-        named = objective if pd.isna(delta_v) else f"{objective} at delta_v = {delta_v:g}"
+        named = spec.objective if pd.isna(delta_v) else f"{spec.objective} at delta_v = {delta_v:g}"
         chosen = largest_of_the_best(of_rates, spec.tolerance)
         if spec.applied and is_at_the_edge(of_rates, spec.tolerance):
             found = ", ".join(f"{rate:g}: {value:.3f}" for rate, value in of_rates.items())
@@ -39,7 +36,7 @@ def make(spec: CalibrationSpec, inputs, folder):
             )
         print(f"{named}: {chosen:g}")
         table.loc[own.index[own["learning_rate"] == chosen], "chosen"] = True
-    names = [*GROUP, "learning_rate", "seed", "step", "accuracy", "kl_behaviour", "final_accuracy", "clipped"]
+    names = ["delta_v", "learning_rate", "seed", "step", "accuracy", "kl_behaviour", "final_accuracy", "clipped"]
     table[[*names, "chosen"]].to_csv(folder / "calibration.csv", index=False, float_format="%.6g")
 
 

@@ -125,12 +125,13 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def calibration_figure(b: Builder, engine: Engine) -> Artefact:
-    """Return the figure of the calibration, drawn from its table of candidates and choices."""
+    """Return the figure of the calibration, drawn from a table of candidates and choices per objective."""
     k, t = b.configuration.calibration, b.configuration.training
     N = t.N.get(k.N, k.N)
-    inputs = {}
-    candidates = []
+    tables = {}
     for objective, values in k.objectives.items():
+        inputs = {}
+        candidates = []
         sweep = Sweep(
             model=[k.model],
             dataset=[k.dataset],
@@ -144,10 +145,10 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
         for run in runs_of(b.configuration, "calibration", sweep):
             inputs[run.slug] = engine.evaluation(b, run)
             inputs[f"{run.slug}/training"] = engine.training(b, run)
-            candidates.append(Candidate(run.slug, run.objective, run.delta_v, run.learning_rate, run.seed))
-    spec = CalibrationSpec(N, k.tolerance, t.gradient_clip, k.applied, tuple(candidates))
-    slug, script = f"{k.model}_{k.dataset}", "scripts.choose_learning_rates"
-    table = b.make("calibration", slug, spec, inputs, script=script)
+            candidates.append(Candidate(run.slug, run.delta_v, run.learning_rate, run.seed))
+        spec = CalibrationSpec(objective, N, k.tolerance, t.gradient_clip, k.applied, tuple(candidates))
+        slug, script = f"{k.model}_{k.dataset}_{objective}", "scripts.choose_learning_rates"
+        tables[objective] = b.make("calibration", slug, spec, inputs, script=script)
     rows = -(-sum(len(values) or 1 for values in k.objectives.values()) // CALIBRATION_COLUMNS)
     figure = FigureSpec(
         chart="calibration",
@@ -156,7 +157,7 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
         **calibration_texts(b.configuration),
         **NOTHING | {"columns": CALIBRATION_COLUMNS, "objectives": _looks(k.objectives)},
     )
-    return _drawn(b, "calibration", figure, {"table": table})
+    return _drawn(b, "calibration", figure, tables)
 
 
 def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:

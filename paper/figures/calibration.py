@@ -15,7 +15,9 @@ from paper.specs import FigureSpec
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
     """objective, delta_v, learning_rate, seed, step, accuracy, kl_behaviour, final_accuracy, clipped, chosen
     (`scripts/choose_learning_rates.py`)."""
-    return read("table", "calibration.csv", pd.read_csv)
+    tables = [read(name, "calibration.csv", pd.read_csv).assign(objective=name) for name in spec.objectives]
+    rows = pd.concat(tables, ignore_index=True)
+    return rows[["objective", *rows.columns.drop("objective")]]
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
