@@ -162,6 +162,7 @@ def test_metrics_by_hand(weights, architecture, problems, recorded):
     log_probs, entropies = plain_log_probs(after_one, architecture, prompts, tokens)
     right = rollouts.reward[rows] == 1
     ratio = (log_probs - rollouts.log_probs[rows])[mask].exp()
+    weights = ((log_probs - rollouts.log_probs[rows]) * mask).sum(1).exp()
     expected = {
         "rollout_reward": rollouts.reward[rows].mean(),
         "entropy": entropies[mask].mean(),
@@ -171,6 +172,7 @@ def test_metrics_by_hand(weights, architecture, problems, recorded):
         "ratio_mean": ratio.mean(),
         "ratio_max": ratio.max(),
         "ratio_outside_clip": ((ratio > 1.2) | (ratio < 0.8)).float().mean(),
+        "effective_samples": weights.sum().square() / weights.square().sum() / BATCH,
         "length": mask.sum() / BATCH,
     }
     assert set(metrics) == set(expected) | {"step", "cycle", "loss", "gradient_norm"}

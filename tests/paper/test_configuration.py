@@ -320,12 +320,12 @@ OVERLAYS = {
         f"{RUN}.N: 1 makes 125000 jobs of one run (training.steps, training.N): at most 10000",
     ),
     "unsorted learning rates": (
-        {"calibration": {"learning_rates": [2e-4, 1e-4]}},
+        {"calibration": {"learning_rates": [2e-4, 1e-4, 4e-4]}},
         "calibration.learning_rates: give increasing values",
     ),
-    "one learning rate": (
-        {"calibration": {"learning_rates": [2e-4]}},
-        "calibration.learning_rates: List should have at least 2 items",
+    "learning rates that are all edges": (
+        {"calibration": {"learning_rates": [1e-4, 2e-4]}},
+        "calibration.learning_rates: List should have at least 3 items",
     ),
     "calibration of an unknown model": (
         {"calibration": {"model": "qwen-3"}},
@@ -683,7 +683,7 @@ AVERAGES = {
         f"{MINE}: chart phase_diagram would average over dataset (math, numinamath): one figure each",
     ),
     "objectives in A": (
-        chart_with("phase_diagram", objective=["asymre", "asymre_kl"]),
+        chart_with("phase_diagram", objective=["asymre", "asymre_kl"], learning_rate=0.1),
         f"{MINE}: chart phase_diagram would average over objective (asymre, asymre_kl): one figure each",
     ),
     "an objective without delta_v in A": (
@@ -695,7 +695,7 @@ AVERAGES = {
         f"{MINE}: chart diversity would average over model (llama-8b, qwen-3b): one figure each",
     ),
     "objectives in C": (
-        chart_with("diversity", objective=["asymre", "asymre_tis"]),
+        chart_with("diversity", objective=["asymre", "asymre_tis"], learning_rate=0.1),
         f"{MINE}: chart diversity would average over objective (asymre, asymre_tis): one figure each",
     ),
     "N in C": (
@@ -785,7 +785,8 @@ def test_rollouts_of_other_samplings_are_for_objectives_without_a_ratio(cpu, key
         reading.load(ROOT, {"results": "mine", "algorithm": {"train_sampling": key}})
     for field, value in key.items():
         assert f"algorithm.train_sampling.{field}: is {value}" in str(error.value)
-    assert "asymre_kl, asymre_tis, grpo, topr are made of them: give 1" in str(error.value)
+    made = "asymre_kl, asymre_tapered, asymre_tapered_positives, asymre_tis, grpo, topr are made of them: give 1"
+    assert made in str(error.value)
     # Of asymre alone nothing is refused.
     assert list(cross_checks(of_asymre(cpu, key))) == []
 
@@ -796,7 +797,7 @@ def of_asymre(cpu, sampling, **changes):
     own = {
         "algorithm": cpu.algorithm.model_copy(update={"train_sampling": sampling}),
         "figures": {"figure_3": cpu.figures["figure_3"]},
-        "claims": cpu.claims.model_copy(update={"runs": [], "seeds": []}),
+        "claims": cpu.claims.model_copy(update={"seeds": []}),
         "leave_out": {},
         "calibration": None,
     }
@@ -809,8 +810,8 @@ def test_wherever_an_objective_with_a_ratio_stands_its_rollouts_are_plain(cpu, w
     sweep = figure.runs[0].model_copy(update={"objective": ["topr"], "delta_v": []})
     changes = {
         "figures": {"figure_3": figure.model_copy(update={"runs": [sweep]})},
-        "claims": cpu.claims.model_copy(update={"runs": [], "seeds": [sweep]}),
-        "calibration": cpu.calibration.model_copy(update={"objectives": ["topr"]}),
+        "claims": cpu.claims.model_copy(update={"seeds": [sweep]}),
+        "calibration": cpu.calibration.model_copy(update={"objectives": {"asymre": [-0.5], "topr": []}}),
     }
     wrong = cross_checks(of_asymre(cpu, {"temperature": 0.7}, **{where: changes[where]}))
     paths = [path for path, text in wrong if "losses of topr are" in text]

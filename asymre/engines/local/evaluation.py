@@ -58,7 +58,7 @@ def evaluate(
         entropy=completions.entropy_RT[mask_RT].mean().item(),
         length=mask_RT.sum(1).float().mean().item(),
         truncated=(~ended_R).double().mean().item(),
-        differences_PS=finals_as_numbers(finals).reshape(-1, samples) - answers_P.numpy()[:, None],
+        differences_PS=finals_as_numbers(finals).reshape(-1, samples) - answers_P[:, None],
     )
 
 
