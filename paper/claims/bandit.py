@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from asymre.bandit.theorem_checks import FINITE
 from asymre.metrics.statistics import Estimate, share
 from paper.claims.verdict import Claim, Row
 
@@ -59,22 +58,6 @@ UNDER = _counted("2b", "V < V_0: the limit is optimal", "Theorem 4.3", "instance
 OVER = _counted("2c", "V > V_0: the limit is not optimal", "Theorem 4.3", "instances and V that agree")
 
 
-def _finite_claim(key, check):
-    offset, lower = FINITE[check], FINITE["finite_lower"]
-    return Claim(
-        key=key,
-        statement=f"V = V_mu - {-offset:g} ends worse than a lower V",
-        source="figure 2",
-        measure=f"instances in which it ends worse than V_mu - {-lower:.2g}; equal ends left out",
-        test="exact binomial against 1/2",
-        unit="share",
-        direction=1,
-    )
-
-
-FINITE_CLAIMS = {
-    check: _finite_claim(key, check) for key, check in (("3a", "finite_near"), ("3b", "finite_nearest"))
-}
 ENTROPY = Claim(
     key="7a",
     statement="Entropy falls faster the larger V is",
@@ -102,7 +85,8 @@ def bandit_rows(
         _agree(RISES, _of(theorems, "rises").dropna(subset="value"), lambda value: value > 0),
         _agree(UNDER, _optimal(theorems, threshold, under=True), lambda value: value == 1),
         _agree(OVER, _optimal(theorems, threshold, under=False), lambda value: value == 0),
-        *(_finite(claim, theorems, check) for check, claim in FINITE_CLAIMS.items()),
+        _finite("3a", theorems, "finite_near"),
+        _finite("3b", theorems, "finite_nearest"),
     ]
     return first, [_entropy(limit)]
 
@@ -145,9 +129,18 @@ def _optimal(theorems, threshold, under):
     return pd.concat([few[["value", "arms"]].astype({"arms": str}), ends], ignore_index=True)
 
 
-def _finite(claim, theorems, check):
-    ends = theorems.set_index("instance").groupby("check")["value"]
-    gap = ends.get_group(check) - ends.get_group("finite_lower")
+def _finite(key, theorems, check):
+    near, lower = (_of(theorems, name).set_index("instance") for name in (check, "finite_lower"))
+    claim = Claim(
+        key=key,
+        statement=f"V = V_mu - {-near['delta_v'].iloc[0]:g} ends worse than a lower V",
+        source="figure 2",
+        measure=f"instances in which it ends worse than V_mu - {-lower['delta_v'].iloc[0]:.2g}; equal ends left out",
+        test="exact binomial against 1/2",
+        unit="share",
+        direction=1,
+    )
+    gap = near["value"] - lower["value"]
     decided = gap[gap.abs() > SAME_REWARD]
     worse, equal = int((decided < 0).sum()), len(gap) - len(decided)
     detail = f"{worse} of {len(decided)} worse, {equal} equal; mean difference {gap.mean():.3g}"

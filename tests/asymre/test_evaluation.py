@@ -64,6 +64,8 @@ def test_measures_of_known_completions(problems, monkeypatch):
     lengths = [len(text) for text in texts]
     lengths[2] = 6
     entropy = sum(row * length for row, length in enumerate(lengths)) / sum(lengths)
+    wrong = [int(first.ljust(4, "0")) - int(first), 2 - int(first), *(n - int(second) for n in (3, 5, 5))]
+    assert measured.pop("differences") == [0, 0, *wrong[:2], 0, *wrong[2:]]
     assert measured == {
         "accuracy": 3 / 8,
         "distinct_correct": (2 + 1) / 2,
@@ -87,6 +89,7 @@ def test_a_policy_that_always_says_one_thing(constant_policy, problems):
     expected = {"accuracy": 0, "pass_at_1": 0, "pass_at_2": 0, "entropy": 0}
     expected |= {"distinct_answers": 1, "distinct_correct": 0, "length": 1, "truncated": 0}
     assert measured.pop("pass_rates") == [0] * problems.num_rows
+    assert np.isnan(measured.pop("differences")).all()
     assert measured == pytest.approx(expected, abs=1e-6)
     architecture, uniform = constant_policy(torch.zeros(VOCABULARY_SIZE))
     measured = evaluate(uniform, architecture, problems, Arithmetic, samples=2, stream=("a",), **SETTINGS)
@@ -95,7 +98,8 @@ def test_a_policy_that_always_says_one_thing(constant_policy, problems):
 
 def test_evaluation_follows_from_its_stream(weights, architecture, problems):
     def measure(*stream):
-        return evaluate(weights, architecture, problems, Arithmetic, samples=4, stream=stream, **SETTINGS)
+        measured = evaluate(weights, architecture, problems, Arithmetic, samples=4, stream=stream, **SETTINGS)
+        return measured | {"differences": str(measured["differences"])}
 
     assert measure(0, 100, "test") == measure(0, 100, "test")
     others = [measure(0, 100, "test"), measure(1, 100, "test"), measure(0, 125, "test")]

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -36,6 +37,7 @@ DRAWN = {name: Look(entry.label, entry.colour) for name, entry in OBJECTIVES.ite
 
 def frame(title="Title", width=6.0, height=3.0, **fields):
     nothing = {"panels": (), "runs": (), "rewards": None, "smoothing_window": None, "columns": None}
+    nothing["group_size"] = None
     size = {"title": title, "width": width, "height": height}
     return FigureSpec(chart="", note="", caption="", objectives=DRAWN, **size, **nothing | fields)
 
@@ -263,8 +265,16 @@ def test_colours_are_told_apart_by_the_colour_blind(seen):
 
     sweep = sweep_colours([-0.5, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3])
     assert least(sweep.values()) > SHADES_APART
-    own = [look.colour for look in DRAWN.values() if look.colour]
-    assert least([*own, sweep[-0.1], sweep[0]]) > APART
+    assert least([*colours_of_curves(), sweep[-0.1], sweep[0]]) > APART
+
+
+def colours_of_curves():
+    """The own colours of the objectives that a published figure draws as curves. Ablations are rows of H."""
+    figures = reading.load(ROOT).figures.values()
+    panels = [panel for figure in figures if figure.chart == "curves" for panel in figure.panels]
+    shown = {objective for panel in panels for sweep in panel.runs for objective in sweep.objective}
+    assert {"grpo", "asymre_tapered", "topr"} <= shown
+    return [DRAWN[objective].colour for objective in sorted(shown) if DRAWN[objective].colour]
 
 
 def crosses(axis):
@@ -538,20 +548,23 @@ def test_calibration_shows_the_spread_of_seeds_and_a_tick_per_candidate(tmp_path
         return pd.DataFrame([train | {"step": i * 50, "accuracy": a} for i, a in enumerate(values)])
 
     inputs = {"a": [0.2, 0.4, 0.5], "b": [0.2, 0.6, 0.9], "c": [0.2, 0.3, 0.3]}
-    runs = [Candidate(*key) for key in [("a", "asymre", -0.1, 1e-4, 0), ("b", "asymre", -0.1, 1e-4, 1)]]
-    runs.append(Candidate("c", "asymre", -0.1, 2e-4, 0))
-    for name, values in inputs.items():
+    runs = tuple(Candidate(*key) for key in [("a", -0.1, 1e-4, 0), ("b", -0.1, 1e-4, 1), ("c", -0.1, 2e-4, 0)])
+    for name, values in list(inputs.items()):
         (tmp_path / name).mkdir()
         accuracy(values).to_parquet(tmp_path / name / "evaluation.parquet")
-        inputs[name] = tmp_path / name
-    choose_learning_rates.make(CalibrationSpec(50, 0.02, tuple(runs), tuple(runs[:2])), inputs, tmp_path)
-    table = pd.read_csv(tmp_path / "calibration.csv")
-    (last,) = table[(table["choice"] == "learning_rate") & (table["step"] == 100) & table["chosen"]].to_dict(
-        "records"
-    )
-    assert [last[name] for name in ("least", "accuracy", "most")] == pytest.approx([0.5, 0.7, 0.9])
-    assert last["final_least"] < last["final_accuracy"] < last["final_most"]
-    figure = calibration.draw(table, frame(width=9, columns=2))
+        metrics = {"step": range(1, 101), "cycle": 0, "loss": 0.1, "rollout_reward": 0.1, "kl_behaviour": 0.3}
+        metrics["gradient_norm"] = [2.0] * 25 + [0.5] * 75
+        pd.DataFrame(metrics).to_parquet(tmp_path / name / "metrics.parquet")
+        inputs[name] = inputs[f"{name}/training"] = tmp_path / name
+    spec = CalibrationSpec("asymre", 50, 0.02, 1.0, applied=False, runs=runs)
+    choose_learning_rates.make(spec, inputs, tmp_path)
+    own = pd.read_csv(tmp_path / "calibration.csv")
+    last = own[(own["step"] == 100) & own["chosen"]]
+    assert last["accuracy"].tolist() == pytest.approx([0.5, 0.9])
+    assert set(own["clipped"]) == {0.25} and set(own.loc[own["step"] > 0, "kl_behaviour"]) == {0.3}
+    with pytest.raises(ValueError, match="the choice for asymre at delta_v = -0.1 lies at the edge of the grid"):
+        choose_learning_rates.make(replace(spec, applied=True), inputs, tmp_path)
+    figure = calibration.draw(own.assign(objective="asymre"), frame(width=9, columns=2))
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1e-4", "2e-4"]
     assert not list(axis.xaxis.get_minor_locator()()) and axis.get_legend() is None

@@ -201,7 +201,11 @@ OVERLAYS = {
         {"algorithm": {"rewards": {"wrong": -0.5}}},
         lambda a: a.kind in ("rollouts", "training", "claims") or training_figure(a) or figure("G")(a),
     ),
-    "normalisation": ({"algorithm": {"normalisation": "token_mean"}}, kind("training")),
+    "normalisation": (
+        {"algorithm": {"normalisation": "token_mean"}},
+        # GRPO has its own.
+        lambda a: a.kind == "training" and a.params["objective"] != "grpo",
+    ),
     "clip of grpo": (
         {"objectives": {"grpo": {"clip": 0.3}}},
         lambda a: a.kind == "training" and a.params["objective"] == "grpo",
@@ -260,13 +264,14 @@ FILES = {
     "paper/captions.py": is_nothing,
     "scripts/publish.py": is_nothing,
     "asymre/objectives/asymre.py": lambda a: (
-        a.kind == "training"
-        and a.params["objective"] in ("asymre", "asymre_tis", "asymre_kl", "positives_only")
+        a.kind == "training" and a.params["objective"].startswith(("asymre", "positives_only"))
     ),
     "asymre/objectives/_importance.py": lambda a: (
-        a.kind == "training" and a.params["objective"] in ("asymre_tis", "topr")
+        a.kind == "training"
+        and a.params["objective"] in ("asymre_tapered", "asymre_tapered_positives", "asymre_tis", "topr")
     ),
     "asymre/bandit/theorem_checks.py": kind("bandit"),
+    "paper/figures/mechanism.py": figure("H"),
     "paper/figures/phase_diagram.py": figure("A"),
     "paper/figures/diversity.py": figure("C"),
     "asymre/objectives/grpo.py": lambda a: a.kind == "training" and a.params["objective"] == "grpo",
@@ -280,7 +285,7 @@ FILES = {
     "paper/figures/bandit_improvement.py": figure(2),
     "paper/figures/charts.py": is_nothing,
     "asymre/metrics/measures.py": lambda a: (
-        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "E", "G")(a)
+        a.kind in ("calibration", "claims") or training_figure(a) or figure("A", "C", "E", "G", "H")(a)
     ),
     "asymre/objectives/_entry.py": is_nothing,
     "asymre/fields.py": is_nothing,
@@ -386,27 +391,24 @@ def test_a_rate_of_a_sweep_is_that_of_its_runs_alone(cpu):
     """At the objective's own rate it is the run that other figures show; no claim rests on another rate."""
     own = cpu.configuration.training.learning_rate["asymre"]
     run = {"model": "llama-8b", "dataset": "math", "objective": "asymre", "delta_v": -0.1, "N": 250}
-    run |= {"seeds": [0], "learning_rate": [own, own / 2]}
+    run |= {"seeds": [0], "learning_rate": [own, own / 3]}
     more = plan_of(figures={"figure_E": {"runs": [run]}})
     N = cpu.configuration.training.N[250]
-    slug = f"llama-8b_math_asymre_-0.1_lr{own / 2:.12g}_N{N}_seed0"
+    slug = f"llama-8b_math_asymre_-0.1_lr{own / 3:.12g}_N{N}_seed0"
     (other,) = [r for r in more.figure_runs["figure_E"] if r.own_rate]
-    assert other.slug == slug and more.trainings[other].params["learning_rate"] == own / 2
+    assert other.slug == slug and more.trainings[other].params["learning_rate"] == own / 3
     assert {r.slug for r in more.figure_runs["figure_E"]} == {slug, f"llama-8b_math_asymre_-0.1_N{N}_seed0"}
-    for name, table in more.claims.items():
-        own_rates = {name for name in table.inputs if "_lr" in name}
-        assert bool(own_rates) == (name == "claims_beyond")
-        assert not own_rates & {run["input"] for run in table.params["runs"]}
+    assert all(slug not in table.inputs for table in more.claims.values())
     assert "llama-8b-even" not in cpu.claims["claims"].params["models"]
 
 
 def test_a_run_less_changes_its_figure_alone(cpu):
     gone, new = difference(cpu, plan_of(leave_out={"figure_4": {"seeds": [2]}}))
     assert new == {("figure", "figure_4"), ("claims", "claims")}
-    N = cpu.configuration.training.N[250]
-    assert ("training", f"qwen-3b_math_asymre_-0.5_N{N}_seed2") in gone
-    # Figure 5 still shows it.
-    assert ("training", f"qwen-3b_math_asymre_-0.1_N{N}_seed2") not in gone
+    N, values = cpu.configuration.training.N[250], cpu.configuration.figures["figure_4"].runs[0].delta_v
+    runs = {(kind, f"qwen-3b_math_asymre_{v:g}_N{N}_seed2") for kind in ("training", "evaluation") for v in values}
+    # The rollouts stay: figure 5 shows runs of this seed at another learning rate.
+    assert gone == new | runs
 
 
 def test_a_panel_evaluates_what_it_draws_of_its_own_runs(cpu):
@@ -445,7 +447,7 @@ def test_runs_that_figures_share_appear_once(cpu):
 def test_first_rollouts_are_shared(cpu):
     first = {}
     for run, training in cpu.trainings.items():
-        place = run.model, run.dataset, run.seed, run.N
+        place = run.model, run.dataset, run.base_seed, run.seed, run.N
         first.setdefault(place, set()).add(training.inputs["rollouts"].path)
     assert all(len(paths) == 1 for paths in first.values())
     assert len({paths.pop() for paths in first.values()}) == len(first)
