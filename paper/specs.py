@@ -136,7 +136,7 @@ class ClaimsSpec:
     """A table of claims.
 
     models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. first_cycle: for
-    claims about rarely solved problems. objectives: for those about figure B.
+    claims about rarely solved problems. objectives: for those about figure B. note: on the choice of the runs.
     """
 
     table: str
@@ -150,3 +150,4 @@ class ClaimsSpec:
     runs: tuple[ClaimedRun, ...]
     first_cycle: tuple[ClaimedRun, ...]
     objectives: dict[str, Compared]
+    note: str

@@ -184,7 +184,7 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
         runs = [run for run in dict.fromkeys(runs) if run.model in models and run.dataset in datasets]
         runs = sorted(runs, key=lambda run: run.slug)
         inputs |= {run.slug: engine.evaluation(b, run) for run in runs}
-        described: dict[str, Any] = {"objectives": {}, "first_cycle": ()}
+        described: dict[str, Any] = {"objectives": {}, "first_cycle": (), "note": ""}
         spec = ClaimsSpec(
             table=name,
             scale=c.scale,
@@ -209,7 +209,7 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
             rare = [run for run in dict.fromkeys(runs) if run.N > 1 and (run.delta_v or 0) < 0]
         inputs |= {f"{run.slug}/first_cycle": engine.first_cycle(b, run) for run in rare}
         cycles = tuple(_claimed(c, run, f"{run.slug}/first_cycle") for run in rare)
-        tables["claims_seeds"] = table("claims_seeds", runs, inputs, first_cycle=cycles)
+        tables["claims_seeds"] = table("claims_seeds", runs, inputs, first_cycle=cycles, note=c.claims.seeds_note)
     beyond = of_figures("beyond", "curves")
     if beyond:
         shown_objectives = sorted({run.objective for run in beyond})

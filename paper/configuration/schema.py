@@ -655,6 +655,7 @@ class Claims(Section):
     )
     dataset: str = Field(description="data set of claims 4 to 7; the others belong to claim 8")
     seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
+    seeds_note: Text = Field(default="", description="how these runs were chosen, for the notes of that table")
 
 
 class Bandit(Section):

@@ -40,6 +40,7 @@ SPEC = ClaimsSpec(
     runs=(),
     first_cycle=(),
     objectives={name: Compared(entry.label, entry.takes_delta_v) for name, entry in OBJECTIVES.items()},
+    note="",
 )
 
 
@@ -717,8 +718,10 @@ def test_a_smoke_run_decides_nothing_and_breaks_nothing(tmp_path, bandit_tables)
 def test_the_other_tables_are_readable_and_may_be_empty_of_runs(tmp_path, bandit_tables, name):
     runs, cycles = own_policies(3, 1)
     cycles = [(replace(run, input=f"{run.input}/first_cycle"), table) for run, table in cycles]
-    csv, md, page = written(tmp_path / "full", bandit_tables, runs, cycles, table=name)
+    note = "Three base policies."
+    csv, md, page = written(tmp_path / "full", bandit_tables, runs, cycles, table=name, note=note)
     readable(csv, md, page)
+    assert f"- {note}" in md and note in page
     empty, md, page = written(tmp_path / "empty", bandit_tables, table=name)
     assert len(empty) == 0 < len(csv)
     assert "0 rows" in md and "0 rows" in page
