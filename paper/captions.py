@@ -93,8 +93,7 @@ def calibration_texts(c: Configuration) -> dict[str, str]:
     k = c.calibration
     different = [
         f"Not in the paper. {c.models[k.model]}, {c.datasets[k.dataset]}. Chosen: the largest rate whose "
-        f"final "
-        f"accuracy is at most {k.tolerance:g} below the best.",
+        f"final accuracy is at most {k.tolerance:g} below the best.",
         CHARTS["calibration"].reading,
     ]
     own = ", each with a base policy of its own" if k.base_policy == "own" else ""
@@ -103,10 +102,8 @@ def calibration_texts(c: Configuration) -> dict[str, str]:
         f"{_dataset_text(c, k.dataset)}. N = {c.training.N.get(k.N, k.N)}, seeds "
         f"{', '.join(map(str, k.seeds))}, which no figure uses{own}. Accuracy on "
         f"{c.evaluation.train_problems} fixed training problems at temperature 1; final: mean over seeds "
-        f"and the "
-        f"last three evaluation points. Sweeps over δV have AsymRE's choice at {k.delta_v:g}; objectives "
-        f"that are "
-        "compared have each their own. The choices serve all models and data sets."
+        f"and the last three evaluation points. Sweeps over δV have AsymRE's choice at {k.delta_v:g}; "
+        "objectives that are compared have each their own. The choices serve all models and data sets."
     ]
     return _texts("Training accuracy by learning rate", different, details)
 

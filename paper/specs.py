@@ -89,7 +89,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CalibrationSpec:
-    """The runs among which the calibration chooses for an objective, and its rule. gradient_clip: of the runs.
+    """An objective's runs among which the calibration chooses, and its rule. gradient_clip: of the runs.
 
     applied: whether the scale's runs are at the choices, so that one at the edge of the grid is an error.
     """
@@ -136,7 +136,8 @@ class ClaimsSpec:
     """A table of claims.
 
     models, datasets: labels by key. main_*: of claims 4 to 7; all others belong to claim 8. first_cycle: for
-    claims about rarely solved problems. objectives: for those about figure B. note: on the choice of the runs.
+    claims about rarely solved problems. objectives: for those about figure B. note: how the runs
+    were chosen.
     """
 
     table: str

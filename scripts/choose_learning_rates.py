@@ -1,4 +1,4 @@
-"""Apply the calibration's rule to an objective: calibration.csv, a row per candidate run and end of a cycle."""
+"""Apply the calibration's rule to an objective: calibration.csv, a row per candidate and end of a cycle."""
 
 import pandas as pd
 
@@ -7,6 +7,7 @@ from asymre.metrics.curves import curve, final, late_in_cycles, read_evaluation,
 from paper.specs import CalibrationSpec
 from store import job
 from workflow.project import PROJECT
+
 
 def make(spec: CalibrationSpec, inputs, folder):
     tables = []
@@ -36,7 +37,16 @@ def make(spec: CalibrationSpec, inputs, folder):
             )
         print(f"{named}: {chosen:g}")
         table.loc[own.index[own["learning_rate"] == chosen], "chosen"] = True
-    names = ["delta_v", "learning_rate", "seed", "step", "accuracy", "kl_behaviour", "final_accuracy", "clipped"]
+    names = [
+        "delta_v",
+        "learning_rate",
+        "seed",
+        "step",
+        "accuracy",
+        "kl_behaviour",
+        "final_accuracy",
+        "clipped",
+    ]
     table[[*names, "chosen"]].to_csv(folder / "calibration.csv", index=False, float_format="%.6g")
 
 

@@ -209,7 +209,9 @@ def claims(b: Builder, engine: Engine) -> dict[str, Artefact]:
             rare = [run for run in dict.fromkeys(runs) if run.N > 1 and (run.delta_v or 0) < 0]
         inputs |= {f"{run.slug}/first_cycle": engine.first_cycle(b, run) for run in rare}
         cycles = tuple(_claimed(c, run, f"{run.slug}/first_cycle") for run in rare)
-        tables["claims_seeds"] = table("claims_seeds", runs, inputs, first_cycle=cycles, note=c.claims.seeds_note)
+        tables["claims_seeds"] = table(
+            "claims_seeds", runs, inputs, first_cycle=cycles, note=c.claims.seeds_note
+        )
     beyond = of_figures("beyond", "curves")
     if beyond:
         shown_objectives = sorted({run.objective for run in beyond})

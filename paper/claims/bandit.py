@@ -135,7 +135,8 @@ def _finite(key, theorems, check):
         key=key,
         statement=f"V = V_mu - {-near['delta_v'].iloc[0]:g} ends worse than a lower V",
         source="figure 2",
-        measure=f"instances in which it ends worse than V_mu - {-lower['delta_v'].iloc[0]:.2g}; equal ends left out",
+        measure=f"instances in which it ends worse than V_mu - {-lower['delta_v'].iloc[0]:.2g}; equal ends "
+        "left out",
         test="exact binomial against 1/2",
         unit="share",
         direction=1,

@@ -41,41 +41,38 @@ WORDS = {
     OPEN: "everything else: too few runs, too much noise, no effect to see, or no such runs.",
 }
 NOTES = [
-    "Every measure, margin and test is in the code (paper/claims). They were fixed before these runs, with the "
-    "figures of earlier ones known.",
-    "A run falls when its accuracy is below half of its own running maximum and below the base policy's at two "
-    "evaluation points in a row; the step is the first of them. The fall is a dip if the run recovers: its last "
-    "three evaluation points are, in the mean, above one of the two again. Otherwise it is a collapse. A run that "
-    "diverged (NaN) has collapsed. Test accuracy unless the row says training accuracy.",
+    "Every measure, margin and test is in the code (paper/claims). They were fixed before these runs, with "
+    "the figures of earlier ones known.",
+    "A run falls when its accuracy is below half of its own running maximum and below the base policy's at "
+    "two evaluation points in a row; the step is the first of them. The fall is a dip if the run recovers: "
+    "its last three evaluation points are, in the mean, above one of the two again. Otherwise it is a "
+    "collapse. A run that diverged (NaN) has collapsed. Test accuracy unless the row says training "
+    "accuracy.",
     "First cycle: the steps until the behaviour policy is refreshed for the first time. Means over steps are "
     "areas under the line through the evaluation points.",
-    "Intervals are 95 %, uncorrected: Clopper and Pearson for shares, Student's over blocks for means. Tests are "
-    "two-sided; p is corrected by Holm over the tests of a family: claims 1 to 7, claim 8, or the claims about "
-    "one figure. Checks of theorems are counts, not tests.",
-    "A row whose test could not reach 5 % whatever its runs did (three pairs, for example) is not decided and "
-    "does not count as a test; its p, uncorrected, is in brackets. The correction for all tests of a family can "
-    "put a decision out of reach of others too: seven pairs cannot decide nine rows.",
-    "A block is a seed of one model on one data set; runs are paired and ordered only within blocks. A row that "
-    "names several models or data sets pools their blocks, is about their average, and gives each part's own "
-    "effect in brackets.",
+    "Intervals are 95 %, uncorrected: Clopper and Pearson for shares, Student's over blocks for means. "
+    "Tests are two-sided; p is corrected by Holm over the tests of a family: claims 1 to 7, claim 8, or the "
+    "claims about one figure. Checks of theorems are counts, not tests.",
+    "A row whose test could not reach 5 % whatever its runs did (three pairs, for example) is not decided "
+    "and does not count as a test; its p, uncorrected, is in brackets. The correction for all tests of a "
+    "family can put a decision out of reach of others too: seven pairs cannot decide nine rows.",
+    "A block is a seed of one model on one data set; runs are paired and ordered only within blocks. A row "
+    "that names several models or data sets pools their blocks, is about their average, and gives each "
+    "part's own effect in brackets.",
     "Order tests permute the values of delta_v within each block. The effect is the difference of the two "
-    "neighbouring values that support the order least: one end alone makes no order. Blocks that lack a value are "
-    "left out.",
+    "neighbouring values that support the order least: one end alone makes no order. Blocks that lack a "
+    "value are left out.",
 ]
 SHARED = (
-    "Every row is about the base policies that made it, and no others: all runs of a model share one, and runs of "
-    "one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The table with a "
-    "base policy for each pair is claims_seeds."
+    "Every row is about the base policies that made it, and no others: all runs of a model share one, and "
+    "runs of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The "
+    "table with a base policy for each pair is claims_seeds."
 )
-OWN = (
-    "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 too."
-)
-STAND_INS = (
-    "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's scale."
-)
+OWN = "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 too."
+STAND_INS = "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's scale."
 CALIBRATED = (
-    "Learning rates were calibrated, on seeds that no claim uses: claims that compare objectives (6, B, T) have "
-    "each at the best of its own rates, all others AsymRE at the rate of the sweeps over delta_v."
+    "Learning rates were calibrated, on seeds that no claim uses: claims that compare objectives (6, B, T) "
+    "have each at the best of its own rates, all others AsymRE at the rate of the sweeps over delta_v."
 )
 
 

@@ -517,8 +517,7 @@ class Training(Section):
     )
     best_learning_rate: dict[Objective, dict[Finite, Rate]] = Field(
         default={},
-        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: "
-        "best; "
+        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: best; "
         "where there is none, learning_rate",
     )
     gradient_clip: Positive = Field(description="largest norm of the gradient")
@@ -655,7 +654,9 @@ class Claims(Section):
     )
     dataset: str = Field(description="data set of claims 4 to 7; the others belong to claim 8")
     seeds: list[Sweep] = Field(default=[], description="runs of `snakemake claims_seeds`")
-    seeds_note: Text = Field(default="", description="how these runs were chosen, for the notes of that table")
+    seeds_note: Text = Field(
+        default="", description="how these runs were chosen, for the notes of that table"
+    )
 
 
 class Bandit(Section):

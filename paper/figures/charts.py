@@ -88,9 +88,8 @@ CHARTS = {
         caption="Pass rate of a problem: share of correct answers among {diversity_samples} samples at "
         "temperature 1, for {train_problems} training problems, before the first cycle and at its end. "
         "Means are over problems with about the same pass rate before. Theorem 4.2 for a prompt: min(1, p + "
-        "g p (1 - p) (G - 1) / (G |δV|)), g the difference of the rewards, for converged cycles and "
-        "prompts that "
-        "share nothing; here a problem is in one step of the cycle or in none.",
+        "g p (1 - p) (G - 1) / (G |δV|)), g the difference of the rewards, for converged cycles and prompts "
+        "that share nothing; here a problem is in one step of the cycle or in none.",
         reading="Small points: a problem of a run. Black: mean over problems, bars: minimum to maximum over "
         "seeds.",
     ),
@@ -99,13 +98,10 @@ CHARTS = {
         over=("model", "objective", "delta_v", "learning_rate"),
         reads="training",
         caption="KL(mu || pi) a token and the effective sample size of the ratios of whole completions, as a "
-        "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the "
-        "last three "
-        "evaluation points, {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}. "
-        "Errors: "
-        "answers to {train_problems} fixed training problems x {samples} samples at temperature 1; ten "
-        "too low "
-        "is the slip of the worked solutions, ten too high its over-correction.",
+        "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the last "
+        "three evaluation points, {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}. "
+        "Errors: answers to {train_problems} fixed training problems x {samples} samples at temperature 1; "
+        "ten too low is the slip of the worked solutions, ten too high its over-correction.",
         reading="Points: runs; bars: medians (upper left) and means.",
     ),
     "bandit_limit": Chart(
@@ -136,9 +132,8 @@ CHARTS = {
         preface="{prompts} prompts that share nothing, each a softmax policy over {answers} answers, half of "
         "them correct, rewards -1 and 1{rate}.",
         caption="Pass rates are drawn from Beta({alpha:g}, {beta:g}). A cycle: {steps} steps, each on "
-        "G = {group_size} samples of every prompt from the frozen policy, of which V_mu is the mean. "
-        "Left: pass "
-        "rate after the first cycle against that before it, and Theorem 4.2 for a prompt: "
+        "G = {group_size} samples of every prompt from the frozen policy, of which V_mu is the mean. Left: "
+        "pass rate after the first cycle against that before it, and Theorem 4.2 for a prompt: "
         "min(1, p + 2 p (1 - p) (G - 1) / (G |δV|)). Middle: mean pass rate by cycle. Right: entropy of a "
         "prompt's answers in the first cycle, mean over prompts: the larger δV, the faster it falls.",
         reading="Points: simulated prompts; lines: the theorem.",

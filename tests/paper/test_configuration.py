@@ -785,7 +785,9 @@ def test_rollouts_of_other_samplings_are_for_objectives_without_a_ratio(cpu, key
         reading.load(ROOT, {"results": "mine", "algorithm": {"train_sampling": key}})
     for field, value in key.items():
         assert f"algorithm.train_sampling.{field}: is {value}" in str(error.value)
-    made = "asymre_kl, asymre_tapered, asymre_tapered_positives, asymre_tis, grpo, topr are made of them: give 1"
+    made = (
+        "asymre_kl, asymre_tapered, asymre_tapered_positives, asymre_tis, grpo, topr are made of them: give 1"
+    )
     assert made in str(error.value)
     # Of asymre alone nothing is refused.
     assert list(cross_checks(of_asymre(cpu, key))) == []

@@ -548,7 +548,9 @@ def test_calibration_shows_the_spread_of_seeds_and_a_tick_per_candidate(tmp_path
         return pd.DataFrame([train | {"step": i * 50, "accuracy": a} for i, a in enumerate(values)])
 
     inputs = {"a": [0.2, 0.4, 0.5], "b": [0.2, 0.6, 0.9], "c": [0.2, 0.3, 0.3]}
-    runs = tuple(Candidate(*key) for key in [("a", -0.1, 1e-4, 0), ("b", -0.1, 1e-4, 1), ("c", -0.1, 2e-4, 0)])
+    runs = tuple(
+        Candidate(*key) for key in [("a", -0.1, 1e-4, 0), ("b", -0.1, 1e-4, 1), ("c", -0.1, 2e-4, 0)]
+    )
     for name, values in list(inputs.items()):
         (tmp_path / name).mkdir()
         accuracy(values).to_parquet(tmp_path / name / "evaluation.parquet")
@@ -562,7 +564,9 @@ def test_calibration_shows_the_spread_of_seeds_and_a_tick_per_candidate(tmp_path
     last = own[(own["step"] == 100) & own["chosen"]]
     assert last["accuracy"].tolist() == pytest.approx([0.5, 0.9])
     assert set(own["clipped"]) == {0.25} and set(own.loc[own["step"] > 0, "kl_behaviour"]) == {0.3}
-    with pytest.raises(ValueError, match="the choice for asymre at delta_v = -0.1 lies at the edge of the grid"):
+    with pytest.raises(
+        ValueError, match="the choice for asymre at delta_v = -0.1 lies at the edge of the grid"
+    ):
         choose_learning_rates.make(replace(spec, applied=True), inputs, tmp_path)
     figure = calibration.draw(own.assign(objective="asymre"), frame(width=9, columns=2))
     axis = figure.axes[0]

@@ -406,7 +406,9 @@ def test_a_run_less_changes_its_figure_alone(cpu):
     gone, new = difference(cpu, plan_of(leave_out={"figure_4": {"seeds": [2]}}))
     assert new == {("figure", "figure_4"), ("claims", "claims")}
     N, values = cpu.configuration.training.N[250], cpu.configuration.figures["figure_4"].runs[0].delta_v
-    runs = {(kind, f"qwen-3b_math_asymre_{v:g}_N{N}_seed2") for kind in ("training", "evaluation") for v in values}
+    runs = {
+        (kind, f"qwen-3b_math_asymre_{v:g}_N{N}_seed2") for kind in ("training", "evaluation") for v in values
+    }
     # The rollouts stay: figure 5 shows runs of this seed at another learning rate.
     assert gone == new | runs
 

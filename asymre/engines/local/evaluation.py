@@ -64,7 +64,7 @@ def evaluate(
 
 def finals_as_numbers(finals: np.ndarray) -> np.ndarray:
     """Return final answers as numbers, NaN for those that are none."""
-    return pd.to_numeric(pd.Series(finals), errors="coerce").to_numpy(float)
+    return pd.to_numeric(pd.Series(finals), errors="coerce").to_numpy(float)  # pyright: ignore
 
 
 def evaluate_snapshot(
