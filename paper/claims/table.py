@@ -68,8 +68,13 @@ SHARED = (
     "runs of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The "
     "table with a base policy for each pair is claims_seeds."
 )
-OWN = "Each seed has a base policy of its own, which all runs of the seed share, and the rollouts of cycle 0 too."
-STAND_INS = "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's scale."
+OWN = (
+    "Each seed has a base policy of its own, which all runs of the seed share, as they do cycle 0's rollouts."
+)
+STAND_INS = (
+    "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's "
+    "scale."
+)
 CALIBRATED = (
     "Learning rates were calibrated, on seeds that no claim uses: claims that compare objectives (6, B, T) "
     "have each at the best of its own rates, all others AsymRE at the rate of the sweeps over delta_v."

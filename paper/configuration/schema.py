@@ -517,8 +517,8 @@ class Training(Section):
     )
     best_learning_rate: dict[Objective, dict[Finite, Rate]] = Field(
         default={},
-        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: best; "
-        "where there is none, learning_rate",
+        description="by objective and delta_v: the best of its own rates, for sweeps with learning_rate: "
+        "best; where there is none, learning_rate",
     )
     gradient_clip: Positive = Field(description="largest norm of the gradient")
     snapshot_every: Count = Field(description="gradient steps between policy snapshots")
