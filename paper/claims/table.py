@@ -68,7 +68,7 @@ SHARED = (
     "runs of one seed the rollouts of cycle 0, while tests that count runs treat them as independent. The "
     "table with a base policy for each pair is claims_seeds."
 )
-OWN = (
+OWN = "Each seed has a base policy of its own; all runs of the seed share it, and the rollouts of cycle 0."
     "Each seed has a base policy of its own, which all runs of the seed share, as they do cycle 0's rollouts."
 )
 STAND_INS = (
