@@ -69,8 +69,6 @@ SHARED = (
     "table with a base policy for each pair is claims_seeds."
 )
 OWN = "Each seed has a base policy of its own; all runs of the seed share it, and the rollouts of cycle 0."
-    "Each seed has a base policy of its own, which all runs of the seed share, as they do cycle 0's rollouts."
-)
 STAND_INS = (
     "Models and data sets are small stand-ins for the paper's: nothing here is a statement about the paper's "
     "scale."

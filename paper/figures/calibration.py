@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from paper.figures.style import DELTA_V, new_figure, signed, styled
+from paper.figures.style import DELTA_V, new_figure, short, signed, styled
 from paper.specs import FigureSpec
 
 
@@ -43,7 +43,7 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
             delta_v = own["delta_v"].iloc[0]
             at = "" if np.isnan(delta_v) else f", {DELTA_V} = {signed(delta_v)}"
             axis.set_title(f"{spec.objectives[own['objective'].iloc[0]].label}{at}")
-            axis.set_xticks(candidates, [_short(rate) for rate in candidates], rotation=45)
+            axis.set_xticks(candidates, [short(rate) for rate in candidates], rotation=45)
             axis.xaxis.set_minor_locator(NullLocator())
         for axis in axes[len(groups) :]:
             axis.set_axis_off()
@@ -51,9 +51,3 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
             axis.set_ylabel("training accuracy")
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return fig
-
-
-def _short(rate: float) -> str:
-    """Return `2e-4`."""
-    mantissa, exponent = f"{rate:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"

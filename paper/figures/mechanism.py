@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from asymre.metrics.curves import curve, final, late_in_cycles, read_evaluation, read_metrics
-from paper.figures.style import DELTA_V, new_figure, signed, styled, sweep_colours
+from paper.figures.style import DELTA_V, new_figure, short, signed, styled, sweep_colours
 from paper.specs import FigureSpec, ShownRun
 
 DESCRIBED = ("model", "objective", "delta_v", "learning_rate", "N", "seed")
@@ -71,16 +71,23 @@ def errors(evaluation: pd.DataFrame) -> list[tuple[int, str, float]]:
 
 
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
-    """Draw a panel per distance, one of the final accuracy by objective, and errors by delta_v and step."""
-    plain = data[data["objective"] == "asymre"]
+    """Draw a panel per distance, one of the final accuracy by objective, and errors by delta_v and step.
+
+    All are about the model and learning rate of the first run, but for the hollow marks of other ones.
+    """
+    asymre, first = data[data["objective"] == "asymre"], spec.runs[0]
+    of_first = (asymre["model"] == first.model) & (asymre["learning_rate"] == first.learning_rate)
+    plain = asymre[of_first]
     with styled():
         fig = new_figure(spec)
         upper, lower = fig.subfigures(2, 1)
-        axes = upper.subplots(1, 3)
+        axes = upper.subplots(1, 3, width_ratios=(1.2, 1, 1.2))
         for axis, (name, label) in zip(axes, DISTANCES.items(), strict=False):
             _distance(axis, plain[plain["quantity"] == name], label)
+        _beside(axes[0], asymre[~of_first & (asymre["quantity"] == "kl_behaviour")], plain, first)
         axes[1].set(yscale="linear", ylim=(-0.02, 1.02))
-        _by_objective(axes[2], data[data["quantity"] == "final_accuracy"], spec)
+        compared = pd.concat([plain, data[data["objective"] != "asymre"]])
+        _by_objective(axes[2], compared[compared["quantity"] == "final_accuracy"], spec)
         _errors(lower, plain)
     return fig
 
@@ -89,15 +96,30 @@ def _distance(axis, data, label) -> None:
     """Draw every run's value at the ends of its cycles against delta_v, a column per value."""
     values = sorted(data["delta_v"].unique())
     colours = sweep_colours(values)
-    place = {value: index for index, value in enumerate(values)}
     rng = np.random.default_rng(0)
-    for value, own in data.groupby("delta_v"):
+    for place, value in enumerate(values):
+        own = data.loc[data["delta_v"] == value, "value"]
         spread = rng.uniform(-0.25, 0.25, len(own))
-        axis.plot(place[value] + spread, own["value"], "o", color=colours[value], ms=2.5, alpha=0.5, mew=0)
-        axis.plot(place[value], own["value"].median(), "_", color="black", ms=18)
+        axis.plot(place + spread, own, "o", color=colours[value], ms=2.5, alpha=0.5, mew=0)
+        axis.plot(place, own.median(), "_", color="black", ms=18)
     axis.set_yscale("log")
     axis.set_xticks(range(len(values)), [signed(value) for value in values])
     axis.set(xlabel=DELTA_V, ylabel=f"{label}, ends of cycles")
+
+
+def _beside(axis, others, plain, first) -> None:
+    """Draw other models and learning rates as hollow marks, and a line that falls as one over |delta_v|."""
+    ends = plain[plain["quantity"] == "kl_behaviour"].groupby("delta_v")["value"].median()
+    values, below = list(ends.index), ends[ends.index < 0]
+    level = (-below.index * below).median()
+    axis.plot(-level / below.index, color="black", lw=1, ls="--", label=f"{level:.2g} / |{DELTA_V}|")
+    for (model, rate), own in others[others["delta_v"].isin(values)].groupby(["model", "learning_rate"]):
+        marker, label = (
+            ("s", model) if model != first.model else ("^v<>"[len(axis.lines) % 4], f"at {short(rate)}")
+        )
+        places = [values.index(value) for value in own["delta_v"]]
+        axis.plot(places, own["value"], marker, color="0.35", mfc="none", ms=4, mew=0.6, ls="", label=label)
+    axis.legend(loc="upper left")
 
 
 def _by_objective(axis, data, spec) -> None:

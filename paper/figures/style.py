@@ -86,6 +86,12 @@ def sweep_colours(values):
     return {v: colours.get(v, CRITICAL_COLOUR) for v in values}
 
 
+def short(rate: float) -> str:
+    """Return `2e-4`."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def signed(value):
     """Return a delta_v as text: its sign, and no sign for 0."""
     return f"{value:+g}".replace("-", MINUS) if value else "0"

@@ -14,7 +14,16 @@ from asymre.specs import Rewards
 from paper import captions
 from paper.configuration import reading
 from paper.configuration.schema import OBJECTIVES
-from paper.figures import calibration, curves, diversity, first_cycle, pass_rates, phase_diagram, regime_map
+from paper.figures import (
+    calibration,
+    curves,
+    diversity,
+    first_cycle,
+    mechanism,
+    pass_rates,
+    phase_diagram,
+    regime_map,
+)
 from paper.figures.charts import CHARTS
 from paper.figures.style import (
     CUT,
@@ -478,6 +487,58 @@ def test_regime_map_measures_the_first_cycle_and_the_end():
     (row,) = regime_map.table(frame(runs=(shown(),)), lambda *_: evaluation).to_dict("records")
     assert row["first_cycle"] == pytest.approx(0.5) and row["final_accuracy"] == pytest.approx(0.8)
     assert np.isnan(row["collapse_step"])
+
+
+def of_mechanism(objective="asymre", delta_v=-0.1, rate=2e-4, model="m", **values):
+    """Rows of figure H at steps 0 and 50, the end of a cycle; values by quantity."""
+    described = {"model": model, "objective": objective, "delta_v": delta_v, "learning_rate": rate}
+    errors = dict.fromkeys(mechanism.ERROR_COLOURS, 0.0) | {"ten too high": 0.25}
+    quantities = {"kl_behaviour": 0.3, "effective_samples": 0.5, "final_accuracy": 0.8} | errors | values
+    return [
+        described | {"N": 50, "seed": 0, "step": step, "quantity": name, "value": value}
+        for name, value in quantities.items()
+        for step in ((0, 50) if name in errors else (50,))
+    ]
+
+
+def test_the_mechanism_shows_distances_objectives_and_errors():
+    rows = [
+        *of_mechanism(delta_v=-0.5, kl_behaviour=0.06),
+        *of_mechanism(),
+        *of_mechanism(delta_v=0.0, kl_behaviour=1.2, final_accuracy=0.2),
+        *of_mechanism("asymre_tapered", delta_v=0.0, kl_behaviour=0.1, final_accuracy=0.9),
+        *of_mechanism(rate=1e-4, kl_behaviour=0.2, final_accuracy=0.1),
+        *of_mechanism(model="other", kl_behaviour=0.4, final_accuracy=0.1),
+    ]
+    spec = replace(frame(width=14, height=7), runs=(shown(learning_rate=2e-4),))
+    looks = {name: DRAWN[name] for name in ("asymre", "asymre_tapered")}
+    figure = mechanism.draw(pd.DataFrame(rows), replace(spec, objectives=looks))
+    kl, samples, accuracy, *errors = figure.get_axes()
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in kl.get_lines()}
+    assert drawn["at 1e-4"] == [0.2] and drawn["other"] == [0.4]
+    # A line of 0.03 / |delta_v| through both values below 0.
+    assert drawn["0.03 / |$\\delta V$|"] == pytest.approx([0.06, 0.3])
+    assert kl.get_yscale() == "log" and samples.get_yscale() == "linear"
+    # Runs of the first run's model and learning rate, at the delta_v of the other objectives.
+    points = [xy for line in accuracy.get_lines() if line.get_marker() == "o" for xy in line.get_xydata()]
+    assert sorted(x for x, _ in points) == pytest.approx([0.2, 0.9])
+    assert [axis.get_title() for axis in errors] == [
+        f"$\\delta V$ = {v}" for v in (f"{MINUS}0.5", f"{MINUS}0.1", "0")
+    ]
+
+
+def test_errors_are_told_apart_by_their_difference_from_the_right_answer():
+    train = {"split": "train", "temperature": 1.0, "step": 0, "differences": [0, 0, -10, 10, 3, np.nan, 0, 0]}
+    diverged = train | {"step": 50, "differences": None}
+    test = train | {"split": "test", "temperature": 0.1, "differences": [10]}
+    found = mechanism.errors(pd.DataFrame([train, diverged, test]))
+    assert {kind: share for step, kind, share in found if step == 0} == {
+        "ten too low": 1 / 8,
+        "ten too high": 1 / 8,
+        "no number": 1 / 8,
+        "another number": pytest.approx(1 / 8),
+    }
+    assert {kind: share for step, kind, share in found if step == 50}["no number"] == 1
 
 
 def test_the_first_cycle_is_drawn_beside_the_theorem():
