@@ -337,7 +337,7 @@ def test_calibration_is_planned(clone):
 def test_calibration_target(clone, how):
     make(clone, how, None, "calibration")
     table = (clone / "results/smoke/figures/calibration.csv").read_text()
-    assert table.startswith("choice,objective,delta_v,learning_rate,step,accuracy,least,most,final_accuracy,")
+    assert table.startswith("objective,delta_v,learning_rate,seed,step,accuracy,kl_behaviour,final_accuracy,")
 
 
 def test_other_packages_than_the_pinned_are_refused(clone):
