@@ -329,7 +329,7 @@ def test_an_archive_of_damaged_or_missing_results_is_refused(clone):
 
 def test_calibration_is_planned(clone):
     jobs = planned(clone, "calibration")
-    assert jobs["train_policy"] == 5 and jobs["choose_learning_rates"] == 1
+    assert jobs["train_policy"] == 6 and jobs["choose_learning_rates"] == 2
 
 
 @pytest.mark.slow
