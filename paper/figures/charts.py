@@ -101,8 +101,8 @@ CHARTS = {
         "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the last "
         "three evaluation points, {test_problems} problems at temperature {temperature:g}, top-p {top_p:g}. "
         "Errors: answers to {train_problems} fixed training problems x {samples} samples at temperature 1; "
-        "ten too low is the slip of the worked solutions, ten too high its over-correction.",
-        reading="Points: runs; bars: medians (upper left) and means.",
+        "in the stand-ins' tasks ten too low is the slip of the worked solutions.",
+        reading="Points: runs; bars: medians, of final accuracy means. Lower row: the white share is right.",
     ),
     "bandit_limit": Chart(
         of="experiment",

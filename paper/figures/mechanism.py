@@ -16,9 +16,12 @@ DISTANCES = {
     "effective_samples": "effective sample size",
 }
 # Differences from the right answer. A slip of the worked solutions forgets to carry a ten.
-ERRORS = {"ten too low": -10.0, "ten too high": 10.0}
+ERRORS = {"ten too low": -10.0, "ten too high": 10.0, "one too low": -1.0, "one too high": 1.0}
 OTHER, NO_NUMBER = "another number", "no number"
-ERROR_COLOURS = {"ten too low": "#9ecae1", "ten too high": "#b2182b", OTHER: "#fdb863", NO_NUMBER: "0.4"}
+ERROR_COLOURS = dict(
+    zip([*ERRORS, OTHER, NO_NUMBER], ["#9ecae1", "#b2182b", "#2171b5", "#f4a582", "#fee391", "0.4"], strict=True)
+)
+LEAST_KL = 3e-3  # of the axis: below are runs that write one answer for certain, after a collapse
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
@@ -80,11 +83,12 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
     plain = asymre[of_first]
     with styled():
         fig = new_figure(spec)
-        upper, lower = fig.subfigures(2, 1)
-        axes = upper.subplots(1, 3, width_ratios=(1.2, 1, 1.2))
+        upper, lower = fig.add_gridspec(2, 1)
+        axes = upper.subgridspec(1, 3, width_ratios=(1.2, 1, 1.2)).subplots()
         for axis, (name, label) in zip(axes, DISTANCES.items(), strict=False):
             _distance(axis, plain[plain["quantity"] == name], label)
         _beside(axes[0], asymre[~of_first & (asymre["quantity"] == "kl_behaviour")], plain, first)
+        axes[0].set_ylim(bottom=LEAST_KL)
         axes[1].set(yscale="linear", ylim=(-0.02, 1.02))
         compared = pd.concat([plain, data[data["objective"] != "asymre"]])
         _by_objective(axes[2], compared[compared["quantity"] == "final_accuracy"], spec)
@@ -138,15 +142,15 @@ def _by_objective(axis, data, spec) -> None:
     axis.set_yticks(range(len(names)), [spec.objectives[name].label for name in names])
     axis.set(xlabel="final test accuracy", xlim=(-0.02, 1.02))
     axis.invert_yaxis()
-    axis.legend(loc="best")
+    axis.legend(loc="center left")
 
 
-def _errors(figure, data) -> None:
+def _errors(place, data) -> None:
     """Draw the shares of errors, stacked, against the step: a panel per delta_v."""
     kinds = list(ERROR_COLOURS)
     rows = data[data["quantity"].isin(kinds)]
     values = sorted(rows["delta_v"].unique())
-    axes = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    axes = place.subgridspec(1, len(values)).subplots(sharey=True, squeeze=False)[0]
     for axis, value in zip(axes, values, strict=True):
         own = rows[rows["delta_v"] == value].pivot_table(index="step", columns="quantity", values="value")
         axis.stackplot(own.index, own[kinds].T, colors=list(ERROR_COLOURS.values()), labels=kinds)

@@ -528,13 +528,15 @@ def test_the_mechanism_shows_distances_objectives_and_errors():
 
 
 def test_errors_are_told_apart_by_their_difference_from_the_right_answer():
-    train = {"split": "train", "temperature": 1.0, "step": 0, "differences": [0, 0, -10, 10, 3, np.nan, 0, 0]}
+    train = {"split": "train", "temperature": 1.0, "step": 0, "differences": [0, -1, -10, 10, 3, np.nan, 0, 1]}
     diverged = train | {"step": 50, "differences": None}
     test = train | {"split": "test", "temperature": 0.1, "differences": [10]}
     found = mechanism.errors(pd.DataFrame([train, diverged, test]))
     assert {kind: share for step, kind, share in found if step == 0} == {
         "ten too low": 1 / 8,
         "ten too high": 1 / 8,
+        "one too low": 1 / 8,
+        "one too high": 1 / 8,
         "no number": 1 / 8,
         "another number": pytest.approx(1 / 8),
     }
