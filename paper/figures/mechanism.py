@@ -18,9 +18,8 @@ DISTANCES = {
 # Differences from the right answer. A slip of the worked solutions forgets to carry a ten.
 ERRORS = {"ten too low": -10.0, "ten too high": 10.0, "one too low": -1.0, "one too high": 1.0}
 OTHER, NO_NUMBER = "another number", "no number"
-ERROR_COLOURS = dict(
-    zip([*ERRORS, OTHER, NO_NUMBER], ["#9ecae1", "#b2182b", "#2171b5", "#f4a582", "#fee391", "0.4"], strict=True)
-)
+COLOURS = ("#9ecae1", "#b2182b", "#2171b5", "#f4a582", "#fee391", "0.4")
+ERROR_COLOURS = dict(zip((*ERRORS, OTHER, NO_NUMBER), COLOURS, strict=True))
 LEAST_KL = 3e-3  # of the axis: below are runs that write one answer for certain, after a collapse
 
 

@@ -528,7 +528,8 @@ def test_the_mechanism_shows_distances_objectives_and_errors():
 
 
 def test_errors_are_told_apart_by_their_difference_from_the_right_answer():
-    train = {"split": "train", "temperature": 1.0, "step": 0, "differences": [0, -1, -10, 10, 3, np.nan, 0, 1]}
+    differences = [0, -1, -10, 10, 3, np.nan, 0, 1]
+    train = {"split": "train", "temperature": 1.0, "step": 0, "differences": differences}
     diverged = train | {"step": 50, "differences": None}
     test = train | {"split": "test", "temperature": 0.1, "differences": [10]}
     found = mechanism.errors(pd.DataFrame([train, diverged, test]))
