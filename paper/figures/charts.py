@@ -135,8 +135,8 @@ CHARTS = {
         "G = {group_size} samples of every prompt from the frozen policy, of which V_mu is the mean. Left: "
         "pass rate after the first cycle against that before it, and Theorem 4.2 for a prompt: "
         "min(1, p + 2 p (1 - p) (G - 1) / (G |δV|)), which {steps} steps do not reach where successes are "
-        "rare. Middle: mean pass rate by cycle. Right: entropy of a prompt's answers in the first cycle, mean "
-        "over prompts: the larger δV, the faster it falls.",
+        "rare. Middle: mean pass rate by cycle. Right: entropy of a prompt's answers in the first cycle, "
+        "mean over prompts: the larger δV, the faster it falls.",
         reading="Points: simulated prompts; lines: the theorem, for a cycle that has converged.",
     ),
     "bandit_threshold": Chart(
