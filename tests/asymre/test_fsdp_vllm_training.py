@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -749,7 +750,8 @@ if __name__ == "__main__":
 """
 
 
-def test_sigterm_ends_all_and_jobs_do_not_meet(tmp_path):
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_all_and_jobs_do_not_meet(ending, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(WAITING)
     with subprocess.Popen([sys.executable, script, tmp_path], stderr=subprocess.DEVNULL) as parent:
@@ -758,8 +760,10 @@ def test_sigterm_ends_all_and_jobs_do_not_meet(tmp_path):
             time.sleep(0.1)
         assert len(pids) == 2
         assert run_processes(2, hub.rank_sum) == 3
-        parent.send_signal(signal.SIGTERM)
+        # The fork server, too.
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert {int(pid.stem) for pid in pids} < {child.pid for child in children}
+        parent.send_signal(ending)
         assert parent.wait(60) != 0
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid.stem), 0)
+    _, left = psutil.wait_procs(children, timeout=30)
+    assert not left

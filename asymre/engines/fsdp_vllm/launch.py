@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from asymre.engines.fsdp_vllm.parent import die_with_parent
+from asymre.engines.fsdp_vllm.parent import die_with
 
 _LOOPBACK = "127.0.0.1"
 _SECONDS_TO_NOTICE = 1.0
@@ -29,8 +29,8 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
 
     function, arguments: importable and picklable; the calling script needs its `__main__` guard. With CUDA
     each rank has its own GPU, otherwise one CPU thread. An error in one rank ends all: a ValueError is raised
-    here with its message, any other error or a killed process as RuntimeError. A signal that ends this
-    process ends them, too. Raises ValueError if there are fewer GPUs than processes.
+    here with its message, any other error or a killed process as RuntimeError. Whatever ends this
+    process ends them, too, SIGKILL included. Raises ValueError if there are fewer GPUs than processes.
     """
     if torch.cuda.is_available() and torch.cuda.device_count() < count:
         raise ValueError(
@@ -57,7 +57,7 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return elastic_launch(configuration, _process)(Path(folder), function, arguments)[0]
+            return elastic_launch(configuration, _process)(Path(folder), os.getpid(), function, arguments)[0]
         except ChildFailedError as error:
             failure = error.get_first_failure()[1]
             reports = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("*.json")]
@@ -74,8 +74,8 @@ def run_processes(count: int, function: Callable, *arguments: Any) -> Any:
     raise RuntimeError(first["message"])
 
 
-def _process(folder: Path, function: Callable, arguments: tuple) -> Any:
-    die_with_parent()
+def _process(folder: Path, launcher: int, function: Callable, arguments: tuple) -> Any:
+    die_with(launcher)
     try:
         _initialise()
         result = function(*arguments)
