@@ -3,10 +3,10 @@
 Shapes: P problems, S samples per problem, R = P * S rows, T tokens.
 """
 
+import re
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import torch
 
@@ -19,6 +19,8 @@ from asymre.metrics.evaluation import measure
 from asymre.seeding import torch_stream
 from asymre.specs import EvaluationSpec
 from asymre.tasks import Task, load
+
+NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?\s*", re.ASCII)
 
 
 def evaluate(
@@ -64,7 +66,7 @@ def evaluate(
 
 def finals_as_numbers(finals: np.ndarray) -> np.ndarray:
     """Return final answers as numbers, NaN for those that are none."""
-    return pd.to_numeric(pd.Series(finals), errors="coerce").to_numpy(float)  # pyright: ignore
+    return np.array([float(final) if NUMBER.fullmatch(final) else np.nan for final in finals])
 
 
 def evaluate_snapshot(
