@@ -146,7 +146,11 @@ def test_figure_2_names_its_lines_where_they_end(improvement_table):
         assert len(axis.texts) == len(axis.get_legend().get_texts()) == 3
 
 
-def test_figure_D_is_log_log_and_shows_equal_pass_rates_as_one_line(prompts_table):
-    prompts, means = bandit_prompts.draw(prompts_table, look(9.0, 3.5, "A title")).axes
+def test_figure_D_is_log_log_and_has_the_entropy_of_the_first_cycle(prompts_table):
+    prompts, means, entropy = bandit_prompts.draw(prompts_table, look(9.0, 3.5, "A title")).axes
     assert prompts.get_xscale() == prompts.get_yscale() == "log"
-    assert sum("equal" in line.get_label() for line in means.get_lines()) == 1
+    values = sorted(prompts_table.delta_v.unique())
+    assert len(means.get_lines()) == len(entropy.get_lines()) == len(values)
+    first = prompts_table[prompts_table.cycle <= 1].groupby(["delta_v", "step"]).entropy.mean()
+    for value, line in zip(values, entropy.get_lines(), strict=True):
+        assert line.get_ydata() == pytest.approx(first[value].to_numpy())

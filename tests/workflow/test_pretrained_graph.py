@@ -231,6 +231,6 @@ def test_the_plan_counts_the_memory_that_jobs_can_have_here(monkeypatch):
 def test_the_plan_of_the_scale_says_hours_memory_and_disk():
     plan = plan_of(ROOT, None, "pretrained")
     text = local_costs.costs_text(plan, cores=2)
-    assert "24 runs of 100 steps" in text and "h on 2 cores" in text
+    assert "28 runs of 100 steps" in text and "h on 2 cores" in text
     assert "memory of a job: 4." in text and "0.5 GB for the base policy, 3.2 GB for each run" in text
     assert 1 < local_costs.hours(plan) < 20
