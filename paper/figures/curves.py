@@ -175,14 +175,15 @@ def _limit(axis, measure: Measure, shown: pd.DataFrame) -> None:
 def _colours(rows: pd.DataFrame, objectives: dict[str, Look]) -> dict[tuple[str, float | None], str]:
     """Return a different colour for each objective and delta_v of a panel.
 
-    An objective without a colour of its own gets those of the sweep over delta_v. One with a colour and
-    several delta_v has its colour for the largest, and lighter shades for the others.
+    An objective without a colour of its own, or one at several delta_v alone in its panel, gets those of the
+    sweep over delta_v. Another at several has its colour for the largest, and lighter shades for the others.
     """
     sweep = sweep_colours(sorted(rows["delta_v"].dropna().unique()))
     colours = {}
     for objective, own in rows.groupby("objective"):
         values = sorted(own["delta_v"].dropna().unique()) or [None]
-        colour = objectives[objective].colour
+        alone = rows["objective"].nunique() == 1 and len(values) > 1
+        colour = None if alone else objectives[objective].colour
         shades = sns.light_palette(colour or "black", len(values) + 1).as_hex()[1:]
         for value, shade in zip(values, shades, strict=True):
             colours[objective, value] = shade if colour else sweep[value]

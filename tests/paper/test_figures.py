@@ -245,6 +245,12 @@ def test_an_objective_at_one_delta_v_is_named_without_it():
     assert legend(fig) == [DRAWN["asymre_kl"].label]
 
 
+def test_a_sweep_over_delta_v_has_its_colours_whatever_the_objective():
+    tables = [rows([0.5, 0.6], objective="asymre_tapered", delta_v=value) for value in (-0.1, 0.0)]
+    found = [line.get_color() for line in lines(draw(*tables).axes[0]).values()]
+    assert found == list(sweep_colours([-0.1, 0.0]).values())
+
+
 # How far apart colours are in CIELAB, with full colour vision and with each kind of dichromacy (Machado et
 # al. 2009, severity 1); 2 is just noticeable.
 APART, SHADES_APART = 25, 15
