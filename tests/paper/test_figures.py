@@ -335,10 +335,10 @@ def test_a_users_matplotlibrc_changes_nothing(tmp_path):
         assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
 
 
-def test_an_objective_at_several_delta_v_has_a_shade_for_each():
-    fig = draw(*(rows([0.5, 0.1], objective="asymre_kl", delta_v=v) for v in (-0.2, -0.1, 0.0)))
-    colours = [line.get_color() for line in lines(fig.axes[0]).values()]
-    assert len(set(colours)) == 3 and DRAWN["asymre_kl"].colour in colours
+def test_an_objective_at_several_delta_v_beside_others_has_a_shade_for_each():
+    tables = [rows([0.5, 0.1], objective="asymre_kl", delta_v=v) for v in (-0.2, -0.1, 0.0)]
+    colours = set(at_ends(draw(*tables, rows([0.5, 0.9], objective="grpo")).axes[0]).values())
+    assert len(colours) == 4 and {DRAWN["asymre_kl"].colour, DRAWN["grpo"].colour} <= colours
 
 
 @pytest.fixture(scope="module")
