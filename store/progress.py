@@ -1,7 +1,8 @@
 """Report the progress of the whole workflow: jobs done, and an estimate of the time left.
 
 A handler of Snakemake's log. The time left follows from the mean time of the finished jobs of each rule, and
-from how many jobs have run at once.
+from how many jobs have run at once. It is left out while most of the jobs left are of rules of which none has
+finished: they may take hours where those that finished took seconds.
 """
 
 import logging
@@ -44,7 +45,8 @@ class ProgressLine(logging.Handler):
         if now - self._printed >= EVERY_S or left == 0:
             self._printed = now
             done = self._total - left
-            text = "" if left == 0 else f", about {duration(self.seconds_left())} left"
+            known = sum(self._waiting[rule] for rule in self._seconds)
+            text = f", about {duration(self.seconds_left())} left" if left and 2 * known >= left else ""
             print(f"{done} of {self._total} jobs done{text}", file=sys.stderr, flush=True)
 
     def seconds_left(self) -> float:

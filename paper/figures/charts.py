@@ -95,7 +95,7 @@ CHARTS = {
     ),
     "mechanism": Chart(
         of="runs",
-        over=("model", "objective", "delta_v", "learning_rate"),
+        over=("model", "dataset", "objective", "delta_v", "learning_rate"),
         reads="training",
         caption="KL(mu || pi) a token and the effective sample size of the ratios of whole completions, as a "
         "share of the batch: mean over the last tenth of each cycle. Final test accuracy: mean of the last "

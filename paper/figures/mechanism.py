@@ -1,6 +1,7 @@
 """Figure H: how far a run gets from its behaviour policy, what holds it, and what its errors are."""
 
 from collections.abc import Callable
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from asymre.metrics.curves import curve, final, late_in_cycles, read_evaluation,
 from paper.figures.style import DELTA_V, new_figure, short, signed, styled, sweep_colours
 from paper.specs import FigureSpec, ShownRun
 
-DESCRIBED = ("model", "objective", "delta_v", "learning_rate", "N", "seed")
+DESCRIBED = ("model", "dataset", "objective", "delta_v", "learning_rate", "N", "seed")
+SETTING = ("model", "dataset", "learning_rate")
 DISTANCES = {
     "kl_behaviour": "KL($\\mu$ || $\\pi$), nats a token",
     "effective_samples": "effective sample size",
@@ -75,10 +77,10 @@ def errors(evaluation: pd.DataFrame) -> list[tuple[int, str, float]]:
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
     """Draw a panel per distance, one of the final accuracy by objective, and errors by delta_v and step.
 
-    All are about the model and learning rate of the first run, but for the hollow marks of other ones.
+    All are about the model, data set and learning rate of the first run, but for the hollow marks of other ones.
     """
     asymre, first = data[data["objective"] == "asymre"], spec.runs[0]
-    of_first = (asymre["model"] == first.model) & (asymre["learning_rate"] == first.learning_rate)
+    of_first = (asymre[list(SETTING)] == [getattr(first, name) for name in SETTING]).all(axis=1)
     plain = asymre[of_first]
     with styled():
         fig = new_figure(spec)
@@ -111,15 +113,15 @@ def _distance(axis, data, label) -> None:
 
 
 def _beside(axis, others, plain, first) -> None:
-    """Draw other models and learning rates as hollow marks, and a line that falls as one over |delta_v|."""
+    """Draw other settings as hollow marks, and a line that falls as one over |delta_v|."""
     ends = plain[plain["quantity"] == "kl_behaviour"].groupby("delta_v")["value"].median()
     values, below = list(ends.index), ends[ends.index < 0]
     level = (-below.index * below).median()
     axis.plot(-level / below.index, color="black", lw=1, ls="--", label=f"{level:.2g} / |{DELTA_V}|")
-    for (model, rate), own in others[others["delta_v"].isin(values)].groupby(["model", "learning_rate"]):
-        marker, label = (
-            ("s", model) if model != first.model else ("^v<>"[len(axis.lines) % 4], f"at {short(rate)}")
-        )
+    settings = others[others["delta_v"].isin(values)].groupby(list(SETTING))
+    for marker, ((model, dataset, rate), own) in zip(cycle("^v<>sDP"), settings, strict=False):
+        other = [text for text in (model, dataset) if text not in (first.model, first.dataset)]
+        label = " on ".join(other) or f"at {short(rate)}"
         places = [values.index(value) for value in own["delta_v"]]
         axis.plot(places, own["value"], marker, color="0.35", mfc="none", ms=4, mew=0.6, ls="", label=label)
     axis.legend(loc="upper left")

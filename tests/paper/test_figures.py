@@ -495,9 +495,10 @@ def test_regime_map_measures_the_first_cycle_and_the_end():
     assert np.isnan(row["collapse_step"])
 
 
-def of_mechanism(objective="asymre", delta_v=-0.1, rate=2e-4, model="m", **values):
+def of_mechanism(objective="asymre", delta_v=-0.1, rate=2e-4, model="m", dataset="d", **values):
     """Rows of figure H at steps 0 and 50, the end of a cycle; values by quantity."""
-    described = {"model": model, "objective": objective, "delta_v": delta_v, "learning_rate": rate}
+    described = {"model": model, "dataset": dataset, "objective": objective, "delta_v": delta_v}
+    described |= {"learning_rate": rate}
     errors = dict.fromkeys(mechanism.ERROR_COLOURS, 0.0) | {"ten too high": 0.25}
     quantities = {"kl_behaviour": 0.3, "effective_samples": 0.5, "final_accuracy": 0.8} | errors | values
     return [
@@ -515,13 +516,14 @@ def test_the_mechanism_shows_distances_objectives_and_errors():
         *of_mechanism("asymre_tapered", delta_v=0.0, kl_behaviour=0.1, final_accuracy=0.9),
         *of_mechanism(rate=1e-4, kl_behaviour=0.2, final_accuracy=0.1),
         *of_mechanism(model="other", kl_behaviour=0.4, final_accuracy=0.1),
+        *of_mechanism(dataset="more", kl_behaviour=0.5, final_accuracy=0.1),
     ]
     spec = replace(frame(width=14, height=7), runs=(shown(learning_rate=2e-4),))
     looks = {name: DRAWN[name] for name in ("asymre", "asymre_tapered")}
     figure = mechanism.draw(pd.DataFrame(rows), replace(spec, objectives=looks))
     kl, samples, accuracy, *errors = figure.get_axes()
     drawn = {line.get_label(): line.get_ydata().tolist() for line in kl.get_lines()}
-    assert drawn["at 1e-4"] == [0.2] and drawn["other"] == [0.4]
+    assert drawn["at 1e-4"] == [0.2] and drawn["other"] == [0.4] and drawn["more"] == [0.5]
     # A line of 0.03 / |delta_v| through both values below 0.
     assert drawn["0.03 / |$\\delta V$|"] == pytest.approx([0.06, 0.3])
     assert kl.get_yscale() == "log" and samples.get_yscale() == "linear"

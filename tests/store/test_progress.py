@@ -33,7 +33,20 @@ def test_estimate_weighs_rules_by_their_own_mean(clock, capsys):
     assert line.seconds_left() == pytest.approx(2 * 20 + 3 * 20)
     run_job(line, clock, 2, "evaluate", 4.0)
     assert line.seconds_left() == pytest.approx(2 * 20 + 2 * 4)
-    assert "1 of 6 jobs done, about 2 min left" in capsys.readouterr().err
+    line.emit(event("job_info", jobid=3, rule_name="train"))
+    clock[0] += 10.0
+    line.emit(event("job_finished", job_id=3))
+    assert "3 of 6 jobs done, about 23 s left" in capsys.readouterr().err
+
+
+def test_no_estimate_where_most_of_what_is_left_was_never_timed(clock, capsys):
+    line = progress.ProgressLine()
+    line.emit(event("run_info", stats={"calibrate": 2, "train": 2, "total": 4}))
+    run_job(line, clock, 1, "calibrate", 20.0)
+    run_job(line, clock, 2, "train", 3600.0)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "1 of 4 jobs done"
+    assert second.startswith("2 of 4 jobs done, about ")
 
 
 def test_two_jobs_at_once_halve_the_time_left(clock):
