@@ -166,13 +166,16 @@ def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
 
 
 def _subjects(runs, spec):
-    """Return (main, N, off-policy runs) for the main models and data set, and the others; N is 0 if none."""
+    """Return (main, N, off-policy runs) for the main models and data set, and for the others, if any is shown.
+
+    N is 0 if the main ones have no such runs.
+    """
     off_policy = runs[(runs["N"] > 1) & runs["refreshed"]]
     is_main = off_policy["model"].isin(spec.main_models)
     is_main &= off_policy["dataset"] == spec.main_dataset
     for main in (True, False):
         own = off_policy[is_main == main]
-        for N in sorted(own["N"].unique()) or [0]:
+        for N in sorted(own["N"].unique()) or [0] * main:
             yield main, N, own[own["N"] == N]
 
 

@@ -358,6 +358,12 @@ def test_other_models_and_data_sets_are_claim_8_and_rows_without_runs_stay():
     assert by_number["4a"][0].subject == "Llama 8B, Qwen 3B on MATH"
 
 
+def test_claim_8_has_no_rows_where_no_other_model_or_data_set_is_shown():
+    runs = [(described(-0.1, seed), evaluation(0.4)) for seed in range(2)]
+    numbers = {row.number for row in training.training_rows(summarised(*runs), SPEC)}
+    assert {"4a", "6a"} <= numbers and not {number for number in numbers if number.startswith("8")}
+
+
 def test_a_row_pools_the_models_of_its_claim_block_by_block_and_says_what_each_gives():
     def pair(model, dataset, seed, gain):
         own = {"model": model, "dataset": dataset}
@@ -693,6 +699,7 @@ def test_the_script_writes_three_readable_files(tmp_path, bandit_tables):
         for v in values
         for seed in range(3)
     ]
+    runs.append((described(-0.1, model="llama-3b"), evaluation(0.4)))
     csv, md, page = written(tmp_path, bandit_tables, runs)
     readable(csv, md, page)
     assert csv["claim"].astype(str).str[0].is_monotonic_increasing
