@@ -23,6 +23,7 @@ OTHER, NO_NUMBER = "another number", "no number"
 COLOURS = ("#9ecae1", "#b2182b", "#2171b5", "#f4a582", "#fee391", "0.4")
 ERROR_COLOURS = dict(zip((*ERRORS, OTHER, NO_NUMBER), COLOURS, strict=True))
 LEAST_KL = 3e-3  # of the axis: below are runs that write one answer for certain, after a collapse
+MOST_KL = 300.0  # leaves room for the legend
 
 
 def table(spec: FigureSpec, read: Callable) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
         for axis, (name, label) in zip(axes, DISTANCES.items(), strict=False):
             _distance(axis, plain[plain["quantity"] == name], label)
         _beside(axes[0], asymre[~of_first & (asymre["quantity"] == "kl_behaviour")], plain, first)
-        axes[0].set_ylim(bottom=LEAST_KL)
+        axes[0].set_ylim(bottom=LEAST_KL, top=MOST_KL)
         axes[1].set(yscale="linear", ylim=(-0.02, 1.02))
         compared = pd.concat([plain, data[data["objective"] != "asymre"]])
         _by_objective(axes[2], compared[compared["quantity"] == "final_accuracy"], spec)
@@ -121,10 +122,11 @@ def _beside(axis, others, plain, first) -> None:
     settings = others[others["delta_v"].isin(values)].groupby(list(SETTING))
     for marker, ((model, dataset, rate), own) in zip(cycle("^v<>sDP"), settings, strict=False):
         other = [text for text in (model, dataset) if text not in (first.model, first.dataset)]
-        label = " on ".join(other) or f"at {short(rate)}"
+        # Next to the points of 0 there is no room for a long line.
+        label = "\non ".join(other).replace(" (", "\n(") or f"at {short(rate)}"
         places = [values.index(value) for value in own["delta_v"]]
         axis.plot(places, own["value"], marker, color="0.35", mfc="none", ms=4, mew=0.6, ls="", label=label)
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper left", fontsize="x-small")
 
 
 def _by_objective(axis, data, spec) -> None:
