@@ -25,8 +25,8 @@ from store.artefact import Artefact
 from workflow.builder import Builder
 from workflow.engines import Engine
 
-# The calibration's figure, in inches.
-CALIBRATION_WIDTH, CALIBRATION_ROW, CALIBRATION_COLUMNS = 12.0, 2.8, 4
+# The calibration's figure: inches of a panel and of the legend; panels in a row at most.
+CALIBRATION_PANEL, CALIBRATION_LEGEND, CALIBRATION_COLUMNS = (2.7, 2.8), 1.2, 4
 # Fields of a figure that its chart does not read.
 NOTHING: dict[str, Any] = {"panels": (), "runs": (), "objectives": {}}
 NOTHING |= {"rewards": None, "group_size": None, "smoothing_window": None, "columns": None}
@@ -149,13 +149,14 @@ def calibration_figure(b: Builder, engine: Engine) -> Artefact:
         spec = CalibrationSpec(objective, N, k.tolerance, t.gradient_clip, k.applied, tuple(candidates))
         slug, script = f"{k.model}_{k.dataset}_{objective}", "scripts.choose_learning_rates"
         tables[objective] = b.make("calibration", slug, spec, inputs, script=script)
-    rows = -(-sum(len(values) or 1 for values in k.objectives.values()) // CALIBRATION_COLUMNS)
+    panels = sum(len(values) or 1 for values in k.objectives.values())
+    columns = min(panels, CALIBRATION_COLUMNS)
     figure = FigureSpec(
         chart="calibration",
-        width=CALIBRATION_WIDTH,
-        height=CALIBRATION_ROW * rows,
+        width=CALIBRATION_PANEL[0] * columns + CALIBRATION_LEGEND,
+        height=CALIBRATION_PANEL[1] * -(-panels // columns),
         **calibration_texts(b.configuration),
-        **NOTHING | {"columns": CALIBRATION_COLUMNS, "objectives": _looks(k.objectives)},
+        **NOTHING | {"columns": columns, "objectives": _looks(k.objectives)},
     )
     return _drawn(b, "calibration", figure, tables)
 

@@ -166,7 +166,7 @@ def training_rows(runs: pd.DataFrame, spec: ClaimsSpec) -> list[Row]:
 
 
 def _subjects(runs, spec):
-    """Return (main, N, off-policy runs) for the main models and data set, and for the others, if any is shown.
+    """Return (main, N, off-policy runs) for the main models and data set, and for others if any is shown.
 
     N is 0 if the main ones have no such runs.
     """

@@ -78,7 +78,7 @@ def errors(evaluation: pd.DataFrame) -> list[tuple[int, str, float]]:
 def draw(data: pd.DataFrame, spec: FigureSpec) -> Figure:
     """Draw a panel per distance, one of the final accuracy by objective, and errors by delta_v and step.
 
-    All are about the model, data set and learning rate of the first run, but for the hollow marks of other ones.
+    All are about the model, data set and learning rate of the first run, but for the hollow marks of others.
     """
     asymre, first = data[data["objective"] == "asymre"], spec.runs[0]
     of_first = (asymre[list(SETTING)] == [getattr(first, name) for name in SETTING]).all(axis=1)

@@ -487,6 +487,13 @@ def test_different_specifications_have_different_ids(cpu):
     assert len(set(specs.values())) == len(specs) > 1.2 * len(cpu.graph.artefacts)
 
 
+def test_the_calibrations_figure_is_as_wide_as_its_panels(cpu):
+    many = cpu.figures["calibration"].params
+    assert (many["columns"], many["width"], many["height"]) == (4, 12.0, pytest.approx(8.4))
+    few = plan_of(scale="pretrained").figures["calibration"].params
+    assert few["columns"] == 2 and few["width"] < 7
+
+
 def test_runs_table_names_figures_runs_and_places(cpu):
     rows = cpu.runs()
     assert {row["figure"] for row in rows} == {n for n in cpu.figures if n != "calibration"} - {
