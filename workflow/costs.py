@@ -142,7 +142,7 @@ def costs_text(plan: Plan) -> str:
         f"{costs.training_tflops:g} TFLOP/s in training, "
         f"{costs.tokens_per_completion} tokens per completion, {costs.start_minutes:g} min to start a job:",
     ]
-    targets = _targets(plan)
+    targets = targets_of(plan)
     for target, names in targets.items():
         hours, jobs = gpu_hours(plan, plan.graph.upstream(names))
         lines += [f" {target}:"] if len(targets) > 1 else []
@@ -172,7 +172,7 @@ def costs_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _targets(plan: Plan) -> dict[str, list[str]]:
+def targets_of(plan: Plan) -> dict[str, list[str]]:
     """Return the figures and tables of each target of `make plan`, without empty targets."""
     found = {
         "make figures": plan.graph.default,
@@ -181,6 +181,11 @@ def _targets(plan: Plan) -> dict[str, list[str]]:
     }
     names = {target: [n for n in published if n in plan.graph.targets] for target, published in found.items()}
     return {target: own for target, own in names.items() if own}
+
+
+def model_of(c: Configuration, artefact: Artefact) -> str:
+    """Return the name of the model that an artefact of a run is about: its slug begins with it."""
+    return max((model for model in c.models if artefact.slug.startswith(f"{model}_")), key=len)
 
 
 def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[Counter, Counter]:
@@ -192,9 +197,7 @@ def gpu_hours(plan: Plan, artefacts: Iterable[Artefact] | None = None) -> tuple[
     for artefact in plan.graph.artefacts.values() if artefacts is None else artefacts:
         if artefact.kind not in RULES:
             continue
-        # A slug begins with its model's name.
-        name = max((m for m in c.models if artefact.slug.startswith(f"{m}_")), key=len)
-        model, p = architecture_of(c, name), artefact.params
+        model, p = architecture_of(c, model_of(c, artefact)), artefact.params
         if artefact.kind == "rollouts":
             completions = p["cycle"]["steps"] * a.prompts_per_step * a.group_size / p["shards"]
             spent = start + sampling_hours(c, model, completions)

@@ -3,11 +3,15 @@
 Memory and disk are in bytes. The speed is `local.gflops` of the configuration.
 """
 
+from collections.abc import Iterable
+
 from asymre.architecture import STATE_BYTES, Architecture
 from asymre.specs import EvaluatedTrainingSpec
 from paper.captions import architecture_of
 from paper.configuration.schema import Configuration
+from store.artefact import Artefact
 from store.typed import build
+from workflow.costs import model_of, targets_of
 from workflow.plan import Plan
 
 GB = 1e9
@@ -40,18 +44,23 @@ def run_disk(a: Architecture) -> float:
     return 2 * STATE_BYTES * a.parameter_count()
 
 
-def hours(plan: Plan) -> float:
-    """Return the core hours of all runs.
+def runs_behind(plan: Plan, names: Iterable[str]) -> list[Artefact]:
+    """Return the runs of pretrained models on which targets rest."""
+    c = plan.configuration
+    found = [a for a in plan.graph.upstream(names) if a.kind == "training"]
+    return [a for a in found if model_of(c, a) in c.pretrained]
+
+
+def core_hours(c: Configuration, runs: Iterable[Artefact]) -> float:
+    """Return the core hours of runs.
 
     A gradient step takes 6 operations per parameter and token, sampling 2; prefixes, which are computed once,
     are left out.
     """
-    c, total = plan.configuration, 0.0
     assert c.local is not None
-    for run, artefact in plan.trainings.items():
-        if run.model not in c.pretrained:
-            continue
-        a = architecture_of(c, run.model)
+    total = 0.0
+    for artefact in runs:
+        a = architecture_of(c, model_of(c, artefact))
         spec = build(EvaluatedTrainingSpec, artefact.params)
         training, own = spec.training, spec.evaluation
         problems = {"train": own.train_problems, "test": own.test_problems}
@@ -75,13 +84,18 @@ def costs_text(plan: Plan, cores: int) -> str:
     c = plan.configuration
     assert c.local is not None
     models = list(dict.fromkeys(run.model for run in plan.trainings if run.model in c.pretrained))
-    total, lines = hours(plan), []
-    runs = sum(run.model in c.pretrained for run in plan.trainings)
-    lines += [
-        f"{runs} runs of {c.training.steps} steps, each a job of one core",
-        f"{total:.1f} core hours at {c.local.gflops:g} GFLOP/s (local.gflops), {total / cores:.1f} h on "
-        f"{cores} cores",
+    lines = [
+        f"Runs of {c.training.steps} steps, each a job of one core, at {c.local.gflops:g} GFLOP/s "
+        "(local.gflops). A target's runs are those that no target above has."
     ]
+    above: set[str] = set()
+    for target, names in targets_of(plan).items():
+        runs = [run for run in runs_behind(plan, names) if run.path not in above]
+        above |= {run.path for run in runs}
+        hours = core_hours(c, runs)
+        lines.append(
+            f"  {target:<14}{len(runs):3} runs {hours:6.1f} core hours, {hours / cores:.1f} h on {cores} cores"
+        )
     for model in models:
         a = architecture_of(c, model)
         kept, growing = 4 * a.parameter_count() / GB, run_disk(a) / GB
