@@ -93,9 +93,8 @@ def costs_text(plan: Plan, cores: int) -> str:
         runs = [run for run in runs_behind(plan, names) if run.path not in above]
         above |= {run.path for run in runs}
         hours = core_hours(c, runs)
-        lines.append(
-            f"  {target:<14}{len(runs):3} runs {hours:6.1f} core hours, {hours / cores:.1f} h on {cores} cores"
-        )
+        spent = f"{hours:6.1f} core hours, {hours / cores:.1f} h on {cores} cores"
+        lines.append(f"  {target:<14}{len(runs):3} runs {spent}")
     for model in models:
         a = architecture_of(c, model)
         kept, growing = 4 * a.parameter_count() / GB, run_disk(a) / GB
