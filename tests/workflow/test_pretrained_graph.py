@@ -233,6 +233,6 @@ def test_the_plan_of_the_scale_says_hours_memory_and_disk():
     text = local_costs.costs_text(plan, cores=2)
     assert text.startswith("Runs of 100 steps") and "h on 2 cores" in text
     runs = {line.split("  ")[1]: int(line.split(" runs ")[0].split()[-1]) for line in text.splitlines()[1:4]}
-    assert runs == {"make figures": 24, "beyond": 4, "calibration": 10}
+    assert runs == {"make figures": 24, "beyond": 8, "calibration": 10}
     assert "memory of a job: 4." in text and "0.5 GB for the base policy, 3.2 GB for each run" in text
     assert 1 < local_costs.core_hours(plan.configuration, plan.trainings.values()) < 20
