@@ -18,7 +18,8 @@ With a pretrained language model: [pretrained](pretrained/README.md).
 """
 PRETRAINED = """# Gallery, scale pretrained
 
-The figures of `make figures SCALE=pretrained`, with a pretrained language model, and its calibration.
+The figures of `make figures SCALE=pretrained`, with a pretrained language model, those of
+`snakemake beyond --config scale=pretrained`, and the calibration.
 The claims: [claims/pretrained.md](../../claims/pretrained.md).
 """
 CALIBRATION = """# Calibration of the learning rates
