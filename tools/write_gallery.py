@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from paper.claims.table import escaped
+
 GALLERY = """# Gallery
 
 All figures of `make figures` at cpu scale, those of `snakemake beyond` that were run, and the calibration.
@@ -51,7 +53,7 @@ of one base policy, and compared that rate with the best of every rival.
 
 
 def section(name: str, picture: Path) -> str:
-    caption = picture.with_suffix(".txt").read_text(encoding="utf-8").strip()
+    caption = escaped(picture.with_suffix(".txt").read_text(encoding="utf-8").strip())
     return f"## {name}\n\n![{name}]({picture.name})\n\n{caption}\n"
 
 

@@ -166,16 +166,17 @@ def markdown(rows: list[Row], spec: ClaimsSpec, notes: Sequence[str] = ()) -> st
     lines += [f"- *{word}*: {text}" for word, text in WORDS.items()]
     lines += ["", _md_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
     lines += [_md_line([*cells(row)[:-1], f"**{row.verdict}**"]) for row in rows]
-    lines += ["", "## Notes", "", *(f"- {_md(note)}" for note in [*_notes(spec), *notes])]
+    lines += ["", "## Notes", "", *(f"- {escaped(note)}" for note in [*_notes(spec), *notes])]
     return "\n".join(lines) + "\n"
 
 
 def _md_line(texts):
-    bold = [text if text.startswith("**") else _md(text) for text in texts]
+    bold = [text if text.startswith("**") else escaped(text) for text in texts]
     return "| " + " | ".join(bold) + " |"
 
 
-def _md(text):
+def escaped(text: str) -> str:
+    """Return text for Markdown in which no character marks anything up."""
     return re.sub(r"([|*_<>])", r"\\\1", text)
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from paper.configuration import reading
 from tests.helpers import ROOT
+from tools import write_gallery
 from workflow import plan
 
 USING = (ROOT / "docs/using.md").read_text()
@@ -60,6 +61,12 @@ def test_learning_rates_are_those_that_the_calibration_chose():
     swept["asymre", f"{c.calibration.delta_v:g}"] = c.training.learning_rate["asymre"]
     best = {(o, f"{v:g}"): r for o, rates in c.training.best_learning_rate.items() for v, r in rates.items()}
     assert chosen == swept | best
+
+
+def test_a_caption_of_the_gallery_is_shown_as_it_is(tmp_path):
+    (tmp_path / "figure_1.txt").write_text("kinds 1*1, 2*1, V_mu", encoding="utf-8")
+    text = write_gallery.section("Figure 1", tmp_path / "figure_1.png")
+    assert text.endswith("kinds 1\\*1, 2\\*1, V\\_mu\n")
 
 
 def test_pins_name_every_version_and_no_host():
